@@ -1,0 +1,43 @@
+# Two commands matter: `make demo` and `make test`. Both set up .venv from the lock first.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# uv where it is installed, else pip; both read the same lock.
+INSTALL = if command -v uv >/dev/null; then uv pip install -q --python $(BIN)/python "$$@"; else $(BIN)/python -m pip install -q --disable-pip-version-check "$$@"; fi
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.ready: requirements.lock requirements-data.lock pyproject.toml
+	@echo "[make] setting up $(VENV) from requirements.lock (about 10 s with uv, a minute or two with pip)" >&2
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"statmux needs Python 3.11 or newer, found {sys.version.split()[0]}: make PYTHON=/path/to/python3.11"'
+	@$(PYTHON) -m venv $(VENV)
+	@set -- -r requirements.lock; $(INSTALL)
+	@set -- --no-deps -r requirements-data.lock; $(INSTALL)
+	@set -- --no-deps --no-build-isolation -e .; $(INSTALL)
+	@touch $@
+
+$(VENV)/.oracle: $(VENV)/.ready requirements-oracle.lock
+	@echo "[make] adding the oracle (transformers, and torch as a CPU build)" >&2
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-oracle.lock torch==2.13.0
+	@touch $@
+
+setup: $(VENV)/.ready  ## make .venv from the lock
+oracle: $(VENV)/.oracle  ## add torch and transformers, the oracle of the model families
+
+demo: $(VENV)/.ready  ## plan, serve, replay, compare: the main job on a local Ray cluster
+	@$(BIN)/python -m benchmarks.demo
+
+test: $(VENV)/.ready  ## every test that this machine can run
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.ready  ## format and lint
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+clean:  ## remove the environment and what runs left behind
+	rm -rf $(VENV) .statmux build *.egg-info
+
+.PHONY: help setup oracle demo test check clean

@@ -1,0 +1,1 @@
+"""Floor 6, the live shell round ClusterScheduler: Ray cluster, endpoints, links, metrics."""

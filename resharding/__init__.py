@@ -1,0 +1,1 @@
+"""Floor 2, moving sharded arrays between meshes: plans are pure, only `executor` imports jax."""
