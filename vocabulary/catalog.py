@@ -1,0 +1,86 @@
+"""The costs that decisions use: stage latencies in whole nanoseconds and weights, by model and configuration."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vocabulary.parallel import ParallelConfig
+from vocabulary.profile import Profile, ProfileEntry
+from vocabulary.units import to_ns
+
+StageNs = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyModel:
+    """How a profile's latencies become a request's: the artifact's two terms, both 0 by default.
+
+    Every stage latency is multiplied by 1 + stage_scale_per_stage x stages; fixed_overhead_s is added after
+    the last stage. Latencies and SLOs are rounded to float32 when either is non-zero (AlpaServe artifact).
+    """
+
+    stage_scale_per_stage: float = 0.0
+    fixed_overhead_s: float = 0.0
+
+    @property
+    def single_precision(self) -> bool:
+        return self.stage_scale_per_stage != 0.0 or self.fixed_overhead_s != 0.0
+
+    def rounded_ns(self, seconds: float) -> int:
+        return to_ns(float(np.float32(seconds)) if self.single_precision else seconds)
+
+    @property
+    def fixed_overhead_ns(self) -> int:
+        return to_ns(self.fixed_overhead_s)
+
+    def stages_ns(self, latency_s: tuple[float, ...]) -> StageNs:
+        scale = 1.0 + self.stage_scale_per_stage * len(latency_s)
+        return tuple(self.rounded_ns(seconds * scale) for seconds in latency_s)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCosts:
+    """Stage latencies of one model on one configuration, by batch size (ascending)."""
+
+    sizes: tuple[int, ...]
+    stages_ns: tuple[StageNs, ...]
+
+    @property
+    def single(self) -> StageNs:
+        """One request alone."""
+        return self.stages_ns[0]
+
+    @property
+    def max_batch_size(self) -> int:
+        return self.sizes[-1]
+
+    def of(self, batch_size: int) -> StageNs:
+        """A size between two profiled ones runs padded to the larger. Sizes above the largest are a bug."""
+        return self.stages_ns[bisect_left(self.sizes, batch_size)]
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Costs of every model of a fleet, with the latency model applied once and kept."""
+
+    profiles: Mapping[str, Profile]
+    latency: LatencyModel = LatencyModel()
+    _costs: dict[tuple[str, ParallelConfig], BatchCosts] = field(default_factory=dict, repr=False)
+
+    def supports(self, model: str, config: ParallelConfig) -> bool:
+        return config in self.profiles[model].entries
+
+    def entry(self, model: str, config: ParallelConfig) -> ProfileEntry:
+        return self.profiles[model].entries[config]
+
+    def costs(self, model: str, config: ParallelConfig) -> BatchCosts:
+        key = (model, config)
+        if key not in self._costs:
+            entry = self.entry(model, config)
+            stages = tuple(self.latency.stages_ns(entry.stage_latency_s[size]) for size in entry.batch_sizes)
+            self._costs[key] = BatchCosts(entry.batch_sizes, stages)
+        return self._costs[key]

@@ -1,0 +1,69 @@
+"""The cluster as planning sees it: classes of equal nodes, their devices, and the device ids of plans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One accelerator. Its id in files is `<node name>-<host index>:<device index>`."""
+
+    node: str
+    host_index: int
+    device_index: int
+    device_type: str
+    memory_bytes: int
+
+    @property
+    def host(self) -> str:
+        return f"{self.node}-{self.host_index}"
+
+    @property
+    def id(self) -> str:
+        return f"{self.host}:{self.device_index}"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeClass:
+    """`count` equal hosts with `devices_per_host` equal devices each."""
+
+    name: str
+    count: int
+    device_type: str
+    devices_per_host: int
+    memory_bytes: int
+
+    def devices(self) -> tuple[Device, ...]:
+        return tuple(
+            Device(self.name, host, index, self.device_type, self.memory_bytes)
+            for host in range(self.count)
+            for index in range(self.devices_per_host)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """All devices, in order of node class, host, index. `reserve` is the fraction of memory kept out of plans."""
+
+    nodes: tuple[NodeClass, ...]
+    reserve: float = 0.0
+
+    def __post_init__(self) -> None:
+        assert 0.0 <= self.reserve < 1.0, self.reserve
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        return tuple(device for node in self.nodes for device in node.devices())
+
+    @property
+    def num_devices(self) -> int:
+        return sum(node.count * node.devices_per_host for node in self.nodes)
+
+    def by_id(self) -> Mapping[str, Device]:
+        return {device.id: device for device in self.devices}
+
+    def usable_bytes(self, device: Device) -> int:
+        """Memory of `device` that models may take."""
+        return int(device.memory_bytes * (1.0 - self.reserve))
