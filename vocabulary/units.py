@@ -47,7 +47,9 @@ def parse_bandwidth(text: str) -> float:
 
 def parse_seconds(text: str) -> float:
     """`20us`, `5ms`, `1.5s`, `20m` as seconds. Raises ValueError naming the accepted forms."""
-    match = re.fullmatch(_NUMBER + "(" + "|".join(sorted(_SECONDS, key=len, reverse=True)) + ")", text.strip())
+    match = re.fullmatch(
+        _NUMBER + "(" + "|".join(sorted(_SECONDS, key=len, reverse=True)) + ")", text.strip()
+    )
     if match is None:
         raise ValueError(f"{text!r} is not a duration; write it like 20us, 5ms, 1.5s, 20m")
     return float(match[1]) * _SECONDS[match[2]]

@@ -1,0 +1,133 @@
+"""A deployment as decisions need it: the fleet's models, cluster and policies, every default in one place.
+
+Parsed from YAML by `vocabulary.formats`; field names are the keys of the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vocabulary.catalog import Catalog, LatencyModel
+from vocabulary.mesh import Cluster
+from vocabulary.profile import Profile
+from vocabulary.units import NEVER_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What `serving.policy` chooses. `slack_s` is subtracted from the SLO at admission."""
+
+    router: str = "shortest_expected_delay"
+    queue: str = "fcfs"
+    admission: str = "slo"
+    slack_s: float = 0.0
+    batching: str = "none"
+    max_batch_size: int = 16
+    max_queued_requests: int = 100_000
+    default_timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parallelism:
+    """Configurations that the search may choose; empty tuples allow whatever the profile has."""
+
+    tensor: tuple[int, ...] = ()
+    pipeline: tuple[int, ...] = ()
+    max_devices: int | None = None
+    cross_node: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """latency_s None: no objective, every served request is good. attainment is the share asked for (0 to 1)."""
+
+    latency_s: float | None = None
+    attainment: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What is known about the traffic when no trace is given: a Gamma process per model."""
+
+    rate_rps: float
+    cv: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One model of the fleet. At least one of `profile` and `source` is there."""
+
+    name: str
+    source: str | None = None
+    profile: Profile | None = None
+    profile_path: str | None = None
+    architecture: str = "auto"
+    engine: str = "jax"
+    aliases: tuple[str, ...] = ()
+    slo: Slo = Slo()
+    workload: Workload | None = None
+    parallelism: Parallelism = Parallelism()
+    min_replicas: int = 0
+    max_replicas: int | None = None
+    batch_sizes: tuple[int, ...] = (1,)
+    sequence_lengths: tuple[int, ...] = (64,)
+
+    def slo_ns(self, latency: LatencyModel) -> int:
+        """The latency objective in whole nanoseconds, NEVER_NS without one."""
+        return NEVER_NS if self.slo.latency_s is None else latency.rounded_ns(self.slo.latency_s)
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcEndpoint:
+    host: str = "127.0.0.1"
+    port: int = 8001
+    reflection: bool = True
+    max_message_bytes: int = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsEndpoint:
+    host: str = "127.0.0.1"
+    port: int = 8002
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    readiness_lead_s: float = 0.0
+    graceful_shutdown_timeout_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Everything a file says, defaulted. `accepted_only` names keys that are read but have no effect yet."""
+
+    name: str
+    cluster: Cluster
+    models: tuple[ModelSpec, ...]
+    policy: Policy = Policy()
+    latency: LatencyModel = LatencyModel()
+    grpc: GrpcEndpoint = GrpcEndpoint()
+    metrics: MetricsEndpoint = MetricsEndpoint()
+    drain: Drain = Drain()
+    count_activations: bool = False
+    algorithm: str = "auto"
+    beam_width: int = 3
+    seed: int = 0
+    ray_address: str = "local"
+    log_format: str = "auto"
+    log_level: str = "info"
+    accepted_only: tuple[str, ...] = ()
+    document: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        return tuple(model.name for model in self.models)
+
+    def model(self, name: str) -> ModelSpec:
+        return next(model for model in self.models if model.name == name)
+
+    def catalog(self) -> Catalog:
+        """Costs of the models that have a profile."""
+        profiles = {model.name: model.profile for model in self.models if model.profile is not None}
+        return Catalog(profiles, self.latency)
