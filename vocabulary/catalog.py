@@ -1,4 +1,4 @@
-"""The costs that decisions use: stage latencies in whole nanoseconds and weights, by model and configuration."""
+"""The costs that decisions use: stage latencies in whole nanoseconds, by model and configuration."""
 
 from __future__ import annotations
 

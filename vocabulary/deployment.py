@@ -40,7 +40,7 @@ class Parallelism:
 
 @dataclass(frozen=True, slots=True)
 class Slo:
-    """latency_s None: no objective, every served request is good. attainment is the share asked for (0 to 1)."""
+    """latency_s None: no objective, every served request is good. attainment: the share asked for."""
 
     latency_s: float | None = None
     attainment: float | None = None

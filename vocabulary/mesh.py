@@ -45,7 +45,7 @@ class NodeClass:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """All devices, in order of node class, host, index. `reserve` is the fraction of memory kept out of plans."""
+    """All devices, by node class, host and index. `reserve` is the fraction of memory kept out of plans."""
 
     nodes: tuple[NodeClass, ...]
     reserve: float = 0.0

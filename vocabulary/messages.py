@@ -78,7 +78,7 @@ class Withdraw:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The one answer of a request that the cluster machine ends. `group_index` is None if it never had one."""
+    """The one answer of a request. `group_index` is None if no group ever had it."""
 
     request_id: int
     fate: Fate

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class ParallelConfig:
-    """`tensor` devices share every operator, `pipeline` stages follow each other (Alpa's intra- and inter-op)."""
+    """`tensor` devices share every operator, `pipeline` stages follow each other (Alpa's two axes)."""
 
     tensor: int = 1
     pipeline: int = 1

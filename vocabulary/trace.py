@@ -43,7 +43,7 @@ class Trace:
         return np.bincount(self.model_index, minlength=len(self.models))
 
     def aligned_to(self, models: tuple[str, ...]) -> Trace:
-        """The same requests with `models` as the index; models of the trace that are not there raise KeyError."""
+        """The same requests indexed by `models`; a model of the trace that is not there raises KeyError."""
         position = {name: index for index, name in enumerate(models)}
         lookup = np.array([position[name] for name in self.models], dtype=np.int32)
         return Trace(self.arrival_s, lookup[self.model_index] if len(lookup) else self.model_index, models)
