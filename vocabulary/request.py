@@ -15,6 +15,7 @@ class Fate(Enum):
     SLO_INFEASIBLE = "slo_infeasible"  # refused at admission: predicted to finish late
     QUEUE_FULL = "queue_full"
     NOT_PLACED = "not_placed"  # no group holds the model
+    UNAVAILABLE = "unavailable"  # the groups that hold it are loading or lost
     DEADLINE_EXCEEDED = "deadline_exceeded"  # accepted, then too late to be worth starting
     CANCELLED = "cancelled"
     FAILED = "failed"  # the worker answered with an error or died

@@ -1,0 +1,51 @@
+"""How many waiting requests run together when the first stage frees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+
+from scheduling.pipeline import PipelineClock
+from scheduling.queueing import Queue
+from vocabulary.catalog import BatchCosts
+from vocabulary.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a batching function may look at. `queue` holds the head's model only; it is not empty."""
+
+    now_ns: int
+    queue: Queue
+    costs: BatchCosts
+    clock: PipelineClock
+    fixed_overhead_ns: int
+    max_batch_size: int
+
+
+BatchSize = Callable[[Situation], int]
+
+
+def one_at_a_time(situation: Situation) -> int:
+    return 1
+
+
+def keep_the_deadline(situation: Situation) -> int:
+    """The largest batch whose finish still meets the earliest due time in it; 1 when even that is late.
+
+    After AlpaServe's dynamic batching, but all members' deadlines are kept, not the head's only; nobody waits
+    for a fuller batch.
+    """
+    limit = min(len(situation.queue), situation.max_batch_size, situation.costs.max_batch_size)
+    members = list(islice(situation.queue.waiting(), limit))
+    return max((size for size in range(2, limit + 1) if _in_time(situation, members[:size])), default=1)
+
+
+def _in_time(situation: Situation, members: list[Request]) -> bool:
+    stages_ns = situation.costs.of(len(members))
+    finish_ns = situation.clock.finish_ns(situation.now_ns, stages_ns) + situation.fixed_overhead_ns
+    return finish_ns <= min(request.due_ns for request in members)
+
+
+BATCHING: dict[str, BatchSize] = {"none": one_at_a_time, "deadline": keep_the_deadline}

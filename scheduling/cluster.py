@@ -1,0 +1,178 @@
+"""The cluster machine: resolve the model, route, admit, forward; one reply for every request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import assert_never, final
+
+from scheduling.admission import ADMISSION
+from scheduling.dispatch import ROUTERS, Candidate
+from scheduling.load import GroupLoad
+from vocabulary.catalog import Catalog
+from vocabulary.deployment import Policy
+from vocabulary.messages import (
+    Arrived,
+    Cancelled,
+    ClusterCommand,
+    ClusterEvent,
+    Forward,
+    GroupLost,
+    GroupOpened,
+    Reply,
+    Settled,
+    Withdraw,
+)
+from vocabulary.placement import Placement
+from vocabulary.request import Fate, Request
+from vocabulary.units import NEVER_NS, to_ns
+
+
+@dataclass(slots=True)
+class _InFlight:
+    candidate: Candidate
+    model: str
+    is_replied: bool = False
+
+
+@final
+class ClusterScheduler:
+    """Decides for every arrival of a fleet with one placement. See `scheduling.machine.Machine`.
+
+    Within an instant settled requests come before cancellations, those before arrivals, each by id or time.
+    """
+
+    def __init__(self, placement: Placement, *, catalog: Catalog, policy: Policy) -> None:
+        self._route = ROUTERS[policy.router]
+        self._admit = ADMISSION[policy.admission]
+        self._slack_ns = to_ns(policy.slack_s)
+        self._max_queued = policy.max_queued_requests
+        self._overhead_ns = catalog.latency.fixed_overhead_ns
+        self._loads = tuple(GroupLoad(i, g.config.pipeline) for i, g in enumerate(placement.groups))
+        self._candidates = _candidates(placement, self._loads, catalog)
+        self._num_routed = dict.fromkeys(self._candidates, 0)
+        self._num_queued = dict.fromkeys(self._candidates, 0)
+        self._in_flight: dict[int, _InFlight] = {}
+        self._arrived: list[Request] = []
+        self._settled: list[Settled] = []
+        self._cancelled: list[int] = []
+        self._lost: list[int] = []
+
+    def observe(self, event: ClusterEvent) -> None:
+        match event:
+            case Arrived(request):
+                self._arrived.append(request)
+            case Settled():
+                self._settled.append(event)
+            case Cancelled(request_id):
+                self._cancelled.append(request_id)
+            case GroupOpened(index):
+                self._loads[index].is_open = True
+            case GroupLost(index):
+                self._lost.append(index)
+            case _:
+                assert_never(event)
+
+    def decide(self, now_ns: int) -> list[ClusterCommand]:
+        commands: list[ClusterCommand] = []
+        if self._settled:
+            self._settle(now_ns, commands)
+        if self._lost:
+            self._lose(commands)
+        if self._cancelled:
+            self._cancel(commands)
+        if self._arrived:
+            arrived, self._arrived = self._arrived, []
+            arrived.sort(key=attrgetter("arrival_ns", "id"))
+            commands.extend(self._place(request, now_ns) for request in arrived)
+        return commands
+
+    @property
+    def wake_ns(self) -> int:
+        return NEVER_NS
+
+    @property
+    def num_in_flight(self) -> int:
+        return len(self._in_flight)
+
+    def group_in_flight(self, group_index: int) -> int:
+        return self._loads[group_index].num_in_flight
+
+    def is_open(self, group_index: int) -> bool:
+        return self._loads[group_index].is_open
+
+    def _settle(self, now_ns: int, commands: list[ClusterCommand]) -> None:
+        settled, self._settled = self._settled, []
+        settled.sort(key=attrgetter("finish_ns", "request_id"))
+        for event in settled:
+            request = self._in_flight.pop(event.request_id, None)
+            if request is None:  # its group was lost, and the request answered, before this came
+                continue
+            self._num_queued[request.model] -= 1
+            load = request.candidate.group
+            if event.fate is Fate.SERVED:
+                load.served(event.finish_ns)
+            else:
+                load.dropped(now_ns, request.candidate.stages_ns)
+            if not request.is_replied:
+                commands.append(Reply(event.request_id, event.fate, load.index))
+
+    def _lose(self, commands: list[ClusterCommand]) -> None:
+        lost, self._lost = set(self._lost), []
+        for index in sorted(lost):
+            self._loads[index].lost()
+        for request_id, request in sorted(self._in_flight.items()):
+            index = request.candidate.group.index
+            if index in lost:
+                del self._in_flight[request_id]
+                self._num_queued[request.model] -= 1
+                if not request.is_replied:
+                    commands.append(Reply(request_id, Fate.FAILED, index))
+
+    def _cancel(self, commands: list[ClusterCommand]) -> None:
+        cancelled, self._cancelled = sorted(set(self._cancelled)), []
+        for request_id in cancelled:
+            request = self._in_flight.get(request_id)
+            if request is not None and not request.is_replied:
+                # It stays in flight until the group settles it: the group may be running it right now.
+                request.is_replied = True
+                index = request.candidate.group.index
+                commands += (Withdraw(request_id, index), Reply(request_id, Fate.CANCELLED, index))
+                continue
+            if any(request.id == request_id for request in self._arrived):
+                self._arrived = [request for request in self._arrived if request.id != request_id]
+                commands.append(Reply(request_id, Fate.CANCELLED))
+
+    def _place(self, request: Request, now_ns: int) -> ClusterCommand:
+        holders = self._candidates.get(request.model)
+        if holders is None:
+            return Reply(request.id, Fate.NOT_PLACED)
+        candidates = [candidate for candidate in holders if candidate.group.is_open]
+        if not candidates:
+            return Reply(request.id, Fate.UNAVAILABLE)
+        if self._num_queued[request.model] >= self._max_queued:
+            return Reply(request.id, Fate.QUEUE_FULL)
+        chosen = self._route(candidates, now_ns, self._num_routed[request.model])
+        self._num_routed[request.model] += 1
+        finish_ns = chosen.finish_ns(now_ns) + self._overhead_ns
+        if not self._admit(request, finish_ns, self._slack_ns):
+            return Reply(request.id, Fate.SLO_INFEASIBLE, chosen.group.index)
+        return self._forward(request, chosen, now_ns)
+
+    def _forward(self, request: Request, chosen: Candidate, now_ns: int) -> Forward:
+        finish_ns = chosen.group.take(now_ns, chosen.stages_ns) + self._overhead_ns
+        self._in_flight[request.id] = _InFlight(chosen, request.model)
+        self._num_queued[request.model] += 1
+        return Forward(request, chosen.group.index, finish_ns)
+
+
+def _candidates(
+    placement: Placement, loads: tuple[GroupLoad, ...], catalog: Catalog
+) -> Mapping[str, tuple[Candidate, ...]]:
+    by_model: dict[str, list[Candidate]] = {}
+    for group, load in zip(placement.groups, loads, strict=True):
+        for model in group.models:
+            stages_ns = catalog.costs(model, group.config).single
+            by_model.setdefault(model, []).append(Candidate(load, stages_ns))
+    return {model: tuple(candidates) for model, candidates in by_model.items()}

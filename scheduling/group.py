@@ -1,0 +1,150 @@
+"""The group machine: queue, batch, start the next batch when the first stage frees, settle."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import assert_never, final
+
+from scheduling.batching import BATCHING, Situation
+from scheduling.pipeline import PipelineClock
+from scheduling.queueing import ORDERS, Queue
+from vocabulary.catalog import Catalog
+from vocabulary.deployment import Policy
+from vocabulary.messages import (
+    Arrived,
+    Batch,
+    BatchFinished,
+    Cancelled,
+    GroupCommand,
+    GroupEvent,
+    RunBatch,
+    Settle,
+    StageFreed,
+)
+from vocabulary.placement import Group
+from vocabulary.request import Fate, Request
+from vocabulary.units import NEVER_NS
+
+
+@final
+class GroupScheduler:
+    """Decides for one device group and settles every request it hears of once (`scheduling.machine.Machine`)."""
+
+    def __init__(self, group: Group, *, catalog: Catalog, policy: Policy) -> None:
+        self._costs = {model: catalog.costs(model, group.config) for model in group.models}
+        self._overhead_ns = catalog.latency.fixed_overhead_ns
+        self._drops_late = policy.admission == "slo"
+        self._batch_size = BATCHING[policy.batching]
+        self._max_batch_size = policy.max_batch_size
+        self._queue = Queue(ORDERS[policy.queue])
+        self._by_model = {model: Queue(ORDERS[policy.queue]) for model in group.models}
+        self._clock = PipelineClock(group.config.pipeline)
+        self._running: dict[int, Batch] = {}
+        self._num_batches = 0
+        self._is_stage_free = True
+        self._finished: list[BatchFinished] = []
+        self._cancelled: list[int] = []
+
+    def observe(self, event: GroupEvent) -> None:
+        match event:
+            case Arrived(request):
+                self._queue.push(request)
+                self._by_model[request.model].push(request)
+            case StageFreed():
+                self._is_stage_free = True
+            case BatchFinished():
+                self._finished.append(event)
+            case Cancelled(request_id):
+                self._cancelled.append(request_id)
+            case _:
+                assert_never(event)
+
+    def decide(self, now_ns: int) -> list[GroupCommand]:
+        commands: list[GroupCommand] = []
+        if self._finished:
+            commands += self._settle_finished()
+        if self._cancelled:
+            commands += self._settle_cancelled()
+        if self._is_stage_free:
+            commands += self._start_next(now_ns)
+        return commands
+
+    @property
+    def wake_ns(self) -> int:
+        return NEVER_NS
+
+    @property
+    def num_waiting(self) -> int:
+        return len(self._queue)
+
+    @property
+    def num_running(self) -> int:
+        return sum(batch.size for batch in self._running.values())
+
+    def waiting_by_model(self) -> Counter[str]:
+        return Counter({model: len(queue) for model, queue in self._by_model.items()})
+
+    def _settle_finished(self) -> list[GroupCommand]:
+        finished, self._finished = sorted(self._finished, key=lambda event: event.batch_id), []
+        commands: list[GroupCommand] = []
+        for event in finished:
+            batch = self._running.pop(event.batch_id)
+            fate = Fate.FAILED if event.failed else Fate.SERVED
+            commands.append(Settle(tuple(request.id for request in batch.requests), fate))
+        return commands
+
+    def _settle_cancelled(self) -> list[GroupCommand]:
+        """Waiting requests go at once; one that runs is settled with its batch."""
+        cancelled, self._cancelled = sorted(set(self._cancelled)), []
+        gone = tuple(request_id for request_id in cancelled if self._queue.remove(request_id))
+        for queue in self._by_model.values():
+            for request_id in gone:
+                queue.remove(request_id)
+        return [Settle(gone, Fate.CANCELLED)] if gone else []
+
+    def _start_next(self, now_ns: int) -> list[GroupCommand]:
+        commands: list[GroupCommand] = []
+        self._believe_what_is_seen(now_ns)
+        late = self._pop_late(now_ns)
+        if late:
+            commands.append(Settle(late, Fate.SLO_INFEASIBLE))
+        head = self._queue.head()
+        if head is not None:
+            commands.append(RunBatch(self._take_batch(head, now_ns)))
+        return commands
+
+    def _believe_what_is_seen(self, now_ns: int) -> None:
+        """The first stage is free now, and all are when nothing runs, whatever was predicted."""
+        if self._running:
+            self._clock.first_idle_by(now_ns)
+        else:
+            self._clock.idle_by(now_ns)
+
+    def _pop_late(self, now_ns: int) -> tuple[int, ...]:
+        """Remove heads that would end late even alone: a reordering or a delay made them so."""
+        late: list[int] = []
+        while self._drops_late and (head := self._queue.head()) is not None:
+            finish_ns = self._clock.finish_ns(now_ns, self._costs[head.model].single)
+            if finish_ns + self._overhead_ns <= head.due_ns:
+                break
+            late.append(self._pop(head).id)
+        return tuple(late)
+
+    def _take_batch(self, head: Request, now_ns: int) -> Batch:
+        queue, costs = self._by_model[head.model], self._costs[head.model]
+        situation = Situation(now_ns, queue, costs, self._clock, self._overhead_ns, self._max_batch_size)
+        size = self._batch_size(situation)
+        requests = tuple(self._pop(queue.head()) for _ in range(size))
+        self._clock.occupy(now_ns, costs.of(size))
+        batch = Batch(self._num_batches, head.model, requests)
+        self._num_batches += 1
+        self._running[batch.id] = batch
+        self._is_stage_free = False
+        return batch
+
+    def _pop(self, request: Request | None) -> Request:
+        """Take a request out of both queues."""
+        assert request is not None
+        self._queue.remove(request.id)
+        self._by_model[request.model].remove(request.id)
+        return request

@@ -1,0 +1,71 @@
+"""Waiting requests of a group: first come first served, or earliest deadline first."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from typing import final
+
+from vocabulary.request import Request
+
+Key = tuple[int, int, int]
+
+
+def first_come_first_served(request: Request) -> Key:
+    return (0, request.arrival_ns, request.id)
+
+
+def earliest_deadline_first(request: Request) -> Key:
+    return (request.due_ns, request.arrival_ns, request.id)
+
+
+ORDERS: dict[str, Callable[[Request], Key]] = {
+    "fcfs": first_come_first_served,
+    "edf": earliest_deadline_first,
+}
+
+
+@final
+class Queue:
+    """Requests by `order`, smallest key first. Push, pop and remove are O(log n)."""
+
+    __slots__ = ("_entries", "_members", "_order")
+
+    def __init__(self, order: Callable[[Request], Key]) -> None:
+        self._order = order
+        self._entries: list[tuple[Key, Request]] = []
+        # A removed request stays in the heap and is skipped when it surfaces.
+        self._members: set[int] = set()
+
+    def push(self, request: Request) -> None:
+        assert request.id not in self._members, request
+        self._members.add(request.id)
+        heapq.heappush(self._entries, (self._order(request), request))
+
+    def head(self) -> Request | None:
+        """The request that should run next, None when nobody waits."""
+        entries = self._entries
+        while entries and entries[0][1].id not in self._members:
+            heapq.heappop(entries)
+        return entries[0][1] if entries else None
+
+    def pop(self) -> Request:
+        """Remove and return the head; the queue must not be empty."""
+        request = self.head()
+        assert request is not None, "pop from an empty queue"
+        heapq.heappop(self._entries)
+        self._members.remove(request.id)
+        return request
+
+    def remove(self, request_id: int) -> bool:
+        """Forget a request; False if it is not here (any more)."""
+        found = request_id in self._members
+        self._members.discard(request_id)
+        return found
+
+    def waiting(self) -> Iterator[Request]:
+        """All waiting requests in order; O(n log n), changes nothing."""
+        return (request for _, request in sorted(self._entries) if request.id in self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)

@@ -1,0 +1,37 @@
+"""What happens when, on a virtual clock: events by time, all of one instant together."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from typing import Generic, TypeVar, final
+
+Event = TypeVar("Event")
+
+
+@final
+class Agenda(Generic[Event]):
+    """A priority queue of events. Within an instant they come in the order in which they were added."""
+
+    __slots__ = ("_entries", "_num_added")
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[int, int, Event]] = []
+        self._num_added = 0
+
+    def add(self, time_ns: int, event: Event) -> None:
+        heapq.heappush(self._entries, (time_ns, self._num_added, event))
+        self._num_added += 1
+
+    @property
+    def next_ns(self) -> int:
+        """Time of the next event; the agenda must not be empty."""
+        return self._entries[0][0]
+
+    def pop_instant(self, time_ns: int) -> Iterator[Event]:
+        """Remove and yield all events at `time_ns`, also those added at this instant meanwhile."""
+        while self._entries and self._entries[0][0] == time_ns:
+            yield heapq.heappop(self._entries)[2]
+
+    def __len__(self) -> int:
+        return len(self._entries)

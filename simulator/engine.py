@@ -1,0 +1,32 @@
+"""The engine of a simulated group: stages take exactly their profiled latencies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from scheduling.pipeline import PipelineClock
+from vocabulary.catalog import Catalog
+from vocabulary.messages import Batch
+from vocabulary.placement import Group
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """When a started batch frees the first stage and when it leaves the last."""
+
+    stage_free_ns: int
+    finish_ns: int
+
+
+@final
+class ProfileEngine:
+    """Runs batches through the group's stages on a virtual clock."""
+
+    def __init__(self, group: Group, catalog: Catalog) -> None:
+        self._costs = {model: catalog.costs(model, group.config) for model in group.models}
+        self._clock = PipelineClock(group.config.pipeline)
+
+    def start(self, batch: Batch, now_ns: int) -> Run:
+        finish_ns = self._clock.occupy(now_ns, self._costs[batch.model].of(batch.size))
+        return Run(stage_free_ns=self._clock.free_ns[0], finish_ns=finish_ns)
