@@ -7,16 +7,16 @@ from collections.abc import Callable
 from vocabulary.request import Request
 
 # (request, predicted finish as the client sees it, slack) -> take it?
-Admission = Callable[[Request, int, int], bool]
+Admission = Callable[[Request, float, float], bool]
 
 
-def admit_all(request: Request, finish_ns: int, slack_ns: int) -> bool:
+def admit_all(request: Request, finish_s: float, slack_s: float) -> bool:
     return True
 
 
-def meet_slo(request: Request, finish_ns: int, slack_ns: int) -> bool:
+def meet_slo(request: Request, finish_s: float, slack_s: float) -> bool:
     """Refuse at arrival what is predicted to end after it is due, less the slack (AlpaServe §4.3)."""
-    return finish_ns + slack_ns <= request.due_ns
+    return request.is_in_time(finish_s + slack_s)
 
 
 ADMISSION: dict[str, Admission] = {"none": admit_all, "slo": meet_slo}

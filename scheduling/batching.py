@@ -16,11 +16,11 @@ from vocabulary.request import Request
 class Situation:
     """What a batching function may look at. `queue` holds the head's model only; it is not empty."""
 
-    now_ns: int
+    now_s: float
     queue: Queue
     costs: BatchCosts
     clock: PipelineClock
-    fixed_overhead_ns: int
+    fixed_overhead_s: float
     max_batch_size: int
 
 
@@ -43,9 +43,9 @@ def keep_the_deadline(situation: Situation) -> int:
 
 
 def _in_time(situation: Situation, members: list[Request]) -> bool:
-    stages_ns = situation.costs.of(len(members))
-    finish_ns = situation.clock.finish_ns(situation.now_ns, stages_ns) + situation.fixed_overhead_ns
-    return finish_ns <= min(request.due_ns for request in members)
+    stages_s = situation.costs.of(len(members))
+    finish_s = situation.clock.finish_s(situation.now_s, stages_s) + situation.fixed_overhead_s
+    return all(request.is_in_time(finish_s) for request in members)
 
 
 BATCHING: dict[str, BatchSize] = {"none": one_at_a_time, "deadline": keep_the_deadline}

@@ -26,7 +26,7 @@ from vocabulary.messages import (
 )
 from vocabulary.placement import Placement
 from vocabulary.request import Fate, Request
-from vocabulary.units import NEVER_NS, to_ns
+from vocabulary.units import NEVER_S, to_s
 
 
 @dataclass(slots=True)
@@ -46,9 +46,9 @@ class ClusterScheduler:
     def __init__(self, placement: Placement, *, catalog: Catalog, policy: Policy) -> None:
         self._route = ROUTERS[policy.router]
         self._admit = ADMISSION[policy.admission]
-        self._slack_ns = to_ns(policy.slack_s)
+        self._slack_s = to_s(policy.slack_s)
         self._max_queued = policy.max_queued_requests
-        self._overhead_ns = catalog.latency.fixed_overhead_ns
+        self._overhead_s = catalog.latency.fixed_overhead_s
         self._loads = tuple(GroupLoad(i, g.config.pipeline) for i, g in enumerate(placement.groups))
         self._candidates = _candidates(placement, self._loads, catalog)
         self._num_routed = dict.fromkeys(self._candidates, 0)
@@ -74,23 +74,23 @@ class ClusterScheduler:
             case _:
                 assert_never(event)
 
-    def decide(self, now_ns: int) -> list[ClusterCommand]:
+    def decide(self, now_s: float) -> list[ClusterCommand]:
         commands: list[ClusterCommand] = []
         if self._settled:
-            self._settle(now_ns, commands)
+            self._settle(now_s, commands)
         if self._lost:
             self._lose(commands)
         if self._cancelled:
             self._cancel(commands)
         if self._arrived:
             arrived, self._arrived = self._arrived, []
-            arrived.sort(key=attrgetter("arrival_ns", "id"))
-            commands.extend(self._place(request, now_ns) for request in arrived)
+            arrived.sort(key=attrgetter("arrival_s", "id"))
+            commands.extend(self._place(request, now_s) for request in arrived)
         return commands
 
     @property
-    def wake_ns(self) -> int:
-        return NEVER_NS
+    def wake_s(self) -> float:
+        return NEVER_S
 
     @property
     def num_in_flight(self) -> int:
@@ -102,9 +102,9 @@ class ClusterScheduler:
     def is_open(self, group_index: int) -> bool:
         return self._loads[group_index].is_open
 
-    def _settle(self, now_ns: int, commands: list[ClusterCommand]) -> None:
+    def _settle(self, now_s: float, commands: list[ClusterCommand]) -> None:
         settled, self._settled = self._settled, []
-        settled.sort(key=attrgetter("finish_ns", "request_id"))
+        settled.sort(key=attrgetter("finish_s", "request_id"))
         for event in settled:
             request = self._in_flight.pop(event.request_id, None)
             if request is None:  # its group was lost, and the request answered, before this came
@@ -112,9 +112,9 @@ class ClusterScheduler:
             self._num_queued[request.model] -= 1
             load = request.candidate.group
             if event.fate is Fate.SERVED:
-                load.served(event.finish_ns)
+                load.served(event.finish_s)
             else:
-                load.dropped(now_ns, request.candidate.stages_ns)
+                load.dropped(now_s, request.candidate.stages_s)
             if not request.is_replied:
                 commands.append(Reply(event.request_id, event.fate, load.index))
 
@@ -144,7 +144,7 @@ class ClusterScheduler:
                 self._arrived = [request for request in self._arrived if request.id != request_id]
                 commands.append(Reply(request_id, Fate.CANCELLED))
 
-    def _place(self, request: Request, now_ns: int) -> ClusterCommand:
+    def _place(self, request: Request, now_s: float) -> ClusterCommand:
         holders = self._candidates.get(request.model)
         if holders is None:
             return Reply(request.id, Fate.NOT_PLACED)
@@ -153,18 +153,18 @@ class ClusterScheduler:
             return Reply(request.id, Fate.UNAVAILABLE)
         if self._num_queued[request.model] >= self._max_queued:
             return Reply(request.id, Fate.QUEUE_FULL)
-        chosen = self._route(candidates, now_ns, self._num_routed[request.model])
+        chosen = self._route(candidates, now_s, self._num_routed[request.model])
         self._num_routed[request.model] += 1
-        finish_ns = chosen.finish_ns(now_ns) + self._overhead_ns
-        if not self._admit(request, finish_ns, self._slack_ns):
+        finish_s = chosen.finish_s(now_s) + self._overhead_s
+        if not self._admit(request, finish_s, self._slack_s):
             return Reply(request.id, Fate.SLO_INFEASIBLE, chosen.group.index)
-        return self._forward(request, chosen, now_ns)
+        return self._forward(request, chosen, now_s)
 
-    def _forward(self, request: Request, chosen: Candidate, now_ns: int) -> Forward:
-        finish_ns = chosen.group.take(now_ns, chosen.stages_ns) + self._overhead_ns
+    def _forward(self, request: Request, chosen: Candidate, now_s: float) -> Forward:
+        finish_s = chosen.group.take(now_s, chosen.stages_s) + self._overhead_s
         self._in_flight[request.id] = _InFlight(chosen, request.model)
         self._num_queued[request.model] += 1
-        return Forward(request, chosen.group.index, finish_ns)
+        return Forward(request, chosen.group.index, finish_s)
 
 
 def _candidates(
@@ -173,6 +173,6 @@ def _candidates(
     by_model: dict[str, list[Candidate]] = {}
     for group, load in zip(placement.groups, loads, strict=True):
         for model in group.models:
-            stages_ns = catalog.costs(model, group.config).single
-            by_model.setdefault(model, []).append(Candidate(load, stages_ns))
+            stages_s = catalog.costs(model, group.config).single
+            by_model.setdefault(model, []).append(Candidate(load, stages_s))
     return {model: tuple(candidates) for model, candidates in by_model.items()}

@@ -23,16 +23,16 @@ from vocabulary.messages import (
 )
 from vocabulary.placement import Group
 from vocabulary.request import Fate, Request
-from vocabulary.units import NEVER_NS
+from vocabulary.units import NEVER_S
 
 
 @final
 class GroupScheduler:
-    """Decides for one device group and settles every request it hears of once (`scheduling.machine.Machine`)."""
+    """Decides for one device group; settles every request it hears of once (`scheduling.machine`)."""
 
     def __init__(self, group: Group, *, catalog: Catalog, policy: Policy) -> None:
         self._costs = {model: catalog.costs(model, group.config) for model in group.models}
-        self._overhead_ns = catalog.latency.fixed_overhead_ns
+        self._overhead_s = catalog.latency.fixed_overhead_s
         self._drops_late = policy.admission == "slo"
         self._batch_size = BATCHING[policy.batching]
         self._max_batch_size = policy.max_batch_size
@@ -59,19 +59,19 @@ class GroupScheduler:
             case _:
                 assert_never(event)
 
-    def decide(self, now_ns: int) -> list[GroupCommand]:
+    def decide(self, now_s: float) -> list[GroupCommand]:
         commands: list[GroupCommand] = []
         if self._finished:
             commands += self._settle_finished()
         if self._cancelled:
             commands += self._settle_cancelled()
         if self._is_stage_free:
-            commands += self._start_next(now_ns)
+            commands += self._start_next(now_s)
         return commands
 
     @property
-    def wake_ns(self) -> int:
-        return NEVER_NS
+    def wake_s(self) -> float:
+        return NEVER_S
 
     @property
     def num_waiting(self) -> int:
@@ -102,40 +102,40 @@ class GroupScheduler:
                 queue.remove(request_id)
         return [Settle(gone, Fate.CANCELLED)] if gone else []
 
-    def _start_next(self, now_ns: int) -> list[GroupCommand]:
+    def _start_next(self, now_s: float) -> list[GroupCommand]:
         commands: list[GroupCommand] = []
-        self._believe_what_is_seen(now_ns)
-        late = self._pop_late(now_ns)
+        self._believe_what_is_seen(now_s)
+        late = self._pop_late(now_s)
         if late:
             commands.append(Settle(late, Fate.SLO_INFEASIBLE))
         head = self._queue.head()
         if head is not None:
-            commands.append(RunBatch(self._take_batch(head, now_ns)))
+            commands.append(RunBatch(self._take_batch(head, now_s)))
         return commands
 
-    def _believe_what_is_seen(self, now_ns: int) -> None:
+    def _believe_what_is_seen(self, now_s: float) -> None:
         """The first stage is free now, and all are when nothing runs, whatever was predicted."""
         if self._running:
-            self._clock.first_idle_by(now_ns)
+            self._clock.first_idle_by(now_s)
         else:
-            self._clock.idle_by(now_ns)
+            self._clock.idle_by(now_s)
 
-    def _pop_late(self, now_ns: int) -> tuple[int, ...]:
+    def _pop_late(self, now_s: float) -> tuple[int, ...]:
         """Remove heads that would end late even alone: a reordering or a delay made them so."""
         late: list[int] = []
         while self._drops_late and (head := self._queue.head()) is not None:
-            finish_ns = self._clock.finish_ns(now_ns, self._costs[head.model].single)
-            if finish_ns + self._overhead_ns <= head.due_ns:
+            finish_s = self._clock.finish_s(now_s, self._costs[head.model].single)
+            if head.is_in_time(finish_s + self._overhead_s):
                 break
             late.append(self._pop(head).id)
         return tuple(late)
 
-    def _take_batch(self, head: Request, now_ns: int) -> Batch:
+    def _take_batch(self, head: Request, now_s: float) -> Batch:
         queue, costs = self._by_model[head.model], self._costs[head.model]
-        situation = Situation(now_ns, queue, costs, self._clock, self._overhead_ns, self._max_batch_size)
+        situation = Situation(now_s, queue, costs, self._clock, self._overhead_s, self._max_batch_size)
         size = self._batch_size(situation)
         requests = tuple(self._pop(queue.head()) for _ in range(size))
-        self._clock.occupy(now_ns, costs.of(size))
+        self._clock.occupy(now_s, costs.of(size))
         batch = Batch(self._num_batches, head.model, requests)
         self._num_batches += 1
         self._running[batch.id] = batch

@@ -6,7 +6,7 @@ from collections import deque
 from typing import final
 
 from scheduling.pipeline import PipelineClock
-from vocabulary.catalog import StageNs
+from vocabulary.catalog import StageSeconds
 
 
 @final
@@ -19,7 +19,7 @@ class GroupLoad:
     order the group runs it in. Where predictions are exact, nothing ever moves.
     """
 
-    __slots__ = ("_lag_ns", "_outstanding_ns", "clock", "index", "is_open", "num_in_flight")
+    __slots__ = ("_lag_s", "_outstanding_s", "clock", "index", "is_open", "num_in_flight")
 
     def __init__(self, index: int, num_stages: int) -> None:
         self.index = index
@@ -27,39 +27,39 @@ class GroupLoad:
         self.num_in_flight = 0
         self.clock = PipelineClock(num_stages)
         # Predicted ends of the last stage, less the lag when predicted; ascending.
-        self._outstanding_ns: deque[int] = deque()
-        self._lag_ns = 0
+        self._outstanding_s: deque[float] = deque()
+        self._lag_s = 0.0
 
-    def take(self, now_ns: int, stages_ns: StageNs) -> int:
+    def take(self, now_s: float, stages_s: StageSeconds) -> float:
         """One more request is on its way there; returns the predicted end of its last stage."""
-        finish_ns = self.clock.occupy(now_ns, stages_ns)
-        self._outstanding_ns.append(finish_ns - self._lag_ns)
+        finish_s = self.clock.occupy(now_s, stages_s)
+        self._outstanding_s.append(finish_s - self._lag_s)
         self.num_in_flight += 1
-        return finish_ns
+        return finish_s
 
-    def served(self, finish_ns: int) -> None:
-        """A request left the last stage at `finish_ns`."""
+    def served(self, finish_s: float) -> None:
+        """A request left the last stage at `finish_s`."""
         self.num_in_flight -= 1
-        error_ns = finish_ns - (self._outstanding_ns.popleft() + self._lag_ns)
-        if error_ns:
-            self.clock.shift(error_ns)
-            self._lag_ns += error_ns
-        self._settle_idle(finish_ns)
+        error_s = finish_s - (self._outstanding_s.popleft() + self._lag_s)
+        if error_s:
+            self.clock.shift(error_s)
+            self._lag_s += error_s
+        self._settle_idle(finish_s)
 
-    def dropped(self, now_ns: int, stages_ns: StageNs) -> None:
+    def dropped(self, now_s: float, stages_s: StageSeconds) -> None:
         """A request left without running: its slowest stage's time is given back."""
         self.num_in_flight -= 1
-        self._outstanding_ns.pop()
-        self.clock.shift(-max(stages_ns))
-        self._settle_idle(now_ns)
+        self._outstanding_s.pop()
+        self.clock.shift(-max(stages_s))
+        self._settle_idle(now_s)
 
     def lost(self) -> None:
         """The group and all it held are gone."""
         self.is_open = False
         self.num_in_flight = 0
-        self._outstanding_ns.clear()
-        self.clock = PipelineClock(len(self.clock.free_ns))
+        self._outstanding_s.clear()
+        self.clock = PipelineClock(len(self.clock.free_s))
 
-    def _settle_idle(self, now_ns: int) -> None:
+    def _settle_idle(self, now_s: float) -> None:
         if self.num_in_flight == 0:
-            self.clock.idle_by(now_ns)
+            self.clock.idle_by(now_s)

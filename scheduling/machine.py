@@ -1,7 +1,7 @@
 """The one interface that matters: a pure decision maker between a shell and the world.
 
 Events are observed, then one `decide` answers for the instant. Within an instant the order of events does not
-matter: a machine keeps its queues by (arrival_ns, id) and acts only in `decide`.
+matter: a machine keeps its queues by (arrival_s, id) and acts only in `decide`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Machine(Protocol[Event, Command]):
     def observe(self, event: Event) -> None:
         """Record what happened; O(log n); decides nothing."""
 
-    def decide(self, now_ns: int) -> list[Command]:
+    def decide(self, now_s: float) -> list[Command]:
         """All that this instant asks for, in the order to perform it."""
 
     @property
-    def wake_ns(self) -> int:
-        """Call decide() again by then; NEVER_NS when only an event can change anything."""
+    def wake_s(self) -> float:
+        """Call decide() again by then; NEVER_S when only an event can change anything."""

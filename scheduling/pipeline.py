@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
-from vocabulary.catalog import StageNs
+from vocabulary.catalog import StageSeconds
 
 
 @final
@@ -14,41 +14,41 @@ class PipelineClock:
     Stage s of a request starts when stage s - 1 has ended and the stage has finished what came before.
     """
 
-    __slots__ = ("free_ns",)
+    __slots__ = ("free_s",)
 
     def __init__(self, num_stages: int) -> None:
-        self.free_ns = [0] * num_stages
+        self.free_s = [0.0] * num_stages
 
     @property
-    def last_ns(self) -> int:
+    def last_s(self) -> float:
         """When the last stage is next free: the artifact's `min_stage_clock` compares this."""
-        return self.free_ns[-1]
+        return self.free_s[-1]
 
-    def finish_ns(self, start_ns: int, stages_ns: StageNs) -> int:
-        """When work that may start at `start_ns` would leave the last stage; changes nothing."""
-        time_ns = start_ns
-        for free_ns, latency_ns in zip(self.free_ns, stages_ns, strict=True):
-            time_ns = (free_ns if free_ns > time_ns else time_ns) + latency_ns
-        return time_ns
+    def finish_s(self, start_s: float, stages_s: StageSeconds) -> float:
+        """When work that may start at `start_s` would leave the last stage; changes nothing."""
+        time_s = start_s
+        for free_s, latency_s in zip(self.free_s, stages_s, strict=True):
+            time_s = (free_s if free_s > time_s else time_s) + latency_s
+        return time_s
 
-    def occupy(self, start_ns: int, stages_ns: StageNs) -> int:
-        """As `finish_ns`, and the stages are taken."""
-        time_ns = start_ns
-        clocks = self.free_ns
-        for stage, latency_ns in enumerate(stages_ns):
-            free_ns = clocks[stage]
-            time_ns = (free_ns if free_ns > time_ns else time_ns) + latency_ns
-            clocks[stage] = time_ns
-        return time_ns
+    def occupy(self, start_s: float, stages_s: StageSeconds) -> float:
+        """As `finish_s`, and the stages are taken."""
+        time_s = start_s
+        clocks = self.free_s
+        for stage, latency_s in enumerate(stages_s):
+            free_s = clocks[stage]
+            time_s = (free_s if free_s > time_s else time_s) + latency_s
+            clocks[stage] = time_s
+        return time_s
 
-    def shift(self, delay_ns: int) -> None:
+    def shift(self, delay_s: float) -> None:
         """Everything turned out to be this much later (negative: earlier) than told."""
-        self.free_ns = [free_ns + delay_ns for free_ns in self.free_ns]
+        self.free_s = [free_s + delay_s for free_s in self.free_s]
 
-    def first_idle_by(self, now_ns: int) -> None:
-        """The first stage is not taken past `now_ns`."""
-        self.free_ns[0] = min(self.free_ns[0], now_ns)
+    def first_idle_by(self, now_s: float) -> None:
+        """The first stage is not taken past `now_s`."""
+        self.free_s[0] = min(self.free_s[0], now_s)
 
-    def idle_by(self, now_ns: int) -> None:
-        """Nothing is in the pipeline: no stage is taken past `now_ns`."""
-        self.free_ns = [min(free_ns, now_ns) for free_ns in self.free_ns]
+    def idle_by(self, now_s: float) -> None:
+        """Nothing is in the pipeline: no stage is taken past `now_s`."""
+        self.free_s = [min(free_s, now_s) for free_s in self.free_s]

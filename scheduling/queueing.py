@@ -8,15 +8,15 @@ from typing import final
 
 from vocabulary.request import Request
 
-Key = tuple[int, int, int]
+Key = tuple[float, float, int]
 
 
 def first_come_first_served(request: Request) -> Key:
-    return (0, request.arrival_ns, request.id)
+    return (0.0, request.arrival_s, request.id)
 
 
 def earliest_deadline_first(request: Request) -> Key:
-    return (request.due_ns, request.arrival_ns, request.id)
+    return (request.due_s, request.arrival_s, request.id)
 
 
 ORDERS: dict[str, Callable[[Request], Key]] = {

@@ -16,21 +16,21 @@ class Agenda(Generic[Event]):
     __slots__ = ("_entries", "_num_added")
 
     def __init__(self) -> None:
-        self._entries: list[tuple[int, int, Event]] = []
+        self._entries: list[tuple[float, int, Event]] = []
         self._num_added = 0
 
-    def add(self, time_ns: int, event: Event) -> None:
-        heapq.heappush(self._entries, (time_ns, self._num_added, event))
+    def add(self, time_s: float, event: Event) -> None:
+        heapq.heappush(self._entries, (time_s, self._num_added, event))
         self._num_added += 1
 
     @property
-    def next_ns(self) -> int:
+    def next_s(self) -> float:
         """Time of the next event; the agenda must not be empty."""
         return self._entries[0][0]
 
-    def pop_instant(self, time_ns: int) -> Iterator[Event]:
-        """Remove and yield all events at `time_ns`, also those added at this instant meanwhile."""
-        while self._entries and self._entries[0][0] == time_ns:
+    def pop_instant(self, time_s: float) -> Iterator[Event]:
+        """Remove and yield all events at `time_s`, also those added at this instant meanwhile."""
+        while self._entries and self._entries[0][0] == time_s:
             yield heapq.heappop(self._entries)[2]
 
     def __len__(self) -> int:

@@ -15,8 +15,8 @@ from vocabulary.placement import Group
 class Run:
     """When a started batch frees the first stage and when it leaves the last."""
 
-    stage_free_ns: int
-    finish_ns: int
+    stage_free_s: float
+    finish_s: float
 
 
 @final
@@ -27,6 +27,6 @@ class ProfileEngine:
         self._costs = {model: catalog.costs(model, group.config) for model in group.models}
         self._clock = PipelineClock(group.config.pipeline)
 
-    def start(self, batch: Batch, now_ns: int) -> Run:
-        finish_ns = self._clock.occupy(now_ns, self._costs[batch.model].of(batch.size))
-        return Run(stage_free_ns=self._clock.free_ns[0], finish_ns=finish_ns)
+    def start(self, batch: Batch, now_s: float) -> Run:
+        finish_s = self._clock.occupy(now_s, self._costs[batch.model].of(batch.size))
+        return Run(stage_free_s=self._clock.free_s[0], finish_s=finish_s)

@@ -31,6 +31,7 @@ from vocabulary.outcomes import FATE_CODE, NO_GROUP, Outcomes
 from vocabulary.placement import Placement
 from vocabulary.request import Fate, Request
 from vocabulary.trace import Trace
+from vocabulary.units import TIME_TOLERANCE_S
 
 
 def simulate(placement: Placement, trace: Trace, *, deployment: Deployment) -> Outcomes:
@@ -40,8 +41,8 @@ def simulate(placement: Placement, trace: Trace, *, deployment: Deployment) -> O
     """
     assert trace.models == deployment.model_names, "align the trace to the deployment first"
     catalog = deployment.catalog()
-    slo_ns = [model.slo_ns(deployment.latency) for model in deployment.models]
-    shell = _Shell(placement, trace, slo_ns=slo_ns, catalog=catalog, policy=deployment.policy)
+    slo_s = [model.slo_s(deployment.latency) for model in deployment.models]
+    shell = _Shell(placement, trace, slo_s=slo_s, catalog=catalog, policy=deployment.policy)
     shell.run()
     return shell.outcomes()
 
@@ -49,13 +50,13 @@ def simulate(placement: Placement, trace: Trace, *, deployment: Deployment) -> O
 @final
 class _Shell:
     def __init__(
-        self, placement: Placement, trace: Trace, *, slo_ns: list[int], catalog: Catalog, policy: Policy
+        self, placement: Placement, trace: Trace, *, slo_s: list[float], catalog: Catalog, policy: Policy
     ) -> None:
         self._trace = trace
-        self._slo_ns = slo_ns
-        self._arrival_ns: list[int] = trace.arrival_ns.tolist()
+        self._slo_s = slo_s
+        self._arrival_s: list[float] = trace.arrival_s.tolist()
         self._model_index: list[int] = trace.model_index.tolist()
-        self._overhead_ns = catalog.latency.fixed_overhead_ns
+        self._overhead_s = catalog.latency.fixed_overhead_s
         self._cluster = ClusterScheduler(placement, catalog=catalog, policy=policy)
         self._groups = [GroupScheduler(g, catalog=catalog, policy=policy) for g in placement.groups]
         self._engines = [ProfileEngine(group, catalog) for group in placement.groups]
@@ -64,52 +65,52 @@ class _Shell:
         self._settled_in_instant = False
         # Columns of the outcomes.
         self._group_index = np.full(len(trace), NO_GROUP, dtype=np.int32)
-        self._finish_ns = np.zeros(len(trace), dtype=np.int64)
+        self._finish_s = np.zeros(len(trace))
         self._fate = np.full(len(trace), FATE_CODE[Fate.NOT_PLACED], dtype=np.int8)
         self._good = np.zeros(len(trace), dtype=bool)
         for index in range(len(placement.groups)):
             self._cluster.observe(GroupOpened(index))
 
     def run(self) -> None:
-        while self._next < len(self._arrival_ns) or len(self._agenda):
-            self._instant(self._next_ns())
+        while self._next < len(self._arrival_s) or len(self._agenda):
+            self._instant(self._next_s())
 
     def outcomes(self) -> Outcomes:
-        return Outcomes(self._trace, self._group_index, self._finish_ns, self._fate, self._good)
+        return Outcomes(self._trace, self._group_index, self._finish_s, self._fate, self._good)
 
-    def _next_ns(self) -> int:
-        times_ns = []
-        if self._next < len(self._arrival_ns):
-            times_ns.append(self._arrival_ns[self._next])
+    def _next_s(self) -> float:
+        times_s = []
+        if self._next < len(self._arrival_s):
+            times_s.append(self._arrival_s[self._next])
         if len(self._agenda):
-            times_ns.append(self._agenda.next_ns)
-        return min(times_ns)
+            times_s.append(self._agenda.next_s)
+        return min(times_s)
 
-    def _instant(self, now_ns: int) -> None:
-        """Everything at `now_ns`: all events, then the cluster machine, then the groups, until nothing moves.
+    def _instant(self, now_s: float) -> None:
+        """Everything at `now_s`: all events, then the cluster machine, then the groups, until nothing moves.
 
         The live shells keep the same order within an instant (`controller.server`, `workers.server`).
         """
-        self._observe_arrivals(now_ns)
+        self._observe_arrivals(now_s)
         while True:
             touched = set()
-            for index, event in self._agenda.pop_instant(now_ns):
+            for index, event in self._agenda.pop_instant(now_s):
                 self._groups[index].observe(event)
                 touched.add(index)
-            self._perform_cluster(self._cluster.decide(now_ns), touched)
+            self._perform_cluster(self._cluster.decide(now_s), touched)
             for index in sorted(touched):
-                self._perform_group(index, self._groups[index].decide(now_ns), now_ns)
-            more_events = len(self._agenda) and self._agenda.next_ns == now_ns
+                self._perform_group(index, self._groups[index].decide(now_s), now_s)
+            more_events = len(self._agenda) and self._agenda.next_s == now_s
             if not more_events and not self._settled_in_instant:
                 return
             self._settled_in_instant = False
 
-    def _observe_arrivals(self, now_ns: int) -> None:
-        arrival_ns = self._arrival_ns
-        while self._next < len(arrival_ns) and arrival_ns[self._next] == now_ns:
+    def _observe_arrivals(self, now_s: float) -> None:
+        arrival_s = self._arrival_s
+        while self._next < len(arrival_s) and arrival_s[self._next] == now_s:
             index = self._model_index[self._next]
             name = self._trace.models[index]
-            self._cluster.observe(Arrived(Request(self._next, name, now_ns, self._slo_ns[index])))
+            self._cluster.observe(Arrived(Request(self._next, name, now_s, self._slo_s[index])))
             self._next += 1
 
     def _perform_cluster(self, commands: list[ClusterCommand], touched: set[int]) -> None:
@@ -126,24 +127,24 @@ class _Shell:
                 case _:
                     assert_never(command)
 
-    def _perform_group(self, index: int, commands: list[GroupCommand], now_ns: int) -> None:
+    def _perform_group(self, index: int, commands: list[GroupCommand], now_s: float) -> None:
         for command in commands:
             match command:
                 case RunBatch(batch):
-                    run = self._engines[index].start(batch, now_ns)
-                    self._agenda.add(run.stage_free_ns, (index, StageFreed()))
-                    self._agenda.add(run.finish_ns, (index, BatchFinished(batch.id)))
+                    run = self._engines[index].start(batch, now_s)
+                    self._agenda.add(run.stage_free_s, (index, StageFreed()))
+                    self._agenda.add(run.finish_s, (index, BatchFinished(batch.id)))
                 case Settle(request_ids, fate):
                     for request_id in request_ids:
-                        self._settle(request_id, fate, now_ns)
+                        self._settle(request_id, fate, now_s)
                 case _:
                     assert_never(command)
 
-    def _settle(self, request_id: int, fate: Fate, now_ns: int) -> None:
-        self._cluster.observe(Settled(request_id, fate, now_ns))
+    def _settle(self, request_id: int, fate: Fate, now_s: float) -> None:
+        self._cluster.observe(Settled(request_id, fate, now_s))
         self._settled_in_instant = True
         if fate is Fate.SERVED:
-            finish_ns = now_ns + self._overhead_ns
-            self._finish_ns[request_id] = finish_ns
-            slo_ns = self._slo_ns[self._model_index[request_id]]
-            self._good[request_id] = finish_ns - self._arrival_ns[request_id] <= slo_ns
+            finish_s = now_s + self._overhead_s
+            self._finish_s[request_id] = finish_s
+            slo_s = self._slo_s[self._model_index[request_id]]
+            self._good[request_id] = finish_s - self._arrival_s[request_id] <= slo_s + TIME_TOLERANCE_S

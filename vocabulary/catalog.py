@@ -1,4 +1,4 @@
-"""The costs that decisions use: stage latencies in whole nanoseconds, by model and configuration."""
+"""The costs that decisions use: stage latencies by model, configuration and batch size."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import numpy as np
 
 from vocabulary.parallel import ParallelConfig
 from vocabulary.profile import Profile, ProfileEntry
-from vocabulary.units import to_ns
 
-StageNs = tuple[int, ...]
+StageSeconds = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +29,12 @@ class LatencyModel:
     def single_precision(self) -> bool:
         return self.stage_scale_per_stage != 0.0 or self.fixed_overhead_s != 0.0
 
-    def rounded_ns(self, seconds: float) -> int:
-        return to_ns(float(np.float32(seconds)) if self.single_precision else seconds)
+    def rounded_s(self, seconds: float) -> float:
+        return float(np.float32(seconds)) if self.single_precision else seconds
 
-    @property
-    def fixed_overhead_ns(self) -> int:
-        return to_ns(self.fixed_overhead_s)
-
-    def stages_ns(self, latency_s: tuple[float, ...]) -> StageNs:
+    def stages_s(self, latency_s: tuple[float, ...]) -> StageSeconds:
         scale = 1.0 + self.stage_scale_per_stage * len(latency_s)
-        return tuple(self.rounded_ns(seconds * scale) for seconds in latency_s)
+        return tuple(self.rounded_s(seconds * scale) for seconds in latency_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +42,20 @@ class BatchCosts:
     """Stage latencies of one model on one configuration, by batch size (ascending)."""
 
     sizes: tuple[int, ...]
-    stages_ns: tuple[StageNs, ...]
+    stages_s: tuple[StageSeconds, ...]
 
     @property
-    def single(self) -> StageNs:
+    def single(self) -> StageSeconds:
         """One request alone."""
-        return self.stages_ns[0]
+        return self.stages_s[0]
 
     @property
     def max_batch_size(self) -> int:
         return self.sizes[-1]
 
-    def of(self, batch_size: int) -> StageNs:
+    def of(self, batch_size: int) -> StageSeconds:
         """A size between two profiled ones runs padded to the larger. Sizes above the largest are a bug."""
-        return self.stages_ns[bisect_left(self.sizes, batch_size)]
+        return self.stages_s[bisect_left(self.sizes, batch_size)]
 
 
 @dataclass(frozen=True)
@@ -81,6 +76,6 @@ class Catalog:
         key = (model, config)
         if key not in self._costs:
             entry = self.entry(model, config)
-            stages = tuple(self.latency.stages_ns(entry.stage_latency_s[size]) for size in entry.batch_sizes)
+            stages = tuple(self.latency.stages_s(entry.stage_latency_s[size]) for size in entry.batch_sizes)
             self._costs[key] = BatchCosts(entry.batch_sizes, stages)
         return self._costs[key]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from vocabulary.catalog import Catalog, LatencyModel
 from vocabulary.mesh import Cluster
 from vocabulary.profile import Profile
-from vocabulary.units import NEVER_NS
+from vocabulary.units import NEVER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,9 @@ class ModelSpec:
     batch_sizes: tuple[int, ...] = (1,)
     sequence_lengths: tuple[int, ...] = (64,)
 
-    def slo_ns(self, latency: LatencyModel) -> int:
-        """The latency objective in whole nanoseconds, NEVER_NS without one."""
-        return NEVER_NS if self.slo.latency_s is None else latency.rounded_ns(self.slo.latency_s)
+    def slo_s(self, latency: LatencyModel) -> float:
+        """The latency objective in seconds, infinite without one."""
+        return NEVER_S if self.slo.latency_s is None else latency.rounded_s(self.slo.latency_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,11 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A group is done with a request; `finish_ns` is when its last stage ended."""
+    """A group is done with a request; `finish_s` is when its last stage ended."""
 
     request_id: int
     fate: Fate
-    finish_ns: int
+    finish_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class BatchFinished:
 class Forward:
     request: Request
     group_index: int
-    predicted_finish_ns: int
+    predicted_finish_s: float
 
 
 @dataclass(frozen=True, slots=True)

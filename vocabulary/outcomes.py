@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from vocabulary.request import Fate
 from vocabulary.trace import Trace
-from vocabulary.units import NS_PER_S
 
 FATES = tuple(Fate)
 FATE_CODE = {fate: code for code, fate in enumerate(FATES)}
@@ -21,14 +20,14 @@ NO_GROUP = -1
 class Outcomes:
     """One row a request, in arrival order.
 
-    group_index: int32 [requests], NO_GROUP where no group took it; finish_ns: int64 [requests], as the client
+    group_index: int32 [requests], NO_GROUP where no group took it; finish_s: float64 [requests], as the client
     sees it (fixed overhead included), meaningless where `fate` is not SERVED; fate: int8 [requests], codes of
     FATE_CODE; good: bool [requests], served within the SLO.
     """
 
     trace: Trace
     group_index: NDArray[np.int32]
-    finish_ns: NDArray[np.int64]
+    finish_s: NDArray[np.float64]
     fate: NDArray[np.int8]
     good: NDArray[np.bool_]
 
@@ -39,7 +38,7 @@ class Outcomes:
     @property
     def latency_s(self) -> NDArray[np.float64]:
         """Seconds from arrival to finish; NaN where the request was not served."""
-        latency = (self.finish_ns - self.trace.arrival_ns) / NS_PER_S
+        latency = self.finish_s - self.trace.arrival_s
         return np.where(self.served, latency, np.nan)
 
 

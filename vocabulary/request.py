@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from vocabulary.units import NEVER_NS
+from vocabulary.units import NEVER_S, TIME_TOLERANCE_S
 
 
 class Fate(Enum):
@@ -25,17 +25,22 @@ class Fate(Enum):
 class Request:
     """`id` orders ties (lower first). A one-shot request is one slice of one token.
 
-    deadline_ns: the client does not wait past it; slo_ns: the latency objective from arrival.
+    deadline_s: the client does not wait past it; slo_s: the latency objective from arrival.
     """
 
     id: int
     model: str
-    arrival_ns: int
-    slo_ns: int = NEVER_NS
-    deadline_ns: int = NEVER_NS
+    arrival_s: float
+    slo_s: float = NEVER_S
+    deadline_s: float = NEVER_S
     num_tokens: int = 1
 
+    def is_in_time(self, finish_s: float) -> bool:
+        """Whether an end at `finish_s` keeps the SLO and the client's deadline."""
+        latency_s = finish_s - self.arrival_s
+        return latency_s <= self.slo_s + TIME_TOLERANCE_S and finish_s <= self.deadline_s + TIME_TOLERANCE_S
+
     @property
-    def due_ns(self) -> int:
+    def due_s(self) -> float:
         """The earlier of the SLO and the client's deadline, as a time."""
-        return min(self.arrival_ns + self.slo_ns, self.deadline_ns)
+        return min(self.arrival_s + self.slo_s, self.deadline_s)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vocabulary.units import NS_PER_S
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Trace:
     """Requests in arrival order: seconds from 0, and an index into `models` for each.
 
@@ -28,10 +25,6 @@ class Trace:
 
     def __len__(self) -> int:
         return len(self.arrival_s)
-
-    @cached_property
-    def arrival_ns(self) -> NDArray[np.int64]:
-        return np.rint(self.arrival_s * NS_PER_S).astype(np.int64)
 
     @property
     def duration_s(self) -> float:
