@@ -26,7 +26,7 @@ from vocabulary.messages import (
 )
 from vocabulary.placement import Placement
 from vocabulary.request import Fate, Request
-from vocabulary.units import NEVER_S, to_s
+from vocabulary.units import NEVER_S
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class ClusterScheduler:
     def __init__(self, placement: Placement, *, catalog: Catalog, policy: Policy) -> None:
         self._route = ROUTERS[policy.router]
         self._admit = ADMISSION[policy.admission]
-        self._slack_s = to_s(policy.slack_s)
+        self._slack_s = policy.slack_s
         self._max_queued = policy.max_queued_requests
         self._overhead_s = catalog.latency.fixed_overhead_s
         self._loads = tuple(GroupLoad(i, g.config.pipeline) for i, g in enumerate(placement.groups))

@@ -20,9 +20,9 @@ NO_GROUP = -1
 class Outcomes:
     """One row a request, in arrival order.
 
-    group_index: int32 [requests], NO_GROUP where no group took it; finish_s: float64 [requests], as the client
-    sees it (fixed overhead included), meaningless where `fate` is not SERVED; fate: int8 [requests], codes of
-    FATE_CODE; good: bool [requests], served within the SLO.
+    group_index: int32 [requests], NO_GROUP where no group took it; finish_s: float64 [requests], as the
+    client sees it (fixed overhead included), meaningless where `fate` is not SERVED; fate: int8 [requests],
+    codes of FATE_CODE; good: bool [requests], served within the SLO.
     """
 
     trace: Trace
