@@ -1,0 +1,111 @@
+"""What a group server asks of an engine, and the emulated one: stages that sleep instead of computing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, final
+
+from scheduling.pipeline import PipelineClock
+from vocabulary.catalog import Catalog
+from vocabulary.messages import Batch
+from vocabulary.placement import Group
+from vocabulary.tensors import Tensor, TensorSpec
+
+Tensors = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInterface:
+    """What a model takes and gives, as clients see it."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    platform: str
+    max_batch_size: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """One tuple of output tensors per request of the batch, or `error` in words."""
+
+    batch_id: int
+    outputs: tuple[Tensors, ...] = ()
+    error: str = ""
+
+
+class Engine(Protocol):
+    """Runs batches through the stages of one group. All calls and callbacks happen on the server's loop."""
+
+    def interfaces(self) -> Mapping[str, ModelInterface]: ...
+
+    def load(self) -> None:
+        """Make every model ready; blocks; raises StatmuxError. Called once, off the loop."""
+
+    def start(
+        self, batch: Batch, inputs: tuple[Tensors, ...], *, stage_freed: Freed, finished: Finished
+    ) -> None:
+        """Run the batch; `stage_freed` when the first stage can take the next, `finished` at the end."""
+
+    def stage_busy_s(self) -> tuple[float, ...]:
+        """Seconds that each stage has been working since the start."""
+
+    @property
+    def num_recompiles(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+Freed = Callable[[], None]
+Finished = Callable[[BatchResult], None]
+
+# An emulated model answers any one INT32 vector with itself.
+ECHO = ModelInterface(
+    inputs=(TensorSpec("INPUT0", "INT32", (-1,)),),
+    outputs=(TensorSpec("OUTPUT0", "INT32", (-1,)),),
+    platform="statmux_emulated",
+)
+
+
+@final
+class EmulatedEngine:
+    """Takes as long as the profile says, on the loop's clock, and echoes its input.
+
+    Timers are set at the absolute times that the pipeline clock computes, as the simulator's engine does.
+    """
+
+    def __init__(self, group: Group, *, catalog: Catalog, loop: asyncio.AbstractEventLoop) -> None:
+        self._costs = {model: catalog.costs(model, group.config) for model in group.models}
+        self._clock = PipelineClock(group.config.pipeline)
+        self._busy_s = [0.0] * group.config.pipeline
+        self._loop = loop
+
+    def interfaces(self) -> Mapping[str, ModelInterface]:
+        return dict.fromkeys(self._costs, ECHO)
+
+    def load(self) -> None:
+        return None
+
+    def start(
+        self, batch: Batch, inputs: tuple[Tensors, ...], *, stage_freed: Freed, finished: Finished
+    ) -> None:
+        stages_s = self._costs[batch.model].of(batch.size)
+        finish_s = self._clock.occupy(self._loop.time(), stages_s)
+        self._busy_s = [busy + stage for busy, stage in zip(self._busy_s, stages_s, strict=True)]
+        self._loop.call_at(self._clock.free_s[0], stage_freed)
+        self._loop.call_at(finish_s, finished, BatchResult(batch.id, tuple(_echo(one) for one in inputs)))
+
+    def stage_busy_s(self) -> tuple[float, ...]:
+        return tuple(self._busy_s)
+
+    @property
+    def num_recompiles(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        return None
+
+
+def _echo(inputs: Tensors) -> Tensors:
+    return tuple(Tensor("OUTPUT0", tensor.datatype, tensor.shape, tensor.raw) for tensor in inputs[:1])

@@ -1,0 +1,154 @@
+"""What travels between the controller and the worker that leads a group, and how it is framed.
+
+A frame is: u32 length of what follows, u32 length of the header, the header (msgpack), the tensors' bytes one
+after another. Little-endian. Times are seconds on the controller's clock.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+import msgspec
+
+from vocabulary.errors import RuntimeFailure
+from vocabulary.tensors import Tensor
+
+_PREFIX = struct.Struct("<II")
+# A frame holds one request or one reply; the endpoint refuses larger messages long before this.
+MAX_FRAME_BYTES = 512 * 2**20
+
+
+class TensorHeader(msgspec.Struct, frozen=True, array_like=True):
+    """All of a tensor but its bytes, which follow the header."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    num_bytes: int
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True, tag=0):
+    """First frame of the controller: the fleet's key proves that it may speak; `now_s` sets the clocks."""
+
+    key: str
+    now_s: float
+
+
+class Run(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """A request for the group, with its input tensors."""
+
+    request_id: int
+    model: str
+    arrival_s: float
+    slo_s: float
+    deadline_s: float
+    tensors: tuple[TensorHeader, ...]
+
+
+class Withdrawn(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """Nobody waits for the request any more."""
+
+    request_id: int
+
+
+class Done(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """The group's answer: output tensors when `fate` is served, else `error` in words."""
+
+    request_id: int
+    fate: str
+    start_s: float
+    finish_s: float
+    batch_size: int
+    error: str
+    tensors: tuple[TensorHeader, ...]
+
+
+class Beat(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """Sent at every interval: the group lives, and this is how busy it is."""
+
+    num_waiting: int
+    num_running: int
+    num_recompiles: int
+    stage_busy_s: tuple[float, ...]
+
+
+Header = Hello | Run | Withdrawn | Done | Beat
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Header).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A header and the tensors it describes."""
+
+    header: Header
+    tensors: tuple[Tensor, ...] = ()
+
+
+def tensor_headers(tensors: tuple[Tensor, ...]) -> tuple[TensorHeader, ...]:
+    return tuple(TensorHeader(t.name, t.datatype, t.shape, len(t.raw)) for t in tensors)
+
+
+def encode_frame(header: Header, tensors: tuple[Tensor, ...] = ()) -> list[bytes | memoryview]:
+    """The frame as buffers to write one after another; tensors are not copied."""
+    encoded = _encode(header)
+    num_tensor_bytes = sum(len(tensor.raw) for tensor in tensors)
+    prefix = _PREFIX.pack(4 + len(encoded) + num_tensor_bytes, len(encoded))
+    return [prefix + encoded, *(tensor.raw for tensor in tensors)]
+
+
+@final
+class FrameReader:
+    """Bytes in, frames out (sans I/O). A frame that cannot be right raises RuntimeFailure: close the link."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, chunk: bytes) -> Iterator[Frame]:
+        self._buffer += chunk
+        start = 0
+        while (end := self._frame_end(start)) is not None:
+            yield _parse(bytes(self._buffer[start:end]))
+            start = end
+        if start:
+            del self._buffer[:start]
+
+    def _frame_end(self, start: int) -> int | None:
+        if len(self._buffer) - start < _PREFIX.size:
+            return None
+        length, header_length = _PREFIX.unpack_from(self._buffer, start)
+        if not header_length + 4 <= length <= MAX_FRAME_BYTES:
+            raise RuntimeFailure(
+                f"frame of {length} bytes with a header of {header_length} bytes: link is corrupt"
+            )
+        end = start + 4 + length
+        return end if len(self._buffer) >= end else None
+
+
+def _parse(frame: bytes) -> Frame:
+    _, header_length = _PREFIX.unpack_from(frame)
+    body = memoryview(frame)[_PREFIX.size :]
+    try:
+        header = _decode(body[:header_length])
+    except msgspec.MsgspecError as error:
+        raise RuntimeFailure(f"frame header does not decode: {error}") from error
+    described = header.tensors if isinstance(header, Run | Done) else ()
+    return Frame(header, _tensors(described, body[header_length:]))
+
+
+def _tensors(described: tuple[TensorHeader, ...], body: memoryview) -> tuple[Tensor, ...]:
+    if sum(tensor.num_bytes for tensor in described) != len(body):
+        raise RuntimeFailure(
+            f"frame holds {len(body)} tensor bytes, its header describes others: link is corrupt"
+        )
+    tensors = []
+    offset = 0
+    for tensor in described:
+        raw = body[offset : offset + tensor.num_bytes]
+        tensors.append(Tensor(tensor.name, tensor.datatype, tensor.shape, raw))
+        offset += tensor.num_bytes
+    return tuple(tensors)

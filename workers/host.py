@@ -1,0 +1,109 @@
+"""Runs one group server in this process: its loop on a thread, its engine, its socket, its heartbeat."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import os
+import selectors
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import final
+
+from scheduling.group import GroupScheduler
+from vocabulary.errors import RuntimeFailure
+from workers.engine import EmulatedEngine, Engine, ModelInterface
+from workers.frames import Frame, Hello
+from workers.link import SocketLink
+from workers.server import GroupServer
+from workers.spec import Address, WorkerSpec
+
+
+@final
+class WorkerHost:
+    """Start: load the engine, then listen. Stop: close all. `start` and `stop` are called once each."""
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        self._spec = spec
+        # select() waits in microseconds; epoll and uvloop round up to milliseconds, too coarse to emulate with.
+        self._loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
+        self._thread = threading.Thread(target=self._loop.run_forever, name="group-server", daemon=True)
+        self._engine = _engine(spec, self._loop)
+        machine = GroupScheduler(spec.group, catalog=spec.catalog, policy=spec.policy)
+        self._server = GroupServer(machine, self._engine, loop=self._loop, soon=self._loop.call_soon)
+        self._listener: asyncio.Server | None = None
+        self._beats: asyncio.TimerHandle | None = None
+
+    def start(self) -> Address:
+        """Load every model (slow), then listen. Raises StatmuxError."""
+        self._engine.load()
+        self._thread.start()
+        return asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
+
+    def interfaces(self) -> Mapping[str, ModelInterface]:
+        return self._engine.interfaces()
+
+    def stop(self) -> None:
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+        self._engine.close()
+
+    async def _listen(self) -> Address:
+        spec = self._spec
+        if spec.socket_path:
+            self._listener = await self._loop.create_unix_server(self._accept, spec.socket_path)
+            os.chmod(spec.socket_path, 0o600)
+            address = Address(socket_path=spec.socket_path)
+        else:
+            self._listener = await self._loop.create_server(self._accept, spec.host, 0)
+            address = Address(host=spec.host, port=self._listener.sockets[0].getsockname()[1])
+        self._beat()
+        return address
+
+    async def _close(self) -> None:
+        if self._beats is not None:
+            self._beats.cancel()
+        if self._listener is not None:
+            self._listener.close()
+        if self._server.link is not None:
+            self._server.link.close()
+        if self._spec.socket_path:
+            Path(self._spec.socket_path).unlink(missing_ok=True)
+
+    def _accept(self) -> SocketLink:
+        """A connection says nothing until its first frame proves the fleet's key."""
+        link = SocketLink(lambda frame: self._greet(link, frame), _ignore)
+        return link
+
+    def _greet(self, link: SocketLink, frame: Frame) -> None:
+        hello = frame.header
+        if not isinstance(hello, Hello) or not hmac.compare_digest(hello.key, self._spec.key):
+            raise RuntimeFailure("the peer does not know the fleet's key")
+        link.receive_with(self._server.receive, lambda why: self._leave(link))
+        self._server.link = link
+        self._server.clock_offset_s = 0.0 if self._spec.socket_path else self._loop.time() - hello.now_s
+        self._server.beat()
+
+    def _leave(self, link: SocketLink) -> None:
+        if self._server.link is link:
+            self._server.link = None
+
+    def _beat(self) -> None:
+        self._server.beat()
+        self._beats = self._loop.call_later(self._spec.beat_interval_s, self._beat)
+
+
+def _engine(spec: WorkerSpec, loop: asyncio.AbstractEventLoop) -> Engine:
+    if spec.engine == "emulated":
+        return EmulatedEngine(spec.group, catalog=spec.catalog, loop=loop)
+    # jax is imported only where it computes.
+    from workers.jax_engine import JaxEngine
+
+    return JaxEngine(spec, loop=loop)
+
+
+def _ignore(why: str) -> None:
+    return None

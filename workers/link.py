@@ -1,0 +1,103 @@
+"""A link carries frames both ways: over a socket, or in memory where both ends share a loop (tests)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol, final
+
+from vocabulary.errors import RuntimeFailure
+from vocabulary.tensors import Tensor
+from workers.frames import Frame, FrameReader, Header, encode_frame
+
+Receive = Callable[[Frame], None]
+Lost = Callable[[str], None]
+
+
+class Link(Protocol):
+    """One end. What it hears goes to the `receive` it was made with; `lost` is called once, with why."""
+
+    def send(self, header: Header, tensors: tuple[Tensor, ...] = ()) -> None:
+        """Queue a frame; frames arrive in order. Nothing happens on a link that is lost."""
+
+    def close(self) -> None: ...
+
+
+@final
+class SocketLink(asyncio.Protocol):
+    """Frames over a stream socket. Frames of one loop turn leave in one write."""
+
+    def __init__(self, receive: Receive, lost: Lost) -> None:
+        self._receive = receive
+        self._lost = lost
+        self._reader = FrameReader()
+        self._transport: asyncio.Transport | None = None
+        self._unsent: list[bytes | memoryview] = []
+
+    def receive_with(self, receive: Receive, lost: Lost) -> None:
+        """From the next frame on, `receive` hears them (after the greeting of a new connection)."""
+        self._receive, self._lost = receive, lost
+
+    def send(self, header: Header, tensors: tuple[Tensor, ...] = ()) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent += encode_frame(header, tensors)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._flush()
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for frame in self._reader.feed(data):
+                self._receive(frame)
+        except RuntimeFailure as error:
+            self._end(str(error))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._end(f"the peer closed the connection ({error})" if error else "the peer closed the connection")
+
+    def _end(self, why: str) -> None:
+        lost, self._lost = self._lost, _ignore
+        if self._transport is not None:
+            self._transport.close()
+        lost(why)
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if unsent and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(unsent))
+
+
+@final
+class MemoryLink:
+    """An end whose peer lives on the same loop; frames arrive at once, in order."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.peer: MemoryLink | None = None
+
+    def send(self, header: Header, tensors: tuple[Tensor, ...] = ()) -> None:
+        if self.peer is not None:
+            self.peer._receive(Frame(header, tensors))
+
+    def close(self) -> None:
+        self.peer = None
+
+
+def memory_pair(first: Receive, second: Receive) -> tuple[MemoryLink, MemoryLink]:
+    """Two ends: what the first sends, `second` receives, and the other way round."""
+    one, other = MemoryLink(first), MemoryLink(second)
+    one.peer, other.peer = other, one
+    return one, other
+
+
+def _ignore(why: str) -> None:
+    return None

@@ -1,0 +1,143 @@
+"""The live shell round GroupScheduler: frames and engine callbacks in, batches and answers out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never, final
+
+from scheduling.group import GroupScheduler
+from vocabulary.messages import (
+    Arrived,
+    Batch,
+    BatchFinished,
+    Cancelled,
+    GroupEvent,
+    RunBatch,
+    Settle,
+    StageFreed,
+)
+from vocabulary.request import Fate, Request
+from vocabulary.units import NEVER_S
+from workers.engine import BatchResult, Engine, Tensors
+from workers.frames import Beat, Done, Frame, Run, Withdrawn, tensor_headers
+from workers.link import Link
+
+# Runs a callback after everything that is already due at this instant; `loop.call_soon` in production.
+Soon = Callable[[Callable[[], None]], object]
+
+
+@dataclass(slots=True)
+class _Held:
+    """A request that the group has not settled yet."""
+
+    inputs: Tensors
+    start_s: float = NEVER_S
+    batch_size: int = 0
+    outputs: Tensors = ()
+    error: str = ""
+
+
+@final
+class GroupServer:
+    """Posts events, lets the machine decide once per loop turn, performs its commands. Decides nothing."""
+
+    def __init__(
+        self, machine: GroupScheduler, engine: Engine, *, loop: asyncio.AbstractEventLoop, soon: Soon
+    ) -> None:
+        self._machine = machine
+        self._engine = engine
+        self._loop = loop
+        self._soon = soon
+        self._is_decision_due = False
+        self._held: dict[int, _Held] = {}
+        self.link: Link | None = None
+        # Our clock less the controller's; exactly 0 on the same host, where both read the same clock.
+        self.clock_offset_s = 0.0
+
+    def receive(self, frame: Frame) -> None:
+        """A frame of the controller's."""
+        match frame.header:
+            case Run() as run:
+                self._held[run.request_id] = _Held(frame.tensors)
+                offset_s = self.clock_offset_s
+                self._post(
+                    Arrived(
+                        Request(
+                            run.request_id,
+                            run.model,
+                            run.arrival_s + offset_s,
+                            run.slo_s,
+                            run.deadline_s + offset_s,
+                        )
+                    )
+                )
+            case Withdrawn(request_id):
+                self._post(Cancelled(request_id))
+            case _:
+                raise AssertionError(f"the controller sent {type(frame.header).__name__}")
+
+    def beat(self) -> None:
+        """Tell the controller how busy the group is."""
+        if self.link is not None:
+            machine, engine = self._machine, self._engine
+            self.link.send(
+                Beat(machine.num_waiting, machine.num_running, engine.num_recompiles, engine.stage_busy_s())
+            )
+
+    def _post(self, event: GroupEvent) -> None:
+        self._machine.observe(event)
+        if not self._is_decision_due:
+            self._is_decision_due = True
+            self._soon(self._decide)
+
+    def _decide(self) -> None:
+        self._is_decision_due = False
+        now_s = self._loop.time()
+        for command in self._machine.decide(now_s):
+            match command:
+                case RunBatch(batch):
+                    self._run(batch, now_s)
+                case Settle(request_ids, fate):
+                    for request_id in request_ids:
+                        self._settle(request_id, fate, now_s)
+                case _:
+                    assert_never(command)
+
+    def _run(self, batch: Batch, now_s: float) -> None:
+        inputs = []
+        for request in batch.requests:
+            held = self._held[request.id]
+            held.start_s, held.batch_size = now_s, batch.size
+            inputs.append(held.inputs)
+        self._engine.start(
+            batch,
+            tuple(inputs),
+            stage_freed=lambda: self._post(StageFreed()),
+            finished=lambda result: self._finish(batch, result),
+        )
+
+    def _finish(self, batch: Batch, result: BatchResult) -> None:
+        for index, request in enumerate(batch.requests):
+            held = self._held[request.id]
+            held.error = result.error
+            held.outputs = () if result.error else result.outputs[index]
+        self._post(BatchFinished(batch.id, failed=bool(result.error)))
+
+    def _settle(self, request_id: int, fate: Fate, now_s: float) -> None:
+        held = self._held.pop(request_id)
+        if self.link is None:
+            return
+        headers = tensor_headers(held.outputs)
+        offset_s = self.clock_offset_s
+        done = Done(
+            request_id,
+            fate.value,
+            held.start_s - offset_s,
+            now_s - offset_s,
+            held.batch_size,
+            held.error,
+            headers,
+        )
+        self.link.send(done, held.outputs)
