@@ -1,0 +1,97 @@
+"""Carries out plans on JAX arrays of one process. The only file of this room that imports jax."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+import jax
+from jax import numpy as jnp
+
+from resharding.boxes import Box, box_of
+from resharding.plan import Copy, plan_copies
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """A plan between two layouts; `copies` is empty where tile i of one is tile i of the other."""
+
+    source: Mapping[int, Box]
+    target: Mapping[int, Box]
+    copies: tuple[Copy, ...]
+
+
+def move(array: jax.Array, sharding: jax.sharding.Sharding) -> jax.Array:
+    """`array` on the devices of `sharding`, bit for bit; every device must belong to this process.
+
+    Copies go from device to device, tile by tile, and are only dispatched: nothing waits for them.
+    (`jax.device_put` gathers the whole array on the host where the two layouts differ.)
+    """
+    if array.sharding == sharding:
+        return array
+    if array.size == 0:
+        return jax.device_put(array, sharding)
+    route = _route(array.sharding, sharding, array.shape)
+    devices = {device.id: device for device in sharding.addressable_devices}
+    shards = {shard.device.id: shard.data for shard in array.addressable_shards}
+    if route.copies:
+        tiles = _assemble(route, shards, devices)
+    else:
+        tiles = jax.device_put(
+            [shards[device] for device in route.source], [devices[device] for device in route.target]
+        )
+    return jax.make_array_from_single_device_arrays(array.shape, sharding, tiles)
+
+
+@lru_cache(maxsize=4096)
+def _route(
+    source_sharding: jax.sharding.Sharding, target_sharding: jax.sharding.Sharding, shape: tuple[int, ...]
+) -> _Route:
+    source, target = _boxes(source_sharding, shape), _boxes(target_sharding, shape)
+    same = list(source.values()) == list(target.values())
+    return _Route(source, target, () if same else plan_copies(source, target))
+
+
+def _boxes(sharding: jax.sharding.Sharding, shape: tuple[int, ...]) -> Mapping[int, Box]:
+    index_map = sharding.addressable_devices_indices_map(shape)
+    return {device.id: box_of(index, shape) for device, index in index_map.items()}
+
+
+def _assemble(
+    route: _Route, shards: Mapping[int, jax.Array], devices: Mapping[int, jax.Device]
+) -> list[jax.Array]:
+    cut = [_cut(shards[copy.source], copy.box, tile=route.source[copy.source]) for copy in route.copies]
+    sent = jax.device_put(cut, [devices[copy.target] for copy in route.copies])
+    arrived: dict[int, list[tuple[Box, jax.Array]]] = {device: [] for device in route.target}
+    for copy, piece in zip(route.copies, sent, strict=True):
+        arrived[copy.target].append((copy.box, piece))
+    return [_join(pieces, tile=route.target[device]) for device, pieces in arrived.items()]
+
+
+def _cut(shard: jax.Array, box: Box, *, tile: Box) -> jax.Array:
+    if box == tile:
+        return shard
+    return _slice(shard, tuple((one.start, one.stop) for one in box.slices(origin=tile.start)))
+
+
+def _join(arrived: Sequence[tuple[Box, jax.Array]], *, tile: Box) -> jax.Array:
+    if len(arrived) == 1:
+        return arrived[0][1]
+    starts = tuple(tuple(one.start for one in box.slices(origin=tile.start)) for box, _ in arrived)
+    return _fill([piece for _, piece in arrived], starts, tile.shape)
+
+
+@partial(jax.jit, static_argnums=1)
+def _slice(shard: jax.Array, bounds: tuple[tuple[int, int], ...]) -> jax.Array:
+    return shard[tuple(slice(start, stop) for start, stop in bounds)]
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _fill(
+    pieces: Sequence[jax.Array], starts: tuple[tuple[int, ...], ...], shape: tuple[int, ...]
+) -> jax.Array:
+    tile = jnp.zeros(shape, pieces[0].dtype)
+    for piece, start in zip(pieces, starts, strict=True):
+        tile = jax.lax.dynamic_update_slice(tile, piece, start)
+    return tile
