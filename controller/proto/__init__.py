@@ -1,1 +1,1 @@
-"""The v2 protocol on the wire: inference.proto, its compiled descriptor set, and the script that compiles it."""
+"""The v2 protocol on the wire: inference.proto, its descriptor set, and the script that compiles it."""

@@ -1,0 +1,92 @@
+"""Refusals on the wire: gRPC status, google.rpc details and retry hints. Only the error path comes here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from controller.grpc_v2.fleet import Reason, Refusal
+
+DOMAIN = "statmux"
+_DETAILS_KEY = "grpc-status-details-bin"
+_PUSHBACK_KEY = "grpc-retry-pushback-ms"
+# Trailers share gRPC's 8 KiB limit for metadata, and the message travels in them twice.
+_MAX_MESSAGE_CHARS = 1500
+
+STATUS: Mapping[Reason, grpc.StatusCode] = {
+    Reason.SLO_INFEASIBLE: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.QUEUE_FULL: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.NOT_PLACED: grpc.StatusCode.UNAVAILABLE,
+    Reason.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    Reason.DRAINING: grpc.StatusCode.UNAVAILABLE,
+    Reason.DEADLINE_EXCEEDED: grpc.StatusCode.DEADLINE_EXCEEDED,
+    Reason.CANCELLED: grpc.StatusCode.CANCELLED,
+    Reason.FAILED: grpc.StatusCode.INTERNAL,
+    Reason.NOT_LOADED: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.UNKNOWN_MODEL: grpc.StatusCode.NOT_FOUND,
+    Reason.UNKNOWN_VERSION: grpc.StatusCode.NOT_FOUND,
+    Reason.INVALID_TENSOR: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.INVALID_PARAMETER: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.INVALID_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.UNSUPPORTED: grpc.StatusCode.UNIMPLEMENTED,
+}
+
+
+class Refused(Exception):
+    """Ends one call with `refusal`; raised and caught within this room only."""
+
+    def __init__(self, reason: Reason, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.refusal = Refusal(reason, message, retry_after_s)
+
+
+def set_refusal(context: grpc.aio.ServicerContext, refusal: Refusal) -> None:
+    """Make `refusal` the status of a unary call; whatever message its handler then returns is dropped."""
+    context.set_code(STATUS[refusal.reason])
+    context.set_details(refusal.message[:_MAX_MESSAGE_CHARS])
+    context.set_trailing_metadata(trailers_of(refusal))
+
+
+async def abort(context: grpc.aio.ServicerContext, refusal: Refusal) -> None:
+    """End a stream with `refusal`. Does not return."""
+    message = refusal.message[:_MAX_MESSAGE_CHARS]
+    await context.abort(STATUS[refusal.reason], message, trailers_of(refusal))
+
+
+def trailers_of(refusal: Refusal) -> tuple[tuple[str, str | bytes], ...]:
+    """Trailing metadata: google.rpc.Status with ErrorInfo and RetryInfo, and gRPC's retry pushback."""
+    status = status_pb2.Status(
+        code=STATUS[refusal.reason].value[0],
+        message=refusal.message[:_MAX_MESSAGE_CHARS],
+        details=_details(refusal),
+    )
+    details = (_DETAILS_KEY, status.SerializeToString())
+    if refusal.reason is Reason.SLO_INFEASIBLE:
+        return details, (_PUSHBACK_KEY, "-1")  # negative: do not retry
+    if refusal.retry_after_s is not None:
+        return details, (_PUSHBACK_KEY, str(math.ceil(refusal.retry_after_s * 1e3)))
+    return (details,)
+
+
+def _details(refusal: Refusal) -> list[any_pb2.Any]:
+    details = [_ERROR_INFO[refusal.reason]]
+    if refusal.retry_after_s is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromNanoseconds(round(refusal.retry_after_s * 1e9))
+        details.append(_packed(retry))
+    return details
+
+
+def _packed(message: object) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed
+
+
+_ERROR_INFO = {
+    reason: _packed(error_details_pb2.ErrorInfo(reason=reason.name, domain=DOMAIN)) for reason in Reason
+}

@@ -1,0 +1,131 @@
+"""Starts and stops the gRPC endpoint."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import final
+
+import grpc
+from grpc import aio
+
+from controller.grpc_v2.describe import Description, Rpc
+from controller.grpc_v2.fleet import Fleet
+from controller.grpc_v2.health import Health
+from controller.grpc_v2.infer import Inference
+from controller.grpc_v2.messages import SERVICE, ModelInferResponse, ModelStreamInferResponse, message_class
+from controller.grpc_v2.reflect import add_reflection
+from controller.grpc_v2.refusals import Refused, set_refusal
+from controller.grpc_v2.stream import Streams
+from vocabulary.errors import RuntimeFailure
+
+MAX_MESSAGE_BYTES = 64 * 2**20
+
+
+class PortInUse(RuntimeFailure):
+    """Another process listens on the endpoint's port."""
+
+
+@final
+class RunningEndpoint:
+    """A started endpoint. `port` is the one it listens on, also where 0 was asked for."""
+
+    def __init__(self, server: aio.Server, port: int, health: Health, streams: Streams) -> None:
+        self.port = port
+        self._server = server
+        self._health = health
+        self._streams = streams
+
+    async def stop(self, grace_s: float) -> None:
+        """Refuse new calls, let open ones finish for `grace_s` seconds, end the rest with UNAVAILABLE."""
+        self._health.close()
+        self._streams.close()
+        await self._server.stop(grace_s)
+
+
+async def start_grpc(
+    fleet: Fleet,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8001,
+    reflection: bool = True,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+) -> RunningEndpoint:
+    """Serve `fleet` on the running event loop. port 0: any free one.
+
+    Raises PortInUse, or RuntimeFailure if the address cannot be listened on for another reason.
+    """
+    inference, health = Inference(fleet), Health(fleet)
+    streams = Streams(inference)
+    server = aio.server(options=_options(max_message_bytes))
+    handlers = [_inference_handler(Description(fleet), inference, streams), health.handler()]
+    server.add_generic_rpc_handlers(tuple(handlers))
+    if reflection:
+        add_reflection(server)
+    bound_port = _listen(server, host, port)
+    await server.start()
+    return RunningEndpoint(server, bound_port, health, streams)
+
+
+def _options(max_message_bytes: int) -> list[tuple[str, int]]:
+    return [
+        ("grpc.so_reuseport", 0),  # or a second server on the port would silently take half of the calls
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", max_message_bytes),
+    ]
+
+
+def _inference_handler(
+    description: Description, inference: Inference, streams: Streams
+) -> grpc.GenericRpcHandler:
+    methods = {name: _described(name, rpc) for name, rpc in description.rpcs().items()}
+    # Requests come as bytes: what does not parse is then INVALID_ARGUMENT of ours, not INTERNAL of grpc's.
+    methods["ModelInfer"] = grpc.unary_unary_rpc_method_handler(
+        inference.unary, response_serializer=ModelInferResponse.SerializeToString
+    )
+    methods["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
+        streams.stream, response_serializer=ModelStreamInferResponse.SerializeToString
+    )
+    return grpc.method_handlers_generic_handler(SERVICE, methods)
+
+
+def _described(name: str, rpc: Rpc) -> grpc.RpcMethodHandler:
+    request_class, response_class = message_class(f"{name}Request"), message_class(f"{name}Response")
+
+    async def answer(request: object, context: aio.ServicerContext) -> object:
+        try:
+            return await rpc(request)
+        except Refused as refused:
+            set_refusal(context, refused.refusal)
+            return response_class()
+
+    return grpc.unary_unary_rpc_method_handler(
+        answer,
+        request_deserializer=request_class.FromString,
+        response_serializer=response_class.SerializeToString,
+    )
+
+
+def _listen(server: aio.Server, host: str, port: int) -> int:
+    _check_free(host, port)
+    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        return server.add_insecure_port(authority)
+    except RuntimeError as error:
+        raise RuntimeFailure(f"cannot listen on {authority}: {error}") from error
+
+
+def _check_free(host: str, port: int) -> None:
+    """grpc does not say why it cannot listen, and takes `localhost` for free if one of its addresses is."""
+    where = f"{host}:{port}"
+    try:
+        for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+                probe.listen(1)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            hint = "stop the other process, or choose another endpoints.grpc.port"
+            raise PortInUse(f"another process listens on {where}", hint=hint) from error
+        raise RuntimeFailure(f"cannot listen on {where}: {error.strerror or error}") from error

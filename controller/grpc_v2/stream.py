@@ -1,0 +1,113 @@
+"""ModelStreamInfer: many requests on one stream, answered in their order; an error is a message in it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import final
+
+import grpc
+
+from controller.grpc_v2.fleet import Reason, Refusal
+from controller.grpc_v2.infer import Inference, parsed
+from controller.grpc_v2.messages import ModelInferResponse, ModelStreamInferResponse
+from controller.grpc_v2.refusals import Refused, abort
+
+# Requests of one stream that may wait for an answer at a time; beyond it we stop reading, and HTTP/2 flow
+# control stops the client.
+MAX_IN_FLIGHT = 64
+_DRAINING = Refusal(Reason.DRAINING, "the server is shutting down; open a stream elsewhere")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    request_id: str
+    outcome: object  # a ModelInferResponse or a Refusal
+
+
+@final
+class Streams:
+    """All open streams; `close` ends each once what it has read is answered."""
+
+    def __init__(self, inference: Inference) -> None:
+        self._inference = inference
+        self._readers: set[asyncio.Task[None]] = set()
+        self._is_closing = False
+
+    async def stream(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> None:
+        """ModelStreamInfer. With metadata `triton_grpc_error: true` the first error ends the stream."""
+        is_strict = any(pair == ("triton_grpc_error", "true") for pair in context.invocation_metadata() or ())
+        conversation = _Conversation(self._inference, context)
+        reader = asyncio.create_task(conversation.read(requests))
+        self._readers.add(reader)
+        if self._is_closing:
+            reader.cancel()
+        try:
+            await conversation.write(is_strict=is_strict)
+        finally:
+            self._readers.discard(reader)
+            reader.cancel()
+            await asyncio.gather(reader, *conversation.stop(), return_exceptions=True)
+        if self._is_closing:
+            await abort(context, _DRAINING)
+
+    def close(self) -> None:
+        """Read no more requests from any stream."""
+        self._is_closing = True
+        for reader in self._readers:
+            reader.cancel()
+
+
+@final
+class _Conversation:
+    """One stream: `read` starts an answer for each request, `write` sends the answers in order."""
+
+    def __init__(self, inference: Inference, context: grpc.aio.ServicerContext) -> None:
+        self._inference = inference
+        self._context = context
+        self._places = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._answers: asyncio.Queue[asyncio.Task[_Answer] | None] = asyncio.Queue()
+        self._open: set[asyncio.Task[_Answer]] = set()
+
+    async def read(self, requests: AsyncIterator[bytes]) -> None:
+        try:
+            async for raw in requests:
+                await self._places.acquire()
+                answer = asyncio.create_task(self._answer(raw))
+                self._open.add(answer)
+                self._answers.put_nowait(answer)
+        finally:
+            self._answers.put_nowait(None)
+
+    async def write(self, *, is_strict: bool) -> None:
+        while (task := await self._answers.get()) is not None:
+            answer = await task
+            self._open.discard(task)
+            self._places.release()
+            if is_strict and type(answer.outcome) is Refusal:
+                await abort(self._context, answer.outcome)
+            await self._context.write(_message(answer))
+
+    def stop(self) -> set[asyncio.Task[_Answer]]:
+        """Cancel what is not answered; the caller awaits the tasks."""
+        for task in self._open:
+            task.cancel()
+        return self._open
+
+    async def _answer(self, raw: bytes) -> _Answer:
+        try:
+            request = parsed(raw)
+        except Refused as refused:
+            return _Answer("", refused.refusal)
+        return _Answer(request.id, await self._inference.answer(request, self._context.time_remaining()))
+
+
+def _message(answer: _Answer) -> object:
+    if type(answer.outcome) is Refusal:
+        # The reply carries the id, so that a client with many requests in flight knows which one failed.
+        response = ModelInferResponse(id=answer.request_id)
+        response.parameters["statmux_reason"].string_param = answer.outcome.reason.name
+        return ModelStreamInferResponse(error_message=answer.outcome.message, infer_response=response)
+    answer.outcome.parameters["triton_final_response"].bool_param = True
+    return ModelStreamInferResponse(infer_response=answer.outcome)
