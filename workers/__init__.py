@@ -1,1 +1,1 @@
-"""Floor 5, live shells round GroupScheduler: processes that run sharded JAX models. Never imports controller."""
+"""Floor 5, live shells round GroupScheduler: processes that run sharded JAX models."""

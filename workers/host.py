@@ -26,7 +26,7 @@ class WorkerHost:
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
-        # select() waits in microseconds; epoll and uvloop round up to milliseconds, too coarse to emulate with.
+        # select() waits in microseconds; epoll and uvloop round up to milliseconds, too coarse to emulate.
         self._loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
         self._thread = threading.Thread(target=self._loop.run_forever, name="group-server", daemon=True)
         self._engine = _engine(spec, self._loop)

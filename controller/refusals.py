@@ -1,0 +1,26 @@
+"""Why a request was not served, in words for the client."""
+
+from __future__ import annotations
+
+from controller.grpc_v2 import Reason, Refusal
+from vocabulary.request import Fate, Request
+
+
+def refusal(request: Request, fate: Fate, *, now_s: float, error: str = "") -> Refusal:
+    """The refusal of a request that ended with `fate` (not SERVED)."""
+    if fate in (Fate.CANCELLED, Fate.SLO_INFEASIBLE) and now_s >= request.deadline_s:
+        return Refusal(Reason.DEADLINE_EXCEEDED, "the request's deadline passed before it could be served")
+    allowed_s = min(request.slo_s, request.deadline_s - request.arrival_s)
+    words = _WORDS[fate].format(model=request.model, allowed_s=allowed_s, error=error or "its worker is gone")
+    return Refusal(Reason[fate.name], words)
+
+
+_WORDS = {
+    Fate.SLO_INFEASIBLE: "model {model!r} is too busy to answer within {allowed_s:.6g} s",
+    Fate.QUEUE_FULL: "the queue of model {model!r} is full",
+    Fate.NOT_PLACED: "no group of the placement holds model {model!r}",
+    Fate.UNAVAILABLE: "no group that holds model {model!r} is open",
+    Fate.DEADLINE_EXCEEDED: "the request's deadline passed before it could be served",
+    Fate.CANCELLED: "the request was cancelled",
+    Fate.FAILED: "the group that ran the request failed: {error}",
+}

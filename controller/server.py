@@ -1,0 +1,297 @@
+"""The live shell round ClusterScheduler: endpoints post calls, workers answer; it decides nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import assert_never, final
+
+from controller.grpc_v2 import (
+    InferCall,
+    InferReply,
+    ModelState,
+    ModelStatistics,
+    ModelView,
+    Pulse,
+    Reason,
+    Refusal,
+)
+from controller.metrics import FleetMetrics
+from controller.refusals import refusal
+from scheduling.cluster import ClusterScheduler
+from vocabulary.deployment import Deployment
+from vocabulary.messages import (
+    Arrived,
+    Cancelled,
+    ClusterEvent,
+    Forward,
+    GroupLost,
+    GroupOpened,
+    Reply,
+    Settled,
+    Withdraw,
+)
+from vocabulary.placement import Placement
+from vocabulary.request import Fate, Request
+from vocabulary.tensors import Tensor
+from vocabulary.units import NEVER_S
+from workers.engine import ModelInterface
+from workers.frames import Beat, Done, Frame, Run, Withdrawn, tensor_headers
+from workers.link import Link
+from workers.server import Soon
+
+Clock = Callable[[], float]
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A call that has not been answered."""
+
+    future: asyncio.Future[InferReply | Refusal]
+    request: Request
+    tensors: tuple[Tensor, ...]
+    predicted_finish_s: float = NEVER_S
+    done: Frame | None = None
+
+
+@final
+class FleetServer:
+    """Posts events, lets the machine decide once per loop turn, performs its commands.
+
+    Implements `controller.grpc_v2.Fleet`. All methods run on one event loop.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        placement: Placement,
+        machine: ClusterScheduler,
+        *,
+        clock: Clock,
+        soon: Soon,
+        metrics: FleetMetrics,
+    ) -> None:
+        self._placement = placement
+        self._machine = machine
+        self._clock = clock
+        self._soon = soon
+        self._metrics = metrics
+        self._slo_s = {model.name: model.slo_s(deployment.latency) for model in deployment.models}
+        self._aliases = {model.name: model.aliases for model in deployment.models}
+        self._links: list[Link | None] = [None] * len(placement.groups)
+        self._beats: list[Beat | None] = [None] * len(placement.groups)
+        self._pending: dict[int, _Pending] = {}
+        self._ids = count()
+        self._is_decision_due = False
+        self._is_draining = False
+        self._closed_models: set[str] = set()
+        self._interfaces: dict[str, ModelInterface] = {}
+        self._views: Mapping[str, ModelView] = {}
+        self._changed = Pulse()
+        self._refresh()
+
+    # What the workers' side calls.
+
+    def open_group(self, group_index: int, link: Link, interfaces: Mapping[str, ModelInterface]) -> None:
+        """The group's models are warm and `link` leads to its worker."""
+        self._links[group_index] = link
+        self._interfaces.update(interfaces)
+        self._post(GroupOpened(group_index))
+        self._refresh()
+
+    def lose_group(self, group_index: int, why: str) -> None:
+        """The group's worker is gone; its requests are answered with FAILED."""
+        if self._links[group_index] is not None:
+            self._links[group_index] = None
+            self._metrics.group_lost(self._placement.groups[group_index].id, why)
+            self._post(GroupLost(group_index))
+            self._soon(self._refresh)
+
+    def receive(self, group_index: int, frame: Frame) -> None:
+        """A frame of the group's worker."""
+        match frame.header:
+            case Done(request_id, fate, _, finish_s):
+                pending = self._pending.get(request_id)
+                if pending is not None:
+                    pending.done = frame
+                self._post(Settled(request_id, Fate(fate), finish_s))
+            case Beat() as beat:
+                self._beats[group_index] = beat
+            case _:
+                raise AssertionError(f"a worker sent {type(frame.header).__name__}")
+
+    # What the endpoints call (`controller.grpc_v2.Fleet`).
+
+    @property
+    def changed(self) -> Pulse:
+        return self._changed
+
+    def models(self) -> Mapping[str, ModelView]:
+        return self._views
+
+    def is_ready(self) -> bool:
+        groups_open = all(self._machine.is_open(index) for index in range(len(self._placement.groups)))
+        return groups_open and not self._is_draining
+
+    def infer(self, call: InferCall) -> asyncio.Future[InferReply | Refusal]:
+        future = asyncio.get_running_loop().create_future()
+        request_id = next(self._ids)
+        now_s = self._clock()
+        slo_s = self._slo_s[call.model] if call.slo_s is None else call.slo_s
+        deadline_s = NEVER_S if call.timeout_s is None else now_s + call.timeout_s
+        request = Request(request_id, call.model, now_s, slo_s, deadline_s)
+        self._pending[request_id] = _Pending(future, request, call.tensors)
+        future.add_done_callback(lambda done: self._forget(request_id) if done.cancelled() else None)
+        if self._is_draining or call.model in self._closed_models:
+            self._end(request_id, Refusal(*self._closed_reason(call.model)), None)
+        else:
+            self._post(Arrived(request))
+        return future
+
+    async def load(self, model: str) -> Refusal | None:
+        """Take the model (back) into service; returns when it is READY."""
+        self._closed_models.discard(model)
+        self._refresh()
+        view = self._views[model]
+        while view.state is ModelState.LOADING:
+            await self._changed.wait()
+            view = self._views[model]
+        return None if view.state is ModelState.READY else Refusal(Reason.NOT_PLACED, view.state_reason)
+
+    async def unload(self, model: str) -> Refusal | None:
+        """Take the model out of service. Its weights stay resident until the placement changes."""
+        self._closed_models.add(model)
+        self._refresh()
+        return None
+
+    def statistics(self, model: str) -> ModelStatistics:
+        return self._metrics.statistics(model)
+
+    # What the life cycle calls.
+
+    def start_draining(self) -> None:
+        """Readiness goes off; accepted requests run on, new ones are refused."""
+        self._is_draining = True
+        self._refresh()
+
+    @property
+    def num_pending(self) -> int:
+        return len(self._pending)
+
+    def beat_of(self, group_index: int) -> Beat | None:
+        return self._beats[group_index]
+
+    def in_flight_of(self, group_index: int) -> int:
+        return self._machine.group_in_flight(group_index)
+
+    def is_open(self, group_index: int) -> bool:
+        return self._machine.is_open(group_index)
+
+    # The shell itself.
+
+    def _post(self, event: ClusterEvent) -> None:
+        self._machine.observe(event)
+        if not self._is_decision_due:
+            self._is_decision_due = True
+            self._soon(self._decide)
+
+    def _decide(self) -> None:
+        self._is_decision_due = False
+        for command in self._machine.decide(self._clock()):
+            match command:
+                case Forward(request, group_index, predicted_finish_s):
+                    self._forward(request, group_index, predicted_finish_s)
+                case Withdraw(request_id, group_index):
+                    link = self._links[group_index]
+                    if link is not None:
+                        link.send(Withdrawn(request_id))
+                case Reply(request_id, fate, group_index):
+                    self._reply(request_id, fate, group_index)
+                case _:
+                    assert_never(command)
+
+    def _forward(self, request: Request, group_index: int, predicted_finish_s: float) -> None:
+        pending = self._pending[request.id]
+        pending.predicted_finish_s = predicted_finish_s
+        tensors = pending.tensors
+        run = Run(
+            request.id,
+            request.model,
+            request.arrival_s,
+            request.slo_s,
+            request.deadline_s,
+            tensor_headers(tensors),
+        )
+        link = self._links[group_index]
+        if link is not None:
+            link.send(run, tensors)
+
+    def _reply(self, request_id: int, fate: Fate, group_index: int | None) -> None:
+        pending = self._pending.get(request_id)
+        if pending is None:
+            return
+        done = pending.done.header if pending.done is not None else None
+        if fate is Fate.SERVED and pending.done is not None and isinstance(done, Done):
+            group_id = self._placement.groups[group_index].id if group_index is not None else ""
+            queue_s = done.start_s - pending.request.arrival_s
+            self._end(request_id, InferReply(pending.done.tensors, group_id, queue_s), group_index)
+        else:
+            error = done.error if isinstance(done, Done) else ""
+            self._end(
+                request_id, refusal(pending.request, fate, now_s=self._clock(), error=error), group_index
+            )
+
+    def _end(self, request_id: int, answer: InferReply | Refusal, group_index: int | None) -> None:
+        pending = self._pending.pop(request_id)
+        self._metrics.answered(
+            pending.request,
+            answer,
+            done=pending.done.header if pending.done is not None else None,
+            group=self._placement.groups[group_index].id if group_index is not None else "",
+            predicted_finish_s=pending.predicted_finish_s,
+            now_s=self._clock(),
+        )
+        if not pending.future.done():
+            pending.future.set_result(answer)
+
+    def _forget(self, request_id: int) -> None:
+        """The client went away or its deadline passed."""
+        if request_id in self._pending:
+            self._post(Cancelled(request_id))
+
+    def _closed_reason(self, model: str) -> tuple[Reason, str]:
+        if self._is_draining:
+            return Reason.DRAINING, "the fleet is draining; try another replica of the endpoint"
+        return Reason.NOT_LOADED, f"model {model!r} was unloaded; load it first"
+
+    def _refresh(self) -> None:
+        """Make the views of all models anew; called when a group or a model opens or closes."""
+        views = {name: self._view(name) for name in self._slo_s}
+        self._views = views | {alias: views[name] for name in views for alias in self._aliases[name]}
+        self._changed.beat()
+
+    def _view(self, name: str) -> ModelView:
+        state, why = self._state(name)
+        interface = self._interfaces.get(name)
+        if interface is None:
+            return ModelView(name, (), (), state=state, state_reason=why)
+        return ModelView(
+            name,
+            interface.inputs,
+            interface.outputs,
+            platform=interface.platform,
+            state=state,
+            state_reason=why,
+        )
+
+    def _state(self, name: str) -> tuple[ModelState, str]:
+        holders = self._placement.holders(name)
+        if not holders:
+            return ModelState.UNAVAILABLE, "no group of the placement holds it"
+        if name in self._closed_models:
+            return ModelState.UNAVAILABLE, "unloaded"
+        if any(self._machine.is_open(index) for index in holders):
+            return ModelState.READY, ""
+        return ModelState.LOADING, "its groups are not open"

@@ -1,0 +1,138 @@
+"""The engine that computes: every model of the group as stages on the group's devices, one thread a stage.
+
+A stage's thread runs one batch at a time and hands its output to the next stage's thread, so stages of
+different batches overlap. Threads only compute; all decisions stay on the server's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, final
+
+import jax
+
+from vocabulary.errors import InvalidInput
+from vocabulary.messages import Batch
+from vocabulary.numpy_tensors import from_numpy, to_numpy
+from workers.engine import BatchResult, Finished, Freed, ModelInterface, Tensors
+from workers.model import ShardedModel, load_model
+from workers.spec import WorkerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One batch on its way; `value` is what the next stage takes (request tensors for the first)."""
+
+    batch: Batch
+    model: ShardedModel
+    value: Any
+    stage_freed: Freed
+    finished: Finished
+
+
+@final
+class JaxEngine:
+    """Runs the group's models with JAX; see `workers.engine.Engine`."""
+
+    def __init__(self, spec: WorkerSpec, *, loop: asyncio.AbstractEventLoop) -> None:
+        self._spec = spec
+        self._loop = loop
+        self._models: dict[str, ShardedModel] = {}
+        num_stages = spec.group.config.pipeline
+        self._stages = [ThreadPoolExecutor(1, f"stage-{index}") for index in range(num_stages)]
+        self._busy_s = [0.0] * num_stages
+
+    def interfaces(self) -> Mapping[str, ModelInterface]:
+        return {
+            name: ModelInterface(model.inputs, model.outputs, "statmux_jax", max_batch_size=0)
+            for name, model in self._models.items()
+        }
+
+    def load(self) -> None:
+        """Load and compile every model of the group, all buckets. Raises StatmuxError."""
+        spec = self._spec
+        devices = jax.devices()[: spec.group.config.num_devices]
+        if len(devices) < spec.group.config.num_devices:
+            raise InvalidInput(
+                f"group {spec.group.id} needs {spec.group.config.num_devices} devices, found {len(devices)}",
+                hint="check the node's device count in the deployment",
+            )
+        for model in spec.models:
+            assert model.source is not None, model
+            loaded = load_model(
+                model.source,
+                architecture=model.architecture,
+                config=spec.group.config,
+                devices=devices,
+                batch_buckets=_batch_buckets(model.batch_sizes, spec.policy.batching),
+                sequence_buckets=model.sequence_lengths,
+                base_dir=Path(spec.source_folder),
+            )
+            loaded.compile()
+            self._models[model.name] = loaded
+
+    def start(
+        self, batch: Batch, inputs: tuple[Tensors, ...], *, stage_freed: Freed, finished: Finished
+    ) -> None:
+        model = self._models[batch.model]
+        self._submit(0, _Job(batch, model, inputs, stage_freed, finished))
+
+    def stage_busy_s(self) -> tuple[float, ...]:
+        return tuple(self._busy_s)
+
+    @property
+    def num_recompiles(self) -> int:
+        return sum(model.num_recompiles for model in self._models.values())
+
+    def close(self) -> None:
+        for stage in self._stages:
+            stage.shutdown(wait=False, cancel_futures=True)
+
+    # Below here runs on the stages' threads.
+
+    def _submit(self, stage: int, job: _Job) -> None:
+        self._stages[stage].submit(self._run, stage, job)
+
+    def _run(self, stage: int, job: _Job) -> None:
+        """One stage of one batch; whatever goes wrong is told to its requests, and the group goes on."""
+        try:
+            value = self._compute(stage, job)
+            is_last = stage + 1 == len(self._stages)
+            outputs = _outputs(job.model, value) if is_last else ()
+        except Exception as error:
+            self._tell(job.finished, BatchResult(job.batch.id, error=f"stage {stage}: {error}"))
+            return
+        finally:
+            if stage == 0:
+                self._tell(job.stage_freed)
+        if is_last:
+            self._tell(job.finished, BatchResult(job.batch.id, outputs))
+        else:
+            self._submit(stage + 1, replace(job, value=value))
+
+    def _compute(self, stage: int, job: _Job) -> Any:
+        start_s = time.monotonic()
+        value = _padded(job.model, job.value) if stage == 0 else job.value
+        value = jax.block_until_ready(job.model.run_stage(stage, value))
+        self._busy_s[stage] += time.monotonic() - start_s
+        return value
+
+    def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
+        self._loop.call_soon_threadsafe(callback, *arguments)
+
+
+def _padded(model: ShardedModel, inputs: tuple[Tensors, ...]) -> Any:
+    return model.pad([{tensor.name: to_numpy(tensor) for tensor in one} for one in inputs])
+
+
+def _outputs(model: ShardedModel, value: Any) -> tuple[Tensors, ...]:
+    return tuple(tuple(from_numpy(name, array) for name, array in one.items()) for one in model.unpad(value))
+
+
+def _batch_buckets(batch_sizes: tuple[int, ...], batching: str) -> tuple[int, ...]:
+    return batch_sizes if batching != "none" else (1,)
