@@ -60,6 +60,8 @@ class _Totals:
     queue_s: float = 0.0
     execute_s: float = 0.0
     last_unix_s: float = 0.0
+    num_met: int = 0
+    num_missed: int = 0
 
 
 @final
@@ -112,6 +114,12 @@ class FleetMetrics:
             execute_s=totals.execute_s,
             last_inference_s=totals.last_unix_s,
         )
+
+    def attainment(self, model: str) -> float | None:
+        """Share of the model's requests that met their objective so far; None before the first with one."""
+        totals = self._totals[model]
+        num_judged = totals.num_met + totals.num_missed
+        return totals.num_met / num_judged if num_judged else None
 
     def watch_groups(
         self, placement: Placement, *, waiting: Callable[[int], float], running: Callable[[int], float]
@@ -168,7 +176,13 @@ class FleetMetrics:
             self._objective(request, False)
 
     def _objective(self, request: Request, is_met: bool) -> None:
-        self._child(self._families.met if is_met else self._families.missed, request.model, "latency").inc()
+        totals = self._totals[request.model]
+        if is_met:
+            totals.num_met += 1
+            self._child(self._families.met, request.model, "latency").inc()
+        else:
+            totals.num_missed += 1
+            self._child(self._families.missed, request.model, "latency").inc()
 
     def _child(self, family, *labels: str):
         """`family.labels(*labels)`, remembered: the look-up in prometheus_client takes a lock and a join."""

@@ -180,6 +180,13 @@ class FleetServer:
     def num_pending(self) -> int:
         return len(self._pending)
 
+    async def until_idle(self) -> None:
+        """Return when every call has been answered."""
+        while self._pending:
+            await asyncio.wait([pending.future for pending in self._pending.values()])
+            # The last answer's bookkeeping runs in this turn, after its future.
+            await asyncio.sleep(0)
+
     def beat_of(self, group_index: int) -> Beat | None:
         return self._beats[group_index]
 

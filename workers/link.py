@@ -51,8 +51,7 @@ class SocketLink(asyncio.Protocol):
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = transport  # type: ignore[assignment] (uvloop has transports of its own)
 
     def data_received(self, data: bytes) -> None:
         try:

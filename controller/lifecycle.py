@@ -1,0 +1,218 @@
+"""From nothing to a serving fleet and back: endpoints, cluster, links, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import final
+
+import structlog
+from prometheus_client import start_http_server
+
+from controller.control import ControlServer, socket_path
+from controller.fleet_specs import worker_specs
+from controller.grpc_v2 import start_grpc
+from controller.grpc_v2.server import RunningEndpoint
+from controller.metrics import FleetMetrics
+from controller.ray_cluster import RayCluster, StartedGroup
+from controller.server import FleetServer
+from controller.status import status_of
+from scheduling.cluster import ClusterScheduler
+from vocabulary.deployment import Deployment
+from vocabulary.errors import RuntimeFailure
+from vocabulary.plan import Plan
+from workers.frames import Frame, Hello
+from workers.link import SocketLink
+
+Progress = Callable[[str], None]
+_log = structlog.get_logger("statmux.controller")
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Where a fleet answers."""
+
+    grpc_address: str
+    metrics_address: str
+    seconds: float
+
+
+@final
+class Fleet:
+    """One fleet in this process. `run` serves until a signal or a `stop` request, then drains and cleans."""
+
+    def __init__(self, deployment: Deployment, plan: Plan, *, source_folder: str, progress: Progress) -> None:
+        self._deployment = deployment
+        self._plan = plan
+        self._placement = plan.placement
+        self._source_folder = source_folder
+        self._progress = progress
+        self._stop = asyncio.Event()
+        self._stop_now = asyncio.Event()
+        self._state = "loading"
+        self._start_s = time.monotonic()
+        self._started: tuple[StartedGroup, ...] = ()
+        self._metrics = FleetMetrics(deployment.model_names)
+        self._server = FleetServer(
+            deployment,
+            self._placement,
+            ClusterScheduler(self._placement, catalog=deployment.catalog(), policy=deployment.policy),
+            clock=time.monotonic,
+            soon=asyncio.get_running_loop().call_soon,
+            metrics=self._metrics,
+        )
+
+    async def run(self, on_ready: Callable[[Ready], None]) -> None:
+        """Raises StatmuxError when the fleet cannot start; nothing is left running either way."""
+        self._catch_signals()
+        async with AsyncExitStack() as stack:
+            endpoint = await self._open_endpoints(stack)
+            if await self._unless_stopped(self._open_groups(stack)):
+                self._state = "ready"
+                seconds = time.monotonic() - self._start_s
+                grpc, metrics = self._deployment.grpc, self._deployment.metrics
+                on_ready(Ready(f"{grpc.host}:{endpoint.port}", f"{metrics.host}:{metrics.port}", seconds))
+                _log.info("fleet ready", fleet=self._deployment.name, seconds=round(seconds, 2))
+                await self._stop.wait()
+            await self._drain(endpoint)
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(each, self._ask_to_stop)
+
+    def _ask_to_stop(self) -> None:
+        """The first call drains, the second does not wait for anything."""
+        if self._stop.is_set():
+            self._stop_now.set()
+        self._stop.set()
+
+    async def _open_endpoints(self, stack: AsyncExitStack) -> RunningEndpoint:
+        """Before the slow start of the cluster, so that a port in use is known at once."""
+        deployment = self._deployment
+        control = ControlServer(
+            socket_path(deployment.name), {"status": self._status, "stop": self._stop_verb}
+        )
+        await control.start()
+        stack.push_async_callback(control.close)
+        self._open_metrics(stack)
+        grpc = deployment.grpc
+        endpoint = await start_grpc(
+            self._server,
+            host=grpc.host,
+            port=grpc.port,
+            reflection=grpc.reflection,
+            max_message_bytes=grpc.max_message_bytes,
+        )
+        stack.push_async_callback(endpoint.stop, 0.0)
+        return endpoint
+
+    def _open_metrics(self, stack: AsyncExitStack) -> None:
+        metrics, server = self._deployment.metrics, self._server
+        try:
+            http, thread = start_http_server(metrics.port, metrics.host, self._metrics.registry)
+        except OSError as error:
+            raise RuntimeFailure(
+                f"cannot serve metrics on {metrics.host}:{metrics.port}: {error.strerror}",
+                hint="free the port, or choose another with --metrics-port",
+            ) from error
+        stack.callback(thread.join)
+        stack.callback(http.server_close)
+        stack.callback(http.shutdown)
+        self._metrics.watch_groups(
+            self._placement,
+            waiting=lambda index: beat.num_waiting if (beat := server.beat_of(index)) else 0.0,
+            running=lambda index: beat.num_running if (beat := server.beat_of(index)) else 0.0,
+        )
+        self._metrics.watch_models(self._placement, lambda model: server.models()[model].state)
+        self._metrics.plan(self._plan.id, self._plan.algorithm, self._plan.predicted_attainment)
+
+    async def _open_groups(self, stack: AsyncExitStack) -> None:
+        """Cluster, workers, links. Blocking Ray calls run on a thread, so the endpoint answers meanwhile."""
+        loop = asyncio.get_running_loop()
+        cluster = RayCluster(self._deployment, progress=self._progress)
+        stack.push_async_callback(loop.run_in_executor, None, cluster.close)
+        await loop.run_in_executor(None, cluster.open)
+        key = secrets.token_hex(16)
+        specs = worker_specs(
+            self._deployment,
+            self._placement,
+            key=key,
+            socket_folder=cluster.socket_folder,
+            source_folder=self._source_folder,
+        )
+        self._started = await loop.run_in_executor(None, cluster.start_groups, specs)
+        for index, started in enumerate(self._started):
+            await self._connect(index, started, key, stack)
+
+    async def _connect(self, index: int, started: StartedGroup, key: str, stack: AsyncExitStack) -> None:
+        loop, server, address = asyncio.get_running_loop(), self._server, started.address
+
+        def receive(frame: Frame) -> None:
+            server.receive(index, frame)
+
+        def lost(why: str) -> None:
+            if self._state != "stopped":
+                _log.error("group lost", group=self._placement.groups[index].id, why=why)
+                server.lose_group(index, why)
+
+        def link() -> SocketLink:
+            return SocketLink(receive, lost)
+
+        if address.socket_path:
+            _, made = await loop.create_unix_connection(link, address.socket_path)
+        else:
+            _, made = await loop.create_connection(link, address.host, address.port)
+        made.send(Hello(key, time.monotonic()))
+        stack.callback(made.close)
+        server.open_group(index, made, started.interfaces)
+
+    async def _unless_stopped(self, opening: asyncio.Future | object) -> bool:
+        """Finish opening unless a stop is asked for first; then wait for what cannot be interrupted."""
+        task = asyncio.ensure_future(opening)
+        stop = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        await task
+        return not self._stop.is_set()
+
+    async def _drain(self, endpoint: RunningEndpoint) -> None:
+        """Readiness off, a lead for load balancers, no new calls; accepted ones get the grace to finish."""
+        self._state = "draining"
+        self._progress("draining")
+        drain = self._deployment.drain
+        self._server.start_draining()
+        grace = asyncio.ensure_future(self._finish(drain.readiness_lead_s, drain.graceful_shutdown_timeout_s))
+        now = asyncio.ensure_future(self._stop_now.wait())
+        await asyncio.wait((grace, now), return_when=asyncio.FIRST_COMPLETED)
+        for task in (grace, now):
+            task.cancel()
+        await endpoint.stop(0.0)
+        self._state = "stopped"
+        _log.info("fleet stopped", fleet=self._deployment.name)
+
+    async def _finish(self, lead_s: float, grace_s: float) -> None:
+        await asyncio.sleep(lead_s)
+        async with asyncio.timeout(grace_s):
+            await self._server.until_idle()
+
+    async def _status(self, request: object) -> dict[str, object]:
+        uptime_s = time.monotonic() - self._start_s
+        return status_of(
+            self._deployment,
+            self._plan,
+            self._server,
+            self._metrics,
+            started=self._started,
+            state=self._state,
+            uptime_s=uptime_s,
+        )
+
+    async def _stop_verb(self, request: object) -> dict[str, object]:
+        self._ask_to_stop()
+        return {"state": "draining", "num_pending": self._server.num_pending}

@@ -1,0 +1,75 @@
+"""What a running fleet says of itself: groups, models, queues, attainment so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from controller.metrics import FleetMetrics
+from controller.ray_cluster import StartedGroup
+from controller.server import FleetServer
+from vocabulary.deployment import Deployment
+from vocabulary.plan import Plan
+
+
+def status_of(
+    deployment: Deployment,
+    plan: Plan,
+    server: FleetServer,
+    metrics: FleetMetrics,
+    *,
+    started: Sequence[StartedGroup],
+    state: str,
+    uptime_s: float,
+) -> dict[str, object]:
+    """One JSON-able document; `docs/reference` describes its keys."""
+    return {
+        "fleet": deployment.name,
+        "state": state,
+        "is_ready": server.is_ready(),
+        "uptime_s": round(uptime_s, 3),
+        "engines": sorted({model.engine for model in deployment.models}),
+        "endpoints": {
+            "grpc": f"{deployment.grpc.host}:{deployment.grpc.port}",
+            "metrics": f"{deployment.metrics.host}:{deployment.metrics.port}",
+        },
+        "plan": {"id": plan.id, "algorithm": plan.algorithm},
+        "num_pending": server.num_pending,
+        "groups": [
+            _group(index, plan, server, started, uptime_s) for index in range(len(plan.placement.groups))
+        ],
+        "models": {name: _model(name, server, metrics) for name in deployment.model_names},
+    }
+
+
+def _group(
+    index: int, plan: Plan, server: FleetServer, started: Sequence[StartedGroup], uptime_s: float
+) -> dict[str, object]:
+    group, beat = plan.placement.groups[index], server.beat_of(index)
+    busy_s = beat.stage_busy_s if beat else ()
+    return {
+        "id": group.id,
+        "is_open": server.is_open(index),
+        "pid": started[index].pid if index < len(started) else None,
+        "devices": list(group.devices),
+        "tensor": group.config.tensor,
+        "pipeline": group.config.pipeline,
+        "models": list(group.models),
+        "in_flight": server.in_flight_of(index),
+        "waiting": beat.num_waiting if beat else 0,
+        "running": beat.num_running if beat else 0,
+        "num_recompiles": beat.num_recompiles if beat else 0,
+        "stage_busy_s": [round(seconds, 3) for seconds in busy_s],
+        "stage_utilisation": [round(seconds / uptime_s, 4) if uptime_s else 0.0 for seconds in busy_s],
+    }
+
+
+def _model(name: str, server: FleetServer, metrics: FleetMetrics) -> dict[str, object]:
+    view, totals = server.models()[name], metrics.statistics(name)
+    return {
+        "state": view.state.value,
+        "reason": view.state_reason,
+        "num_served": totals.num_served,
+        "num_failed": totals.num_failed,
+        "slo_attainment": metrics.attainment(name),
+        "mean_latency_s": totals.served_s / totals.num_served if totals.num_served else None,
+    }
