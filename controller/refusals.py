@@ -10,6 +10,8 @@ def refusal(request: Request, fate: Fate, *, now_s: float, error: str = "") -> R
     """The refusal of a request that ended with `fate` (not SERVED)."""
     if fate in (Fate.CANCELLED, Fate.SLO_INFEASIBLE) and now_s >= request.deadline_s:
         return Refusal(Reason.DEADLINE_EXCEEDED, "the request's deadline passed before it could be served")
+    if fate is Fate.INVALID:
+        return Refusal(Reason.INVALID_TENSOR, f"model {request.model!r}: {error}")
     allowed_s = min(request.slo_s, request.deadline_s - request.arrival_s)
     words = _WORDS[fate].format(model=request.model, allowed_s=allowed_s, error=error or "its worker is gone")
     return Refusal(Reason[fate.name], words)

@@ -18,6 +18,7 @@ class Fate(Enum):
     UNAVAILABLE = "unavailable"  # the groups that hold it are loading or lost
     DEADLINE_EXCEEDED = "deadline_exceeded"  # accepted, then too late to be worth starting
     CANCELLED = "cancelled"
+    INVALID = "invalid"  # the model cannot take the input (a token outside its vocabulary, too long)
     FAILED = "failed"  # the worker answered with an error or died
 
 

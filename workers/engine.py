@@ -27,11 +27,19 @@ class ModelInterface:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """One request's output tensors, or why its input cannot be taken, in words."""
+
+    tensors: Tensors = ()
+    invalid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class BatchResult:
-    """One tuple of output tensors per request of the batch, or `error` in words."""
+    """One answer per request of the batch, or `error` in words when the batch failed whole."""
 
     batch_id: int
-    outputs: tuple[Tensors, ...] = ()
+    answers: tuple[Answer, ...] = ()
     error: str = ""
 
 
@@ -107,5 +115,7 @@ class EmulatedEngine:
         return None
 
 
-def _echo(inputs: Tensors) -> Tensors:
-    return tuple(Tensor("OUTPUT0", tensor.datatype, tensor.shape, tensor.raw) for tensor in inputs[:1])
+def _echo(inputs: Tensors) -> Answer:
+    return Answer(
+        tuple(Tensor("OUTPUT0", tensor.datatype, tensor.shape, tensor.raw) for tensor in inputs[:1])
+    )

@@ -18,8 +18,8 @@ import jax
 
 from vocabulary.errors import InvalidInput
 from vocabulary.messages import Batch
-from vocabulary.numpy_tensors import from_numpy, to_numpy
-from workers.engine import BatchResult, Finished, Freed, ModelInterface, Tensors
+from vocabulary.numpy_tensors import array_of, tensor_of
+from workers.engine import Answer, BatchResult, Finished, Freed, ModelInterface, Tensors
 from workers.model import ShardedModel, load_model
 from workers.spec import WorkerSpec
 
@@ -33,6 +33,8 @@ class _Job:
     value: Any
     stage_freed: Freed
     finished: Finished
+    # Why each request's input cannot be taken; empty where it can.
+    invalid: tuple[str, ...] = ()
 
 
 @final
@@ -69,7 +71,7 @@ class JaxEngine:
                 architecture=model.architecture,
                 config=spec.group.config,
                 devices=devices,
-                batch_buckets=_batch_buckets(model.batch_sizes, spec.policy.batching),
+                batch_buckets=model.batch_sizes,
                 sequence_buckets=model.sequence_lengths,
                 base_dir=Path(spec.source_folder),
             )
@@ -101,9 +103,10 @@ class JaxEngine:
     def _run(self, stage: int, job: _Job) -> None:
         """One stage of one batch; whatever goes wrong is told to its requests, and the group goes on."""
         try:
-            value = self._compute(stage, job)
+            job = _entered(job) if stage == 0 else job
+            job = self._compute(stage, job)
             is_last = stage + 1 == len(self._stages)
-            outputs = _outputs(job.model, value) if is_last else ()
+            answers = _answers(job) if is_last else ()
         except Exception as error:
             self._tell(job.finished, BatchResult(job.batch.id, error=f"stage {stage}: {error}"))
             return
@@ -111,28 +114,40 @@ class JaxEngine:
             if stage == 0:
                 self._tell(job.stage_freed)
         if is_last:
-            self._tell(job.finished, BatchResult(job.batch.id, outputs))
+            self._tell(job.finished, BatchResult(job.batch.id, answers))
         else:
-            self._submit(stage + 1, replace(job, value=value))
+            self._submit(stage + 1, job)
 
-    def _compute(self, stage: int, job: _Job) -> Any:
+    def _compute(self, stage: int, job: _Job) -> _Job:
+        if job.value is None:
+            return job
         start_s = time.monotonic()
-        value = _padded(job.model, job.value) if stage == 0 else job.value
-        value = jax.block_until_ready(job.model.run_stage(stage, value))
+        value = jax.block_until_ready(job.model.run_stage(stage, job.value))
         self._busy_s[stage] += time.monotonic() - start_s
-        return value
+        return replace(job, value=value)
 
     def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
         self._loop.call_soon_threadsafe(callback, *arguments)
 
 
-def _padded(model: ShardedModel, inputs: tuple[Tensors, ...]) -> Any:
-    return model.pad([{tensor.name: to_numpy(tensor) for tensor in one} for one in inputs])
+def _entered(job: _Job) -> _Job:
+    """The batch's valid requests padded together; a value of None when there is none."""
+    prepared, invalid = [], []
+    for tensors in job.value:
+        try:
+            prepared.append(job.model.prepare({tensor.name: array_of(tensor) for tensor in tensors}))
+            invalid.append("")
+        except InvalidInput as error:
+            invalid.append(error.message)
+    return replace(job, value=job.model.pack(prepared) if prepared else None, invalid=tuple(invalid))
 
 
-def _outputs(model: ShardedModel, value: Any) -> tuple[Tensors, ...]:
-    return tuple(tuple(from_numpy(name, array) for name, array in one.items()) for one in model.unpad(value))
-
-
-def _batch_buckets(batch_sizes: tuple[int, ...], batching: str) -> tuple[int, ...]:
-    return batch_sizes if batching != "none" else (1,)
+def _answers(job: _Job) -> tuple[Answer, ...]:
+    """Outputs for the valid requests, in the order of the batch."""
+    outputs = iter(job.model.unpad(job.value) if job.value is not None else ())
+    return tuple(
+        Answer(invalid=why)
+        if why
+        else Answer(tuple(tensor_of(name, array) for name, array in next(outputs).items()))
+        for why in job.invalid
+    )

@@ -20,7 +20,7 @@ from vocabulary.messages import (
 )
 from vocabulary.request import Fate, Request
 from vocabulary.units import NEVER_S
-from workers.engine import BatchResult, Engine, Tensors
+from workers.engine import Answer, BatchResult, Engine, Tensors
 from workers.frames import Beat, Done, Frame, Run, Withdrawn, tensor_headers
 from workers.link import Link
 
@@ -35,7 +35,7 @@ class _Held:
     inputs: Tensors
     start_s: float = NEVER_S
     batch_size: int = 0
-    outputs: Tensors = ()
+    answer: Answer = Answer()
     error: str = ""
 
 
@@ -122,14 +122,17 @@ class GroupServer:
         for index, request in enumerate(batch.requests):
             held = self._held[request.id]
             held.error = result.error
-            held.outputs = () if result.error else result.outputs[index]
+            if not result.error:
+                held.answer = result.answers[index]
         self._post(BatchFinished(batch.id, failed=bool(result.error)))
 
     def _settle(self, request_id: int, fate: Fate, now_s: float) -> None:
         held = self._held.pop(request_id)
         if self.link is None:
             return
-        headers = tensor_headers(held.outputs)
+        tensors = held.answer.tensors
+        if held.answer.invalid:
+            fate = Fate.INVALID
         offset_s = self.clock_offset_s
         done = Done(
             request_id,
@@ -137,7 +140,7 @@ class GroupServer:
             held.start_s - offset_s,
             now_s - offset_s,
             held.batch_size,
-            held.error,
-            headers,
+            held.error or held.answer.invalid,
+            tensor_headers(tensors),
         )
-        self.link.send(done, held.outputs)
+        self.link.send(done, tensors)
