@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class Box:
-    """All indices with start <= index < stop in every dimension; empty where a stop is not above its start."""
+    """All indices with start <= index < stop in every dimension; empty where a stop is not above a start."""
 
     start: tuple[int, ...]
     stop: tuple[int, ...]

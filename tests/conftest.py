@@ -1,4 +1,4 @@
-"""Eight virtual CPU devices for every test that imports jax; a worker that sets its own number overrides it."""
+"""Eight virtual CPU devices for tests that import jax; a worker that sets its own number overrides it."""
 
 import os
 

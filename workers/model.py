@@ -1,0 +1,234 @@
+"""A model on the devices of a group: cut into pipeline stages, each shared by `tensor` devices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, final
+
+import jax
+import numpy as np
+
+from vocabulary.errors import Infeasible, InvalidInput
+from vocabulary.parallel import ParallelConfig
+from vocabulary.tensors import TensorSpec
+from workers.families import family_of
+from workers.families.family import Family
+from workers.families.hub_config import HubConfig
+from workers.families.pooling import Pooling, parse_pooling
+from workers.padding import (
+    Buckets,
+    PaddedBatch,
+    Prepared,
+    check_names,
+    pack,
+    prepare_ids,
+    prepare_texts,
+    unpack,
+)
+from workers.stages import Stage, StagePlan, load_stage
+from workers.tokenize import TextTokenizer, decode_texts, open_tokenizer
+from workers.weights import Checkpoint, open_source, read_json, read_json_value
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a model is asked for. A tokenizer makes text its input, a pooling one vector a row its output."""
+
+    inputs: tuple[TensorSpec, ...]
+    output: TensorSpec
+    vocab_size: int
+    tokenizer: TextTokenizer | None = None
+    pooling: Pooling | None = None
+
+    def prepare(self, request: Mapping[str, np.ndarray]) -> Prepared:
+        """Check one request, and tokenise it. Raises InvalidInput."""
+        if self.tokenizer is None:
+            return prepare_ids(request, vocab_size=self.vocab_size, takes_mask=len(self.inputs) > 1)
+        check_names(request, required={"text_input"}, optional=set())
+        texts = decode_texts(request["text_input"])
+        if not texts:
+            raise InvalidInput("text_input holds no text")
+        return prepare_texts(self.tokenizer.ids(texts), is_single=request["text_input"].ndim == 0)
+
+
+@final
+class ShardedModel:
+    """Batches go in with `pad`, through `run_stage` 0, 1, ... in order, and out with `unpad`.
+
+    run_stage never waits for the devices, so stages work on different batches at the same time;
+    `jax.block_until_ready(batch)` does. Each stage is to be called by one thread at a time.
+    """
+
+    def __init__(self, stages: tuple[Stage, ...], *, task: Task, buckets: Buckets) -> None:
+        self._stages = stages
+        self._task = task
+        self._buckets = buckets
+        self._num_compiles_at_ready: int | None = None
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return self._task.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return (self._task.output,)
+
+    @property
+    def num_stages(self) -> int:
+        return len(self._stages)
+
+    @property
+    def weight_bytes_per_stage(self) -> tuple[int, ...]:
+        """Bytes of parameters on the fullest device of every stage."""
+        return tuple(stage.weight_bytes for stage in self._stages)
+
+    @property
+    def num_compiles(self) -> int:
+        """Executables made so far: stages x buckets when ready."""
+        return sum(stage.num_compiles for stage in self._stages)
+
+    @property
+    def num_recompiles(self) -> int:
+        """Executables made after the model was ready."""
+        return 0 if self._num_compiles_at_ready is None else self.num_compiles - self._num_compiles_at_ready
+
+    def compile(self) -> None:
+        """Compile every stage for every bucket and run each once. The model is ready afterwards. Blocks."""
+        for bucket in self._buckets:
+            for stage in self._stages:
+                stage.compile(bucket)
+            shape = (bucket.batch_size, bucket.sequence_length)
+            arrays = {"input_ids": np.zeros(shape, np.int32), "attention_mask": np.ones(shape, bool)}
+            self.unpad(self.run(PaddedBatch(bucket, (), arrays)))
+        self._num_compiles_at_ready = self.num_compiles
+
+    def prepare(self, request: Mapping[str, np.ndarray]) -> Prepared:
+        """Check and tokenise one request, so that a bad one fails alone. Raises InvalidInput."""
+        prepared = self._task.prepare(request)
+        self._buckets.check_length(prepared.length)
+        self._buckets.check_rows(prepared.num_rows)
+        return prepared
+
+    def pack(self, requests: Sequence[Prepared]) -> PaddedBatch:
+        """Prepared requests side by side, padded to the smallest bucket. Raises InvalidInput if none fits."""
+        return pack(requests, self._buckets)
+
+    def pad(self, requests: Sequence[Mapping[str, np.ndarray]]) -> PaddedBatch:
+        """`prepare` and `pack` in one."""
+        return self.pack([self.prepare(request) for request in requests])
+
+    def run_stage(self, stage: int, batch: PaddedBatch) -> PaddedBatch:
+        """Dispatch one stage on the batch that the stage before it gave; returns without waiting."""
+        return replace(batch, arrays=self._stages[stage].run(batch.arrays, batch.bucket))
+
+    def run(self, batch: PaddedBatch) -> PaddedBatch:
+        """All stages in order; returns without waiting."""
+        for stage in range(self.num_stages):
+            batch = self.run_stage(stage, batch)
+        return batch
+
+    def unpad(self, batch: PaddedBatch) -> list[dict[str, np.ndarray]]:
+        """Every request's outputs by name, after the last stage. Blocks until they are there."""
+        name = self._task.output.name
+        output = np.asarray(batch.arrays[name])
+        parts = unpack(output, batch.rows, has_sequence=self._task.pooling is None)
+        return [{name: part} for part in parts]
+
+
+def load_model(
+    source: str,
+    *,
+    architecture: str = "auto",
+    config: ParallelConfig,
+    devices: Sequence[jax.Device],
+    batch_buckets: tuple[int, ...],
+    sequence_buckets: tuple[int, ...],
+    base_dir: Path,
+    cut: tuple[range, ...] | None = None,
+) -> ShardedModel:
+    """Open a source and put its parameters on devices; stage s gets devices[s * tensor : (s + 1) * tensor].
+
+    A BERT with a sentence-transformers modules.json embeds text; any other encodes ids; decoders give logits.
+    `cut`: the layers of each stage, as equal as possible unless given. Call `compile` before serving.
+    Raises InvalidInput for a bad source or bucket, Infeasible for more stages than layers.
+    """
+    assert len(devices) == config.num_devices, (len(devices), config)
+    checkpoint = open_source(source, base_dir=base_dir)
+    family = family_of(checkpoint.config, architecture)
+    model_config = family.parse(checkpoint.config)
+    buckets = Buckets(tuple(sorted(set(batch_buckets))), tuple(sorted(set(sequence_buckets))))
+    _check_positions(buckets, model_config, checkpoint)
+    task = _task_of(checkpoint, family, model_config)
+    cut = even_cut(model_config.num_layers, config.pipeline) if cut is None else cut
+    plans = _stage_plans(cut, family, model_config, task)
+    stages = tuple(
+        load_stage(plan, checkpoint, devices=devices[stage * config.tensor : (stage + 1) * config.tensor])
+        for stage, plan in enumerate(plans)
+    )
+    assert len(stages) == config.pipeline, (cut, config)
+    return ShardedModel(stages, task=task, buckets=buckets)
+
+
+def even_cut(num_layers: int, num_stages: int) -> tuple[range, ...]:
+    """Contiguous layers for every stage; sizes differ by at most one. Raises Infeasible if one gets none."""
+    if num_stages > num_layers:
+        raise Infeasible(f"{num_layers} layers can not be cut into {num_stages} pipeline stages")
+    bounds = [stage * num_layers // num_stages for stage in range(num_stages + 1)]
+    return tuple(range(start, stop) for start, stop in pairwise(bounds))
+
+
+def _stage_plans(cut: tuple[range, ...], family: Family, config: Any, task: Task) -> list[StagePlan]:
+    layers = [layer for stage in cut for layer in stage]
+    assert layers == list(range(config.num_layers)), (cut, config.num_layers)
+    return [
+        StagePlan(
+            family=family,
+            config=config,
+            layers=stage_layers,
+            is_first=stage == 0,
+            is_last=stage == len(cut) - 1,
+            output=task.output.name,
+            pooling=task.pooling,
+        )
+        for stage, stage_layers in enumerate(cut)
+    ]
+
+
+def _check_positions(buckets: Buckets, config: Any, checkpoint: Checkpoint) -> None:
+    longest = buckets.sequence_lengths[-1]
+    if longest > config.max_positions:
+        raise InvalidInput(
+            f"sequence length {longest} is above the model's {config.max_positions} positions",
+            where=checkpoint.config.where,
+            hint=f"use sequence lengths up to {config.max_positions}",
+        )
+
+
+def _task_of(checkpoint: Checkpoint, family: Family, config: Any) -> Task:
+    ids = TensorSpec("input_ids", "INT64", (-1, -1))
+    if family.is_causal:
+        return Task((ids,), TensorSpec("logits", "FP32", (-1, -1, config.vocab_size)), config.vocab_size)
+    if checkpoint.directory is not None and (checkpoint.directory / "modules.json").is_file():
+        return _embedding_task(checkpoint.directory, config)
+    mask = TensorSpec("attention_mask", "INT64", (-1, -1))
+    output = TensorSpec("last_hidden_state", "FP32", (-1, -1, config.hidden_size))
+    return Task((ids, mask), output, config.vocab_size)
+
+
+def _embedding_task(directory: Path, config: Any) -> Task:
+    pooling_path = directory / "1_Pooling" / "config.json"
+    pooling = parse_pooling(
+        read_json_value(directory / "modules.json"),
+        HubConfig(read_json(pooling_path), str(pooling_path)),
+        where=directory / "modules.json",
+    )
+    return Task(
+        (TensorSpec("text_input", "BYTES", (-1,)),),
+        TensorSpec("embedding", "FP32", (-1, config.hidden_size)),
+        config.vocab_size,
+        tokenizer=open_tokenizer(directory, max_positions=config.max_positions),
+        pooling=pooling,
+    )

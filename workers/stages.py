@@ -1,0 +1,158 @@
+"""One pipeline stage: some layers of a model on a mesh of their own, compiled once for every bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from resharding.executor import move
+from workers.families.family import TENSOR_AXIS, Family, Parameter, Parameters
+from workers.families.operators import causal
+from workers.families.pooling import Pooling, pool
+from workers.padding import Bucket, PaddedBatch
+from workers.weights import Checkpoint, locate, read_parameter
+
+Arrays = Mapping[str, Any]
+# So that jax.block_until_ready and jax.tree see the arrays of a batch.
+jax.tree_util.register_dataclass(PaddedBatch, data_fields=["arrays"], meta_fields=["bucket", "rows"])
+# The activations between stages, replicated over the devices of a stage.
+HIDDEN = "hidden_states"
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """What a stage computes. The first also embeds; the last ends with the head, and the pooling if any."""
+
+    family: Family
+    config: Any
+    layers: range
+    is_first: bool
+    is_last: bool
+    output: str
+    pooling: Pooling | None = None
+
+    def tables(self) -> Mapping[str, Parameters]:
+        """The stage's parameters, by part of the pytree."""
+        tables = {str(layer): self.family.layer_parameters(self.config, layer) for layer in self.layers}
+        if self.is_first:
+            tables["embed"] = self.family.embed_parameters(self.config)
+        if self.is_last:
+            tables["head"] = self.family.head_parameters(self.config)
+        return tables
+
+
+@final
+class Stage:
+    """Parameters on devices and one executable for every bucket."""
+
+    def __init__(self, plan: StagePlan, params: Mapping[str, Mapping[str, jax.Array]], mesh: Mesh) -> None:
+        self._plan = plan
+        self._params = params
+        self._replicated = NamedSharding(mesh, PartitionSpec())
+        self._function = jax.jit(_stage_function(plan, self._replicated))
+        self._executables: dict[Bucket, Callable[..., Mapping[str, jax.Array]]] = {}
+        self.num_compiles = 0
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of parameters on the fullest device of the stage."""
+        held: dict[int, int] = {}
+        # By identity: a tied table is one array in two places.
+        for array in {id(leaf): leaf for leaf in jax.tree.leaves(self._params)}.values():
+            for shard in array.addressable_shards:
+                held[shard.device.id] = held.get(shard.device.id, 0) + shard.data.nbytes
+        return max(held.values(), default=0)
+
+    def compile(self, bucket: Bucket) -> None:
+        """Compile for one bucket, unless that was done. Blocks."""
+        if bucket in self._executables:
+            return
+        # Float32 means float32, also on accelerators whose default product is coarser.
+        with jax.default_matmul_precision("highest"):
+            lowered = self._function.lower(self._params, self._input_structs(bucket))
+        self._executables[bucket] = lowered.compile()
+        self.num_compiles += 1
+
+    def run(self, arrays: Arrays, bucket: Bucket) -> Arrays:
+        """Dispatch the stage on numpy arrays or on another stage's; returns at once, with arrays to come.
+
+        Compiles first if the bucket has no executable.
+        """
+        self.compile(bucket)
+        arrays = {name: self._place(array) for name, array in arrays.items() if name in self._input_names}
+        computed = self._executables[bucket](self._params, arrays)
+        return computed if self._plan.is_last else arrays | computed
+
+    @property
+    def _input_names(self) -> tuple[str, ...]:
+        first = "input_ids" if self._plan.is_first else HIDDEN
+        return (first,) if self._plan.family.is_causal else (first, "attention_mask")
+
+    def _place(self, array: np.ndarray | jax.Array) -> jax.Array:
+        if isinstance(array, jax.Array):
+            return move(array, self._replicated)
+        return jax.device_put(array, self._replicated)
+
+    def _input_structs(self, bucket: Bucket) -> Mapping[str, jax.ShapeDtypeStruct]:
+        shape = (bucket.batch_size, bucket.sequence_length)
+        structs = {
+            "input_ids": (shape, np.int32),
+            "attention_mask": (shape, np.bool_),
+            HIDDEN: ((*shape, self._plan.config.hidden_size), np.float32),
+        }
+        return {
+            name: jax.ShapeDtypeStruct(*structs[name], sharding=self._replicated)
+            for name in self._input_names
+        }
+
+
+def load_stage(plan: StagePlan, checkpoint: Checkpoint, *, devices: Sequence[jax.Device]) -> Stage:
+    """Read a stage's parameters, every device only its part of them. Raises InvalidInput for bad tensors."""
+    mesh = Mesh(np.array(devices), (TENSOR_AXIS,))
+    tables = plan.tables()
+    distinct = dict.fromkeys(parameter for table in tables.values() for parameter in table.values())
+    loaded = {parameter: _load(parameter, checkpoint, plan.family, mesh=mesh) for parameter in distinct}
+    params = {
+        part: {name: loaded[parameter] for name, parameter in table.items()} for part, table in tables.items()
+    }
+    return Stage(plan, params, mesh)
+
+
+def _load(parameter: Parameter, checkpoint: Checkpoint, family: Family, *, mesh: Mesh) -> jax.Array:
+    names = locate(checkpoint, parameter, family.prefixes)
+    sharding = NamedSharding(mesh, parameter.spec(mesh.size))
+
+    def read(index: tuple[slice, ...]) -> np.ndarray:
+        bounds = (one.indices(size) for one, size in zip(index, parameter.shape, strict=True))
+        return read_parameter(
+            checkpoint, parameter, names, tuple(slice(low, high) for low, high, _ in bounds)
+        )
+
+    return jax.make_array_from_callback(parameter.shape, sharding, read)
+
+
+def _stage_function(plan: StagePlan, replicated: NamedSharding) -> Callable[..., Mapping[str, jax.Array]]:
+    """params, arrays -> the stage's result, by name."""
+    family, config = plan.family, plan.config
+
+    def run(params: Mapping[str, Mapping[str, jax.Array]], arrays: Mapping[str, jax.Array]):
+        x_BLD = (
+            family.embed(config, params["embed"], arrays["input_ids"]) if plan.is_first else arrays[HIDDEN]
+        )
+        allowed_BLM = causal(x_BLD.shape[1]) if family.is_causal else arrays["attention_mask"][:, None]
+        for layer in plan.layers:
+            x_BLD = family.layer(config, params[str(layer)], x_BLD, allowed_BLM)
+            x_BLD = jax.lax.with_sharding_constraint(x_BLD, replicated)
+        if not plan.is_last:
+            return {HIDDEN: x_BLD}
+        result = family.head(config, params["head"], x_BLD)
+        if plan.pooling is not None:
+            result = pool(plan.pooling, result, arrays["attention_mask"])
+        return {plan.output: result}
+
+    return run
