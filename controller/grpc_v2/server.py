@@ -13,7 +13,7 @@ from controller.grpc_v2.describe import Description, Rpc
 from controller.grpc_v2.fleet import Fleet
 from controller.grpc_v2.health import Health
 from controller.grpc_v2.infer import Inference
-from controller.grpc_v2.messages import SERVICE, ModelInferResponse, ModelStreamInferResponse, message_class
+from controller.grpc_v2.messages import SERVICE, message_class
 from controller.grpc_v2.reflect import add_reflection
 from controller.grpc_v2.refusals import Refused, set_refusal
 from controller.grpc_v2.stream import Streams
@@ -79,13 +79,9 @@ def _inference_handler(
     description: Description, inference: Inference, streams: Streams
 ) -> grpc.GenericRpcHandler:
     methods = {name: _described(name, rpc) for name, rpc in description.rpcs().items()}
-    # Requests come as bytes: what does not parse is then INVALID_ARGUMENT of ours, not INTERNAL of grpc's.
-    methods["ModelInfer"] = grpc.unary_unary_rpc_method_handler(
-        inference.unary, response_serializer=ModelInferResponse.SerializeToString
-    )
-    methods["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
-        streams.stream, response_serializer=ModelStreamInferResponse.SerializeToString
-    )
+    # Bytes in, bytes out: see wire.py. And what does not parse becomes INVALID_ARGUMENT, not grpc's INTERNAL.
+    methods["ModelInfer"] = grpc.unary_unary_rpc_method_handler(inference.unary)
+    methods["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(streams.stream)
     return grpc.method_handlers_generic_handler(SERVICE, methods)
 
 

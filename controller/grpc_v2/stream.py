@@ -9,10 +9,12 @@ from typing import final
 
 import grpc
 
+from controller.grpc_v2.admission import parsed
 from controller.grpc_v2.fleet import Reason, Refusal
-from controller.grpc_v2.infer import Inference, parsed
+from controller.grpc_v2.infer import Inference
 from controller.grpc_v2.messages import ModelInferResponse, ModelStreamInferResponse
 from controller.grpc_v2.refusals import Refused, abort
+from controller.grpc_v2.wire import delimited
 
 # Requests of one stream that may wait for an answer at a time; beyond it we stop reading, and HTTP/2 flow
 # control stops the client.
@@ -23,7 +25,7 @@ _DRAINING = Refusal(Reason.DRAINING, "the server is shutting down; open a stream
 @dataclass(frozen=True, slots=True)
 class _Answer:
     request_id: str
-    outcome: object  # a ModelInferResponse or a Refusal
+    outcome: bytes | Refusal  # bytes: a serialised ModelInferResponse
 
 
 @final
@@ -95,19 +97,35 @@ class _Conversation:
             task.cancel()
         return self._open
 
-    async def _answer(self, raw: bytes) -> _Answer:
-        try:
-            request = parsed(raw)
-        except Refused as refused:
-            return _Answer("", refused.refusal)
-        return _Answer(request.id, await self._inference.answer(request, self._context.time_remaining()))
+    async def _answer(self, message: bytes) -> _Answer:
+        outcome = await self._inference.answer(message, self._context.time_remaining())
+        return _Answer(_id_of(message) if type(outcome) is Refusal else "", outcome)
 
 
-def _message(answer: _Answer) -> object:
-    if type(answer.outcome) is Refusal:
-        # The reply carries the id, so that a client with many requests in flight knows which one failed.
-        response = ModelInferResponse(id=answer.request_id)
-        response.parameters["statmux_reason"].string_param = answer.outcome.reason.name
-        return ModelStreamInferResponse(error_message=answer.outcome.message, infer_response=response)
-    answer.outcome.parameters["triton_final_response"].bool_param = True
-    return ModelStreamInferResponse(infer_response=answer.outcome)
+def _id_of(message: bytes) -> str:
+    try:
+        return parsed(message).id
+    except Refused:
+        return ""
+
+
+def _message(answer: _Answer) -> bytes:
+    """A serialised ModelStreamInferResponse."""
+    if type(answer.outcome) is bytes:
+        return delimited(_INFER_RESPONSE_TAG, answer.outcome + _FINAL)
+    # The reply carries the id, so that a client with many requests in flight knows which one failed.
+    response = ModelInferResponse(id=answer.request_id)
+    response.parameters["statmux_reason"].string_param = answer.outcome.reason.name
+    message = ModelStreamInferResponse(error_message=answer.outcome.message, infer_response=response)
+    return message.SerializeToString()
+
+
+def _final_mark() -> bytes:
+    response = ModelInferResponse()
+    response.parameters["triton_final_response"].bool_param = True
+    return response.SerializeToString()
+
+
+_INFER_RESPONSE_TAG = b"\x12"  # ModelStreamInferResponse.infer_response = 2
+# Appended to a serialised ModelInferResponse, it merges into its parameters.
+_FINAL = _final_mark()

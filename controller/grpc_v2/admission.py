@@ -1,0 +1,140 @@
+"""From the bytes of a ModelInferRequest to an InferCall, through everything that can be wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import final
+
+from google.protobuf.message import DecodeError
+
+from controller.grpc_v2.checks import ModelCheck, check_version, unknown_model
+from controller.grpc_v2.fleet import Fleet, InferCall, ModelView, Reason
+from controller.grpc_v2.messages import ModelInferRequest
+from controller.grpc_v2.parameters import NO_WISHES, Wishes, deadline_of, earlier, wishes_of
+from controller.grpc_v2.refusals import Refused
+from controller.grpc_v2.wire import split
+from vocabulary.tensors import Tensor
+
+# Forms kept, enough for some hundred models with some shapes each. When full, all are forgotten.
+_MAX_FORMS = 4096
+_MAX_HEADER_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class InputForm:
+    """One raw tensor of fixed size."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    num_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What requests with one header have in common: all but id, deadline and elements.
+
+    alias: the model's name as the client wrote it. wanted: outputs to send, () for all. reply_heads belongs
+    to `replies`.
+    """
+
+    view: ModelView
+    alias: str
+    version: str
+    wishes: Wishes
+    wanted: tuple[str, ...]
+    inputs: tuple[InputForm, ...]
+    reply_heads: dict[object, bytes] = field(default_factory=dict)
+
+
+@final
+class Admission:
+    """Checks requests against the fleet's models; remembers the headers that it has found good."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._checks: dict[str, ModelCheck] = {}
+        self._forms: dict[bytes, Form] = {}
+
+    def admit(self, message: bytes, time_remaining_s: float | None) -> tuple[Form, InferCall]:
+        """The call in a serialised ModelInferRequest. Raises Refused."""
+        parts = split(message)
+        if parts is None:
+            return self._examine(message, time_remaining_s)
+        header, request_id, raws = parts
+        form = self._forms.get(header)
+        if form is not None and self._fits(form, raws):
+            tensors = [
+                Tensor(item.name, item.datatype, item.shape, raw)
+                for item, raw in zip(form.inputs, raws, strict=True)
+            ]
+            return form, _call(form, request_id, tuple(tensors), time_remaining_s)
+        form, call = self._examine(message, time_remaining_s)
+        if len(header) <= _MAX_HEADER_BYTES and len(raws) == len(call.tensors) and _has_fixed_sizes(call):
+            self._remember(header, form)
+        return form, call
+
+    def _fits(self, form: Form, raws: list[bytes | memoryview]) -> bool:
+        if self._fleet.models().get(form.alias) is not form.view or len(raws) != len(form.inputs):
+            return False
+        return all([len(raw) == item.num_bytes for raw, item in zip(raws, form.inputs, strict=True)])
+
+    def _examine(self, message: bytes, time_remaining_s: float | None) -> tuple[Form, InferCall]:
+        request = parsed(message)
+        check = self._check(request.model_name)
+        check_version(check.view, request.model_version)
+        tensors = check.tensors_of(request)
+        form = Form(
+            view=check.view,
+            alias=request.model_name,
+            version=request.model_version or check.view.versions[-1],
+            wishes=wishes_of(request.parameters) if request.parameters else NO_WISHES,
+            wanted=check.wanted_outputs(request),
+            inputs=tuple(InputForm(item.name, item.datatype, item.shape, len(item.raw)) for item in tensors),
+        )
+        return form, _call(form, request.id, tensors, time_remaining_s)
+
+    def _check(self, alias: str) -> ModelCheck:
+        models = self._fleet.models()
+        view = models.get(alias)
+        if view is None:
+            raise unknown_model(alias, list(models))
+        check = self._checks.get(alias)
+        if check is None or check.view is not view:
+            check = self._checks[alias] = ModelCheck(view)
+        return check
+
+    def _remember(self, header: bytes, form: Form) -> None:
+        if len(self._forms) >= _MAX_FORMS:
+            self._forms.clear()
+        self._forms[header] = form
+
+
+def parsed(message: bytes) -> object:
+    """The ModelInferRequest in `message`. Raises Refused if there is none."""
+    try:
+        return ModelInferRequest.FromString(message)
+    except DecodeError as error:
+        raise Refused(Reason.INVALID_REQUEST, f"{len(message)} bytes are not a ModelInferRequest") from error
+
+
+def _call(
+    form: Form, request_id: str, tensors: tuple[Tensor, ...], time_remaining_s: float | None
+) -> InferCall:
+    wishes, deadline_s = form.wishes, deadline_of(time_remaining_s)
+    timeout_s = deadline_s if wishes is NO_WISHES else earlier(deadline_s, wishes.timeout_s)
+    return InferCall(
+        request_id,
+        form.view.name,
+        form.version,
+        tensors,
+        timeout_s,
+        wishes.slo_s,
+        wishes.priority,
+        wishes.parameters,
+    )
+
+
+def _has_fixed_sizes(call: InferCall) -> bool:
+    """BYTES tensors of one shape differ in size, and each must be looked through."""
+    return all(tensor.datatype != "BYTES" for tensor in call.tensors)
