@@ -7,7 +7,7 @@ off again. Legend: B rows, L tokens.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +36,7 @@ class Buckets:
             assert sizes[0] >= 1, sizes
             assert list(sizes) == sorted(set(sizes)), sizes
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Bucket]:
         return (Bucket(size, length) for size in self.batch_sizes for length in self.sequence_lengths)
 
     def fit(self, *, num_rows: int, length: int) -> Bucket:

