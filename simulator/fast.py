@@ -1,0 +1,158 @@
+"""The compiled scorer: what `simulate` says of first-come-first-served fleets, some thousand times faster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.fast_costs import Content, Layout, StageTable, slots_of
+from vocabulary.deployment import Deployment, Policy
+from vocabulary.outcomes import FATE_CODE, Outcomes, kept_rows
+from vocabulary.placement import Placement
+from vocabulary.request import Fate
+from vocabulary.trace import Trace
+from vocabulary.units import TIME_TOLERANCE_S
+
+if TYPE_CHECKING:  # numba takes half a second to import: only who scores pays for it
+    from simulator.fast_kernel import Columns, InFlight, Rules
+
+_ROUTERS = ("shortest_expected_delay", "min_stage_clock", "least_loaded", "round_robin")
+
+
+def supports(policy: Policy) -> bool:
+    """Whether the scorer says the same as the event simulator under this policy."""
+    in_order = policy.queue == "fcfs" and policy.batching == "none"
+    # With a negative slack the cluster would take what the group then drops.
+    return in_order and policy.router in _ROUTERS and policy.slack_s >= 0.0
+
+
+def load_compiler() -> None:
+    """Import what compiling and loading compiled code needs: half a second that may as well pass early."""
+    import simulator.fast_kernel  # noqa: F401, I001  for its imports
+    from numba.core.registry import cpu_target
+
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
+
+
+def score(placement: Placement, trace: Trace, *, deployment: Deployment) -> Outcomes:
+    """Outcomes of every request of `trace`, equal to `simulate`'s; the policy must be supported.
+
+    The trace's models must be those of the deployment, in its order (`Trace.aligned_to`).
+    """
+    return Scorer(trace, deployment=deployment).outcomes(placement)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts over the rows that matter; num_routed counts refused requests too.
+
+    num_good, num_requests: int64 [models]; num_routed: int64 [groups]; total_latency_s: of served requests.
+    """
+
+    num_good: NDArray[np.int64]
+    num_requests: NDArray[np.int64]
+    num_routed: NDArray[np.int64]
+    total_latency_s: float
+
+    @property
+    def attainment(self) -> float:
+        """Share of requests served within their SLO; 1 when there was none."""
+        total = int(self.num_requests.sum())
+        return int(self.num_good.sum()) / total if total else 1.0
+
+
+@final
+class Scorer:
+    """Scores placements on one trace under one deployment; keeps tables and buffers. For one thread."""
+
+    def __init__(
+        self, trace: Trace, *, deployment: Deployment, trim_s: float = 0.0, table: StageTable | None = None
+    ) -> None:
+        assert trace.models == deployment.model_names, "align the trace to the deployment first"
+        assert supports(deployment.policy), deployment.policy
+        self._trace = trace
+        self._policy = deployment.policy
+        self._overhead_s = deployment.latency.fixed_overhead_s
+        self._latest_s = np.array([m.slo_s(deployment.latency) for m in deployment.models]) + TIME_TOLERANCE_S
+        self._rows = kept_rows(trace, trim_s)
+        self._num_requests = np.bincount(trace.model_index[self._rows], minlength=len(trace.models))
+        self._index = {name: index for index, name in enumerate(trace.models)}
+        self.table = table or StageTable(trace.models, deployment.catalog())
+        self._scratch: Columns | None = None
+
+    def outcomes(self, placement: Placement) -> Outcomes:
+        """Every request's outcome."""
+        columns = _columns(len(self._trace))
+        layout = tuple(group.config for group in placement.groups)
+        content = [[self._index[model] for model in group.models] for group in placement.groups]
+        self._replay(layout, content, columns)
+        served = columns.fate == FATE_CODE[Fate.SERVED]
+        finish_s = np.where(served, columns.end_s + self._overhead_s, 0.0)
+        return Outcomes(self._trace, columns.group_index, finish_s, columns.fate, columns.good)
+
+    def tally(self, layout: Layout, content: Content) -> Tally:
+        """Counts over the trimmed trace, for a search."""
+        if self._scratch is None:
+            self._scratch = _columns(len(self._trace))
+        return self._replay(layout, content, self._scratch)
+
+    def _replay(self, layout: Layout, content: Content, columns: Columns) -> Tally:
+        from simulator.fast_kernel import Arrivals, Replicas, Scratch, replay
+
+        num_stages = np.array([config.pipeline for config in layout], dtype=np.int64)
+        first_slot, slot_group, slot_stages_s = slots_of(layout, content, self.table)
+        num_good = np.zeros(len(self._num_requests), dtype=np.int64)
+        num_routed = np.zeros(len(layout), dtype=np.int64)
+        rules = self._rules()
+        counts_models = rules.max_queued < len(self._trace)
+        total_latency_s = replay(
+            Arrivals(self._trace.arrival_s, self._trace.model_index, self._latest_s),
+            Replicas(first_slot, slot_group, slot_stages_s, num_stages),
+            rules,
+            (self._rows.start, self._rows.stop),
+            Scratch(
+                free_s=np.zeros((len(layout), 2, slot_stages_s.shape[1])),
+                side=np.zeros_like(num_routed),
+                turns=np.zeros_like(num_good),
+            ),
+            self._in_flight(len(layout), is_kept=self._policy.router == "least_loaded"),
+            self._in_flight(len(slot_group), is_kept=counts_models),
+            columns,
+            num_good,
+            num_routed,
+        )
+        return Tally(num_good, self._num_requests, num_routed, total_latency_s)
+
+    def _rules(self) -> Rules:
+        from simulator.fast_kernel import ROUTER_CODE, Rules
+
+        policy = self._policy
+        return Rules(
+            router=ROUTER_CODE[policy.router],
+            admits_all=policy.admission == "none",
+            overhead_s=self._overhead_s,
+            slack_s=policy.slack_s,
+            max_queued=policy.max_queued_requests,
+        )
+
+    def _in_flight(self, num_lists: int, *, is_kept: bool) -> InFlight:
+        from simulator.fast_kernel import NOBODY, InFlight
+
+        nobody = np.full(num_lists, NOBODY, dtype=np.int64)
+        following = np.empty(len(self._trace) if is_kept else 0, dtype=np.int64)
+        return InFlight(nobody, nobody.copy(), np.zeros(num_lists, dtype=np.int64), following)
+
+
+def _columns(num_requests: int) -> Columns:
+    from simulator.fast_kernel import Columns
+
+    return Columns(
+        end_s=np.zeros(num_requests),
+        group_index=np.empty(num_requests, dtype=np.int32),
+        fate=np.empty(num_requests, dtype=np.int8),
+        good=np.empty(num_requests, dtype=bool),
+    )

@@ -1,0 +1,74 @@
+"""Stage latencies and placements as flat arrays, the way the compiled scorer reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vocabulary.catalog import Catalog
+from vocabulary.parallel import ParallelConfig
+
+# A layout: the configuration of every group, in plan order. Its content: the model indices on every group.
+Layout = tuple[ParallelConfig, ...]
+Content = Sequence[Sequence[int]]
+
+
+@final
+class StageTable:
+    """Latencies of one request alone by configuration and model, built when first asked for.
+
+    Models without a profile, or whose profile lacks the configuration, have infinite latencies.
+    """
+
+    def __init__(self, models: tuple[str, ...], catalog: Catalog) -> None:
+        self._models = models
+        self._catalog = catalog
+        self._by_config: dict[ParallelConfig, NDArray[np.float64]] = {}
+        self._by_layout: dict[Layout, NDArray[np.float64]] = {}
+
+    @property
+    def num_models(self) -> int:
+        return len(self._models)
+
+    def stages_s(self, config: ParallelConfig) -> NDArray[np.float64]:
+        """[models, stages of the configuration]."""
+        if config not in self._by_config:
+            self._by_config[config] = self._build(config)
+        return self._by_config[config]
+
+    def of_layout(self, layout: Layout) -> NDArray[np.float64]:
+        """[groups, models, most stages of any group]; what is past a group's last stage is 0."""
+        if layout not in self._by_layout:
+            most = max((config.pipeline for config in layout), default=1)
+            table = np.zeros((len(layout), len(self._models), most))
+            for group, config in enumerate(layout):
+                table[group, :, : config.pipeline] = self.stages_s(config)
+            self._by_layout[layout] = table
+        return self._by_layout[layout]
+
+    def _build(self, config: ParallelConfig) -> NDArray[np.float64]:
+        # Many models share few profiles; the latency model is applied once for each.
+        by_profile: dict[int, tuple[float, ...]] = {}
+        rows = np.full((len(self._models), config.pipeline), np.inf)
+        for index, model in enumerate(self._models):
+            profile = self._catalog.profiles.get(model)
+            if profile is None or not profile.supports(config):
+                continue
+            if id(profile) not in by_profile:
+                by_profile[id(profile)] = self._catalog.costs(model, config).single
+            rows[index] = by_profile[id(profile)]
+        return rows
+
+
+def slots_of(layout: Layout, content: Content, table: StageTable) -> tuple[NDArray, NDArray, NDArray]:
+    """The first three of `fast_kernel.Replicas`: first_slot, slot_group and slot_stages_s."""
+    sizes = [len(models) for models in content]
+    group = np.repeat(np.arange(len(layout)), sizes)
+    model = np.fromiter((index for models in content for index in models), dtype=np.int64, count=len(group))
+    order = np.argsort(model, kind="stable")
+    model, group = model[order], group[order]
+    first_slot = np.searchsorted(model, np.arange(table.num_models + 1))
+    return first_slot, group, table.of_layout(layout)[group, model]

@@ -1,0 +1,217 @@
+"""The compiled heart of the fast scorer: first-come-first-served pipelines, request by request.
+
+The same `max` and `+` in the same order as `scheduling.pipeline`, so results equal the machines' to the last
+bit (docs/decisions/0002-time.md). Importing this file imports numba; the compiled code is kept on disk.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from vocabulary.outcomes import FATE_CODE, NO_GROUP
+from vocabulary.request import Fate
+
+SHORTEST_EXPECTED_DELAY, MIN_STAGE_CLOCK, LEAST_LOADED, ROUND_ROBIN = range(4)
+ROUTER_CODE = {
+    "shortest_expected_delay": SHORTEST_EXPECTED_DELAY,
+    "min_stage_clock": MIN_STAGE_CLOCK,
+    "least_loaded": LEAST_LOADED,
+    "round_robin": ROUND_ROBIN,
+}
+SERVED, SLO_INFEASIBLE = FATE_CODE[Fate.SERVED], FATE_CODE[Fate.SLO_INFEASIBLE]
+NOT_PLACED, QUEUE_FULL = FATE_CODE[Fate.NOT_PLACED], FATE_CODE[Fate.QUEUE_FULL]
+# In the lists of requests in flight: the end of a list.
+NOBODY = -1
+
+
+class Arrivals(NamedTuple):
+    """Who asks when: columns [requests], and the latest latency in time (SLO plus tolerance) [models]."""
+
+    arrival_s: NDArray[np.float64]
+    model_index: NDArray[np.int32]
+    latest_s: NDArray[np.float64]
+
+
+class Replicas(NamedTuple):
+    """Slots first_slot[m] .. first_slot[m + 1] are the replicas of model m, in plan order.
+
+    Each lies on the group slot_group and takes slot_stages_s [slots, stages]; num_stages is a group's.
+    """
+
+    first_slot: NDArray[np.int64]
+    slot_group: NDArray[np.int64]
+    slot_stages_s: NDArray[np.float64]
+    num_stages: NDArray[np.int64]
+
+
+class Rules(NamedTuple):
+    router: int
+    admits_all: bool
+    overhead_s: float
+    slack_s: float
+    max_queued: int
+
+
+class Columns(NamedTuple):
+    """What becomes of every request; end_s is when it leaves the last stage, written where routed."""
+
+    end_s: NDArray[np.float64]
+    group_index: NDArray[np.int32]
+    fate: NDArray[np.int8]
+    good: NDArray[np.bool_]
+
+
+class Scratch(NamedTuple):
+    """All zeros for an idle fleet. free_s [groups, 2, stages]: when each stage is next free, on side[group].
+
+    A request's stage ends are written on the other side; to take the request is to turn the group over.
+    turns [models]: requests routed so far.
+    """
+
+    free_s: NDArray[np.float64]
+    side: NDArray[np.int64]
+    turns: NDArray[np.int64]
+
+
+class InFlight(NamedTuple):
+    """Lists of requests in flight, in order of end: of a group, or of a slot. `following` is [requests]."""
+
+    head: NDArray[np.int64]
+    tail: NDArray[np.int64]
+    length: NDArray[np.int64]
+    following: NDArray[np.int64]
+
+
+@njit(inline="always")
+def _run(now_s, slot, group, slot_stages_s, num_stages, free_s, side):
+    """When work that may start now leaves the last stage; the group's spare side gets the stages' ends."""
+    time_s, now_side = now_s, side[group]
+    for stage in range(num_stages[group]):
+        time_s = max(free_s[group, now_side, stage], time_s) + slot_stages_s[slot, stage]
+        free_s[group, 1 - now_side, stage] = time_s
+    return time_s
+
+
+@njit(inline="always")
+def _num_in_flight(which, now_s, end_s, head, length, following):
+    """Length of a list after what ended before `now_s` has left it; what ends right now is still there."""
+    member = head[which]
+    while member != NOBODY and end_s[member] < now_s:
+        member = following[member]
+        length[which] -= 1
+    head[which] = member
+    return length[which]
+
+
+@njit(inline="always")
+def _append(which, member, head, tail, length, following):
+    following[member] = NOBODY
+    if head[which] == NOBODY:
+        head[which] = member
+    else:
+        following[tail[which]] = member
+    tail[which] = member
+    length[which] += 1
+
+
+@njit(inline="always")
+def _last_stage_free_first(begin, stop, slot_group, num_stages, free_s, side):
+    chosen, earliest_s = begin, np.inf
+    for slot in range(begin, stop):
+        group = slot_group[slot]
+        last_s = free_s[group, side[group], num_stages[group] - 1]
+        if last_s < earliest_s:
+            chosen, earliest_s = slot, last_s
+    return chosen
+
+
+@njit(inline="always")
+def _fewest_in_flight(now_s, begin, stop, slot_group, end_s, head, length, following):
+    chosen, fewest = begin, len(end_s)
+    for slot in range(begin, stop):
+        num_in_flight = _num_in_flight(slot_group[slot], now_s, end_s, head, length, following)
+        if num_in_flight < fewest:
+            chosen, fewest = slot, num_in_flight
+    return chosen
+
+
+@njit(inline="always")
+def _earliest_end(now_s, begin, stop, slot_group, slot_stages_s, num_stages, free_s, side):
+    chosen, earliest_s = begin, np.inf
+    for slot in range(begin, stop):
+        time_s = _run(now_s, slot, slot_group[slot], slot_stages_s, num_stages, free_s, side)
+        if time_s < earliest_s:
+            chosen, earliest_s = slot, time_s
+    return chosen
+
+
+@njit(cache=True, nogil=True)
+def replay(arrivals, replicas, rules, rows, scratch, by_group, by_slot, columns, num_good, num_routed):
+    """Replay a trace through a placement; writes `columns`, and two counts for the requests in `rows`.
+
+    num_good [models]: served within the SLO; num_routed [groups]: sent there, also when refused there.
+    Returns the summed latency in seconds of the served ones in `rows`.
+    """
+    arrival_s, model_index, latest_s = arrivals
+    first_slot, slot_group, slot_stages_s, num_stages = replicas
+    router, admits_all, overhead_s, slack_s, max_queued = rules
+    first_row, end_row = rows
+    free_s, side, turns = scratch
+    group_head, group_tail, group_length, group_following = by_group
+    slot_head, slot_tail, slot_length, slot_following = by_slot
+    end_s, group_index, fate, good = columns
+    counts_models = max_queued < len(arrival_s)
+    total_latency_s = 0.0
+    for i in range(len(arrival_s)):
+        now_s, model = arrival_s[i], model_index[i]
+        begin, stop = first_slot[model], first_slot[model + 1]
+        group_index[i], good[i] = NO_GROUP, False
+        if begin == stop:
+            fate[i] = NOT_PLACED
+            continue
+        if counts_models:
+            num_queued = 0
+            for slot in range(begin, stop):
+                num_queued += _num_in_flight(slot, now_s, end_s, slot_head, slot_length, slot_following)
+            if num_queued >= max_queued:
+                fate[i] = QUEUE_FULL
+                continue
+        if router == SHORTEST_EXPECTED_DELAY:
+            slot = _earliest_end(now_s, begin, stop, slot_group, slot_stages_s, num_stages, free_s, side)
+            group = slot_group[slot]
+            time_s = free_s[group, 1 - side[group], num_stages[group] - 1]
+        else:
+            if router == ROUND_ROBIN:
+                slot = begin + turns[model] % (stop - begin)
+                turns[model] += 1
+            elif router == MIN_STAGE_CLOCK:
+                slot = _last_stage_free_first(begin, stop, slot_group, num_stages, free_s, side)
+            else:
+                slot = _fewest_in_flight(
+                    now_s, begin, stop, slot_group, end_s, group_head, group_length, group_following
+                )
+            time_s = _run(now_s, slot, slot_group[slot], slot_stages_s, num_stages, free_s, side)
+        group = slot_group[slot]
+        counts = first_row <= i < end_row
+        num_routed[group] += counts
+        end_s[i] = time_s
+        finish_s = time_s + overhead_s
+        if not admits_all and (finish_s + slack_s) - now_s > latest_s[model]:
+            fate[i] = SLO_INFEASIBLE
+            continue
+        side[group] = 1 - side[group]
+        fate[i], group_index[i] = SERVED, group
+        is_good = finish_s - now_s <= latest_s[model]
+        good[i] = is_good
+        if counts:
+            num_good[model] += is_good
+            total_latency_s += finish_s - now_s
+        if router == LEAST_LOADED:
+            _append(group, i, group_head, group_tail, group_length, group_following)
+        if counts_models:
+            _append(slot, i, slot_head, slot_tail, slot_length, slot_following)
+    return total_latency_s
