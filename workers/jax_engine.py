@@ -26,7 +26,10 @@ from workers.spec import WorkerSpec
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One batch on its way; `value` is what the next stage takes (request tensors for the first)."""
+    """One batch on its way; `value` is what the next stage takes.
+
+    Request tensors for the first stage, then padded batches: one, unless the requests bring many rows each.
+    """
 
     batch: Batch
     model: ShardedModel
@@ -119,10 +122,8 @@ class JaxEngine:
             self._submit(stage + 1, job)
 
     def _compute(self, stage: int, job: _Job) -> _Job:
-        if job.value is None:
-            return job
         start_s = time.monotonic()
-        value = jax.block_until_ready(job.model.run_stage(stage, job.value))
+        value = jax.block_until_ready([job.model.run_stage(stage, part) for part in job.value])
         self._busy_s[stage] += time.monotonic() - start_s
         return replace(job, value=value)
 
@@ -131,7 +132,7 @@ class JaxEngine:
 
 
 def _entered(job: _Job) -> _Job:
-    """The batch's valid requests padded together; a value of None when there is none."""
+    """The batch's valid requests padded together."""
     prepared, invalid = [], []
     for tensors in job.value:
         try:
@@ -139,12 +140,12 @@ def _entered(job: _Job) -> _Job:
             invalid.append("")
         except InvalidInput as error:
             invalid.append(error.message)
-    return replace(job, value=job.model.pack(prepared) if prepared else None, invalid=tuple(invalid))
+    return replace(job, value=job.model.parts(prepared), invalid=tuple(invalid))
 
 
 def _answers(job: _Job) -> tuple[Answer, ...]:
     """Outputs for the valid requests, in the order of the batch."""
-    outputs = iter(job.model.unpad(job.value) if job.value is not None else ())
+    outputs = iter([one for part in job.value for one in job.model.unpad(part)])
     return tuple(
         Answer(invalid=why)
         if why

@@ -85,6 +85,11 @@ class ShardedModel:
         """Bytes of parameters on the fullest device of every stage."""
         return tuple(stage.weight_bytes for stage in self._stages)
 
+    def activation_bytes_per_stage(self, batch_size: int) -> tuple[int, ...]:
+        """Bytes that a device of every stage needs for a batch at the longest sequence."""
+        bucket = self._buckets.largest_for(batch_size)
+        return tuple(stage.activation_bytes(bucket) for stage in self._stages)
+
     @property
     def num_compiles(self) -> int:
         """Executables made so far: stages x buckets when ready."""
@@ -115,6 +120,19 @@ class ShardedModel:
     def pack(self, requests: Sequence[Prepared]) -> PaddedBatch:
         """Prepared requests side by side, padded to the smallest bucket. Raises InvalidInput if none fits."""
         return pack(requests, self._buckets)
+
+    def parts(self, requests: Sequence[Prepared]) -> list[PaddedBatch]:
+        """As `pack`, in as few batches as hold all rows: requests may bring several rows each."""
+        most = self._buckets.batch_sizes[-1]
+        parts: list[list[Prepared]] = []
+        num_rows = most
+        for request in requests:
+            if num_rows + request.num_rows > most:
+                parts.append([])
+                num_rows = 0
+            parts[-1].append(request)
+            num_rows += request.num_rows
+        return [self.pack(part) for part in parts]
 
     def pad(self, requests: Sequence[Mapping[str, np.ndarray]]) -> PaddedBatch:
         """`prepare` and `pack` in one."""

@@ -48,6 +48,10 @@ class Buckets:
             self.sequence_lengths[bisect_left(self.sequence_lengths, length)],
         )
 
+    def largest_for(self, batch_size: int) -> Bucket:
+        """The bucket of `batch_size` rows at the longest sequence. Raises InvalidInput if none holds them."""
+        return self.fit(num_rows=batch_size, length=self.sequence_lengths[-1])
+
     def check_length(self, length: int) -> None:
         if length > self.sequence_lengths[-1]:
             raise InvalidInput(

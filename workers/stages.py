@@ -56,6 +56,7 @@ class Stage:
         self._replicated = NamedSharding(mesh, PartitionSpec())
         self._function = jax.jit(_stage_function(plan, self._replicated))
         self._executables: dict[Bucket, Callable[..., Mapping[str, jax.Array]]] = {}
+        self._activation_bytes: dict[Bucket, int] = {}
         self.num_compiles = 0
 
     @property
@@ -75,8 +76,15 @@ class Stage:
         # Float32 means float32, also on accelerators whose default product is coarser.
         with jax.default_matmul_precision("highest"):
             lowered = self._function.lower(self._params, self._input_structs(bucket))
-        self._executables[bucket] = lowered.compile()
+        compiled = lowered.compile()
+        self._executables[bucket] = compiled
+        self._activation_bytes[bucket] = _activation_bytes(compiled)
         self.num_compiles += 1
+
+    def activation_bytes(self, bucket: Bucket) -> int:
+        """Bytes that one device needs beside the parameters to run the bucket. Compiles first if needed."""
+        self.compile(bucket)
+        return self._activation_bytes[bucket]
 
     def run(self, arrays: Arrays, bucket: Bucket) -> Arrays:
         """Dispatch the stage on numpy arrays or on another stage's; returns at once, with arrays to come.
@@ -121,6 +129,12 @@ def load_stage(plan: StagePlan, checkpoint: Checkpoint, *, devices: Sequence[jax
         part: {name: loaded[parameter] for name, parameter in table.items()} for part, table in tables.items()
     }
     return Stage(plan, params, mesh)
+
+
+def _activation_bytes(compiled: jax.stages.Compiled) -> int:
+    """What the compiler reserves for temporaries and results, per device; 0 where it does not say."""
+    memory = compiled.memory_analysis()
+    return 0 if memory is None else memory.temp_size_in_bytes + memory.output_size_in_bytes
 
 
 def _load(parameter: Parameter, checkpoint: Checkpoint, family: Family, *, mesh: Mesh) -> jax.Array:
