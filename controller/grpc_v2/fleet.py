@@ -130,6 +130,10 @@ class Pulse:
                 waiter.set_result(None)
         self._waiters.clear()
 
+    async def wait(self) -> None:
+        """Return at the next change; nothing else may be awaited between the look at the state and this."""
+        await self.wait_beyond(self.count)
+
     async def wait_beyond(self, count: int) -> None:
         """Return once `self.count` is no longer `count`."""
         if self.count != count:

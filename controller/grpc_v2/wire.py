@@ -17,7 +17,7 @@ _MAX_COPY_BYTES = 64 * 1024
 def split(message: bytes) -> tuple[bytes, str, list[bytes | memoryview]] | None:
     """A ModelInferRequest as (all other fields, id, raw_input_contents); None: let protobuf judge it.
 
-    The first part is a ModelInferRequest again. Knows only the top-level fields of our .proto, all of which are
+    The first part is a ModelInferRequest again. Knows only the top-level fields of our .proto: all are
     length-delimited and have tags of one byte.
     """
     header, request_id, raws = [], "", []

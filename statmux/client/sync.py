@@ -1,0 +1,122 @@
+"""The blocking client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self, TypeVar, final
+
+import grpc
+from numpy.typing import ArrayLike
+
+from statmux.client import operations
+from statmux.client.channels import CHANNEL_OPTIONS, DEFAULT_TIMEOUT_S
+from statmux.client.errors import DeadlineExceeded, Unavailable, client_error
+from statmux.client.operations import InferResult, ModelEntry, ModelMetadata, Operation
+
+Result = TypeVar("Result")
+
+
+@final
+class Client:
+    """Talks to the gRPC endpoint at `address` (host:port). May be shared by threads.
+
+    Calls raise the errors of `statmux.client.errors`; they never retry on their own.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._metadata: dict[str, ModelMetadata] = {}
+        self._stubs: dict[str, grpc.UnaryUnaryMultiCallable] = {}
+
+    def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, ArrayLike],
+        *,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
+        slo_ms: float | None = None,
+        outputs: Sequence[str] = (),
+        priority: int = 0,
+        request_id: str = "",
+    ) -> InferResult:
+        """Arrays are sent as they are; lists are converted to the model's datatypes, strings to UTF-8.
+
+        timeout_s: after it the request is dropped, by the server too. slo_ms: ask for this latency; what it
+        cannot answer in time the server rejects at once. outputs: () for all.
+        """
+        metadata = self._known_metadata(model) if operations.needs_metadata(inputs) else None
+        operation = operations.infer(
+            model,
+            inputs,
+            metadata=metadata,
+            outputs=outputs,
+            slo_ms=slo_ms,
+            priority=priority,
+            request_id=request_id,
+        )
+        return self._run(operation, timeout_s)
+
+    def is_live(self, *, timeout_s: float = 5.0) -> bool:
+        """Whether a server answers."""
+        return self._holds(operations.is_live(), timeout_s)
+
+    def is_ready(self, *, timeout_s: float = 5.0) -> bool:
+        """Whether a server answers and all its models are up."""
+        return self._holds(operations.is_ready(), timeout_s)
+
+    def is_model_ready(self, model: str, *, timeout_s: float = 5.0) -> bool:
+        """Raises NotFound for a name that the server does not know."""
+        return self._holds(operations.is_model_ready(model), timeout_s)
+
+    def model_metadata(self, model: str, *, version: str = "", timeout_s: float = 5.0) -> ModelMetadata:
+        return self._run(operations.model_metadata(model, version), timeout_s)
+
+    def models(self, *, timeout_s: float = 5.0) -> tuple[ModelEntry, ...]:
+        return self._run(operations.models(), timeout_s)
+
+    def load(self, model: str, *, timeout_s: float | None = None) -> None:
+        """Return when the model is ready."""
+        self._run(operations.load(model), timeout_s)
+
+    def unload(self, model: str, *, timeout_s: float | None = None) -> None:
+        self._run(operations.unload(model), timeout_s)
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _known_metadata(self, model: str) -> ModelMetadata:
+        if model not in self._metadata:
+            self._metadata[model] = self.model_metadata(model)
+        return self._metadata[model]
+
+    def _holds(self, operation: Operation[bool], timeout_s: float) -> bool:
+        try:
+            return self._run(operation, timeout_s)
+        except (Unavailable, DeadlineExceeded):
+            return False
+
+    def _run(self, operation: Operation[Result], timeout_s: float | None) -> Result:
+        try:
+            return operation.read(self._stub(operation)(operation.request, timeout=timeout_s))
+        except grpc.RpcError as error:
+            raise client_error(error, self.address) from error
+
+    def _stub(self, operation: Operation[Result]) -> grpc.UnaryUnaryMultiCallable:
+        stub = self._stubs.get(operation.rpc)
+        if stub is None:
+            stub = self._stubs[operation.rpc] = self._channel.unary_unary(
+                operation.path,
+                request_serializer=type(operation.request).SerializeToString,
+                response_deserializer=operation.response_class.FromString,
+            )
+        return stub
