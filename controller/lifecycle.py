@@ -19,6 +19,7 @@ from controller.fleet_specs import worker_specs
 from controller.grpc_v2 import start_grpc
 from controller.grpc_v2.server import RunningEndpoint
 from controller.metrics import FleetMetrics
+from controller.plan_facts import plan_facts
 from controller.ray_cluster import RayCluster, StartedGroup
 from controller.server import FleetServer
 from controller.status import status_of
@@ -48,7 +49,7 @@ class Fleet:
 
     def __init__(self, deployment: Deployment, plan: Plan, *, source_folder: str, progress: Progress) -> None:
         self._deployment = deployment
-        self._plan = plan
+        self._facts = plan_facts(plan)
         self._placement = plan.placement
         self._source_folder = source_folder
         self._progress = progress
@@ -130,7 +131,7 @@ class Fleet:
             running=lambda index: beat.num_running if (beat := server.beat_of(index)) else 0.0,
         )
         self._metrics.watch_models(self._placement, lambda model: server.models()[model].state)
-        self._metrics.plan(self._plan.id, self._plan.algorithm, self._plan.predicted_attainment)
+        self._metrics.plan(self._facts)
 
     async def _open_groups(self, stack: AsyncExitStack) -> None:
         """Cluster, workers, links. Blocking Ray calls run on a thread, so the endpoint answers meanwhile."""
@@ -205,7 +206,8 @@ class Fleet:
         uptime_s = time.monotonic() - self._start_s
         return status_of(
             self._deployment,
-            self._plan,
+            self._placement,
+            self._facts,
             self._server,
             self._metrics,
             started=self._started,

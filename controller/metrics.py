@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from controller.grpc_v2 import InferReply, ModelState, ModelStatistics, Reason, Refusal
 from controller.grpc_v2.refusals import STATUS
+from controller.plan_facts import PlanFacts
 from vocabulary.placement import Placement
 from vocabulary.request import Request
 from vocabulary.units import NEVER_S, TIME_TOLERANCE_S
@@ -137,10 +138,10 @@ class FleetMetrics:
                     gauge = self._families.model_state.labels(model, group.id, each.value)
                     gauge.set_function(lambda model=model, each=each: float(state(model) is each))
 
-    def plan(self, plan_id: str, algorithm: str, predicted: Mapping[str, float]) -> None:
+    def plan(self, facts: PlanFacts) -> None:
         """What is served: the plan's identity and what it promised per model."""
-        self._families.plan.labels(plan_id, algorithm).set(1)
-        for model, attainment in predicted.items():
+        self._families.plan.labels(facts.id, facts.algorithm).set(1)
+        for model, attainment in facts.predicted.items():
             self._families.predicted.labels(model).set(attainment)
 
     def _served(self, request: Request, latency_s: float, group: str) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from controller.metrics import FleetMetrics
+from controller.plan_facts import PlanFacts
 from controller.ray_cluster import StartedGroup
 from controller.server import FleetServer
 from vocabulary.deployment import Deployment
-from vocabulary.plan import Plan
+from vocabulary.placement import Placement
 
 
 def status_of(
     deployment: Deployment,
-    plan: Plan,
+    placement: Placement,
+    facts: PlanFacts,
     server: FleetServer,
     metrics: FleetMetrics,
     *,
@@ -32,19 +34,19 @@ def status_of(
             "grpc": f"{deployment.grpc.host}:{deployment.grpc.port}",
             "metrics": f"{deployment.metrics.host}:{deployment.metrics.port}",
         },
-        "plan": {"id": plan.id, "algorithm": plan.algorithm},
+        "plan": {"id": facts.id, "algorithm": facts.algorithm},
         "num_pending": server.num_pending,
         "groups": [
-            _group(index, plan, server, started, uptime_s) for index in range(len(plan.placement.groups))
+            _group(index, placement, server, started, uptime_s) for index in range(len(placement.groups))
         ],
         "models": {name: _model(name, server, metrics) for name in deployment.model_names},
     }
 
 
 def _group(
-    index: int, plan: Plan, server: FleetServer, started: Sequence[StartedGroup], uptime_s: float
+    index: int, placement: Placement, server: FleetServer, started: Sequence[StartedGroup], uptime_s: float
 ) -> dict[str, object]:
-    group, beat = plan.placement.groups[index], server.beat_of(index)
+    group, beat = placement.groups[index], server.beat_of(index)
     busy_s = beat.stage_busy_s if beat else ()
     return {
         "id": group.id,

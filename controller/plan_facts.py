@@ -1,0 +1,30 @@
+"""What metrics and status say of the plan that is served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from vocabulary.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFacts:
+    """`id` is equal for equal placements; `predicted` is SLO attainment by model, as far as the plan has it."""
+
+    id: str
+    algorithm: str
+    predicted: Mapping[str, float]
+
+
+def plan_facts(plan: Plan) -> PlanFacts:
+    groups = [(g.id, g.devices, g.config.tensor, g.config.pipeline, g.models) for g in plan.placement.groups]
+    algorithm = plan.search.get("algorithm") or plan.metadata.get("policy") or "by hand"
+    models = plan.predicted.get("models")
+    predicted = {
+        name: float(one["slo_attainment"])
+        for name, one in (models.items() if isinstance(models, Mapping) else ())
+        if isinstance(one, Mapping) and "slo_attainment" in one
+    }
+    return PlanFacts(sha256(repr(groups).encode()).hexdigest()[:12], str(algorithm), predicted)
