@@ -11,7 +11,7 @@ from vocabulary.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class PlanFacts:
-    """`id` is equal for equal placements; `predicted` is SLO attainment by model, as far as the plan has it."""
+    """`id` is equal for equal placements; `predicted` is SLO attainment by model, where the plan has it."""
 
     id: str
     algorithm: str

@@ -98,9 +98,23 @@ class Drain:
     graceful_shutdown_timeout_s: float = 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class Security:
+    """What a file asks of the endpoints. `auth` is none or token; `certificate` and `client_ca` are paths."""
+
+    auth: str = "none"
+    num_tokens: int = 0
+    certificate: str | None = None
+    client_ca: str | None = None
+
+
 @dataclass(frozen=True)
 class Deployment:
-    """Everything a file says, defaulted. `accepted_only` names keys that are read but have no effect yet."""
+    """Everything a file says, defaulted. `accepted_only` names keys that are read but have no effect yet.
+
+    `folder` is where relative paths of the file start; `document` is the file with variables and `--set`
+    filled in; `warnings` are sentences about what is valid but looks unintended.
+    """
 
     name: str
     cluster: Cluster
@@ -117,7 +131,10 @@ class Deployment:
     ray_address: str = "local"
     log_format: str = "auto"
     log_level: str = "info"
+    security: Security = Security()
+    folder: str = "."
     accepted_only: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     document: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     @property

@@ -26,7 +26,7 @@ class Health:
         self._fleet = fleet
         self._is_closing = False
 
-    def handler(self) -> grpc.GenericRpcHandler:
+    def service(self) -> grpc.GenericRpcHandler:
         """Check and Watch, to be registered with a server."""
         coding = {
             "request_deserializer": health_pb2.HealthCheckRequest.FromString,

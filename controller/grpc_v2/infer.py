@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import final
 
 import grpc
+import structlog
 
 from controller.grpc_v2.admission import Admission
 from controller.grpc_v2.fleet import Fleet, InferCall, InferReply, Reason, Refusal
 from controller.grpc_v2.refusals import Refused, set_refusal
 from controller.grpc_v2.replies import reply_bytes
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 _LATE = Refusal(Reason.DEADLINE_EXCEEDED, "the deadline passed before the answer was ready")
 _FAILED = Refusal(Reason.FAILED, "internal error; the server's log has the details")
 
@@ -48,7 +48,7 @@ class Inference:
         except Refused as refused:
             return refused.refusal
         except Exception:  # the outermost frame of a request: a bug ends this call, not the server
-            _log.exception("a request for inference failed")
+            _log.exception("inference failed")
             return _FAILED
 
     async def _in_time(self, call: InferCall) -> InferReply | Refusal:

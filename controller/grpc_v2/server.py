@@ -58,8 +58,8 @@ async def start_grpc(
     inference, health = Inference(fleet), Health(fleet)
     streams = Streams(inference)
     server = aio.server(options=_options(max_message_bytes))
-    handlers = [_inference_handler(Description(fleet), inference, streams), health.handler()]
-    server.add_generic_rpc_handlers(tuple(handlers))
+    services = [_inference_service(Description(fleet), inference, streams), health.service()]
+    server.add_generic_rpc_handlers(tuple(services))
     if reflection:
         add_reflection(server)
     bound_port = _listen(server, host, port)
@@ -75,7 +75,7 @@ def _options(max_message_bytes: int) -> list[tuple[str, int]]:
     ]
 
 
-def _inference_handler(
+def _inference_service(
     description: Description, inference: Inference, streams: Streams
 ) -> grpc.GenericRpcHandler:
     methods = {name: _described(name, rpc) for name, rpc in description.rpcs().items()}

@@ -1,0 +1,129 @@
+"""Which node of Ray's is which host of the deployment. Pure: nodes come in as they are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vocabulary.deployment import Deployment
+from vocabulary.errors import Infeasible, InvalidInput
+from vocabulary.mesh import Cluster, NodeClass
+from vocabulary.placement import Group
+
+# Counts the devices of a node that Ray does not know as GPUs: virtual and emulated ones.
+DEVICE_RESOURCE = "statmux_device"
+# A node with this label is the host of that name, whatever the order of nodes.
+HOST_LABEL = "statmux-host"
+
+
+@dataclass(frozen=True, slots=True)
+class RayNode:
+    """One living node, as Ray lists it. `address` is its IP address."""
+
+    id: str
+    address: str
+    resources: Mapping[str, float]
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class HostNode:
+    """A host of the deployment on its node. Its devices are reserved as units of Ray's `resource`."""
+
+    host: str
+    node_id: str
+    address: str
+    resource: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Demand:
+    host: str
+    num_devices: int
+    is_physical: bool
+
+
+def match_hosts(deployment: Deployment, nodes: Sequence[RayNode]) -> Mapping[str, HostNode]:
+    """One node for every host; the same nodes give the same answer. Raises Infeasible with the numbers.
+
+    A labelled node is taken for its host; the others go, smallest that suffices first, to the largest need.
+    """
+    free = sorted(nodes, key=lambda node: (_address_order(node.address), node.id))
+    demands = sorted(_demands(deployment), key=lambda demand: -demand.num_devices)
+    found: dict[str, HostNode] = {}
+    for demand in sorted(demands, key=lambda each: _labelled(each.host, free) is None):
+        node = _labelled(demand.host, free) or _smallest_sufficient(demand, free)
+        if node is None or _offer(node, demand)[1] < demand.num_devices:
+            raise _too_small(demand, nodes)
+        free.remove(node)
+        found[demand.host] = HostNode(demand.host, node.id, node.address, _offer(node, demand)[0])
+    return found
+
+
+def device_indices(group: Group, cluster: Cluster) -> Mapping[str, tuple[int, ...]]:
+    """The group's devices by host, hosts in the order of its stages. Raises InvalidInput for unknown ids."""
+    by_id = cluster.by_id()
+    hosts: dict[str, tuple[int, ...]] = {}
+    for device_id in group.devices:
+        if device_id not in by_id:
+            raise InvalidInput(
+                f"group {group.id} uses device {device_id}, which the deployment does not have",
+                hint="plan again for this deployment, or fix `cluster.nodes`",
+            )
+        device = by_id[device_id]
+        hosts[device.host] = (*hosts.get(device.host, ()), device.device_index)
+    return hosts
+
+
+def is_virtual(deployment: Deployment, node: NodeClass) -> bool:
+    """No accelerator stands behind the class's devices: CPU devices, or a fleet that only emulates."""
+    is_emulated = all(model.engine == "emulated" for model in deployment.models)
+    return is_emulated or "cpu" in node.device_type.lower()
+
+
+def _demands(deployment: Deployment) -> list[_Demand]:
+    return [
+        _Demand(f"{node.name}-{index}", node.devices_per_host, not is_virtual(deployment, node))
+        for node in deployment.cluster.nodes
+        for index in range(node.count)
+    ]
+
+
+def _labelled(host: str, nodes: Sequence[RayNode]) -> RayNode | None:
+    return next((node for node in nodes if node.labels.get(HOST_LABEL) == host), None)
+
+
+def _smallest_sufficient(demand: _Demand, nodes: Sequence[RayNode]) -> RayNode | None:
+    sufficient = [
+        node
+        for node in nodes
+        if HOST_LABEL not in node.labels and _offer(node, demand)[1] >= demand.num_devices
+    ]
+    return min(sufficient, key=lambda node: _offer(node, demand)[1], default=None)
+
+
+def _offer(node: RayNode, demand: _Demand) -> tuple[str, int]:
+    """Which resource of the node counts devices for this host, and how many there are."""
+    if demand.is_physical and DEVICE_RESOURCE not in node.resources:
+        return "GPU", int(node.resources.get("GPU", 0))
+    resource = DEVICE_RESOURCE if DEVICE_RESOURCE in node.resources else "CPU"
+    return resource, int(node.resources.get(resource, 0))
+
+
+def _too_small(demand: _Demand, nodes: Sequence[RayNode]) -> Infeasible:
+    kind = "GPU" if demand.is_physical else DEVICE_RESOURCE
+    offers = ", ".join(
+        f"{node.address} {count} {name}" for node in nodes for name, count in [_offer(node, demand)]
+    )
+    return Infeasible(
+        f"host {demand.host} needs a node with {demand.num_devices} devices ({kind}), none is free: "
+        f"Ray's {len(nodes)} living nodes offer {offers or 'nothing'}",
+        hint="each host takes a whole node: add nodes, or lower `count` and `devices.count` in cluster.nodes; "
+        f"virtual devices are counted with `ray start --resources='{{\"{DEVICE_RESOURCE}\": N}}'`",
+    )
+
+
+def _address_order(address: str) -> tuple[int, ...]:
+    """10.0.0.9 before 10.0.0.10; what is no IPv4 address comes last."""
+    parts = address.split(".")
+    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else (256,)
