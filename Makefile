@@ -29,7 +29,7 @@ setup: $(VENV)/.ready  ## make .venv from the lock
 oracle: $(VENV)/.oracle  ## add torch and transformers, the oracle of the model families
 
 demo: $(VENV)/.ready  ## plan, serve, replay, compare: the main job on a local Ray cluster
-	@$(BIN)/python -m benchmarks.demo
+	@$(BIN)/python -m statmux.demo
 
 test: $(VENV)/.ready  ## every test that this machine can run
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -1,0 +1,123 @@
+"""`make demo`: the main job from nothing, by the same commands that a user types.
+
+Profiles five small models on virtual CPU devices, plans them, serves the plan on a local Ray cluster, replays one
+minute of bursty traffic, compares with the simulator, writes a report, stops. Each step is one `statmux` command,
+printed before it runs. Everything it writes lies in `.statmux/demo/`.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "deploy" / "examples" / "demo" / "deployment.yaml"
+FOLDER = Path(".statmux") / "demo"
+_READY_TIMEOUT_S = 150
+_STOP_TIMEOUT_S = 60
+
+
+def main(extra: Sequence[str] = ()) -> int:
+    """Run the demo here; `extra` (`--set PATH=VALUE`, ...) is handed to every command that reads the file."""
+    start_s = time.monotonic()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    shutil.copy(EXAMPLE, FOLDER / "deployment.yaml")
+    deployment = str(FOLDER / "deployment.yaml")
+    train, test, plan = (str(FOLDER / name) for name in ("train.csv", "test.csv", "plan.yaml"))
+    traffic = ["--duration", "60s"]
+    try:
+        _step(start_s, "measure the models", ["profile", deployment, *extra])
+        _step(
+            start_s,
+            "traffic to plan with",
+            ["trace", "gen", deployment, *traffic, "--seed", "1", "--out", train],
+        )
+        _step(
+            start_s, "traffic to serve", ["trace", "gen", deployment, *traffic, "--seed", "2", "--out", test]
+        )
+        _step(
+            start_s,
+            "search a placement",
+            ["plan", deployment, "--trace", train, "--test-trace", test, "--out", plan, *extra],
+        )
+        _serve_and_replay(start_s, [deployment, *extra], plan, test)
+    except _Failed as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    _say(start_s, f"done: {FOLDER / 'report.html'}")
+    return 0
+
+
+class _Failed(Exception):
+    pass
+
+
+def _serve_and_replay(start_s: float, deployment: list[str], plan: str, trace: str) -> None:
+    serve = ["serve", *deployment, "--plan", plan]
+    _say(start_s, f"serve it: {_shown(serve)} &")
+    fleet = subprocess.Popen(_command(serve))
+    try:
+        _step(
+            start_s,
+            "wait for it",
+            ["status", "--wait", "ready", "--timeout", f"{_READY_TIMEOUT_S}s", "--quiet"],
+        )
+        record = str(FOLDER / "run")
+        _step(
+            start_s,
+            "replay the traffic",
+            ["bench", *deployment, "--plan", plan, "--trace", trace, "--record", record],
+        )
+        _step(start_s, "write the report", ["report", record, "--out", str(FOLDER / "report.html")])
+        _step(start_s, "stop", ["stop", "--wait"])
+        if fleet.wait(_STOP_TIMEOUT_S) != 0:
+            raise _Failed(f"`statmux serve` ended with {fleet.returncode}")
+    except subprocess.TimeoutExpired:
+        raise _Failed(f"`statmux serve` did not end within {_STOP_TIMEOUT_S} s") from None
+    finally:
+        _end(fleet)
+
+
+def _end(fleet: subprocess.Popen[bytes]) -> None:
+    """Ask twice, then insist; a fleet that has ended already is left alone."""
+    for each in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+        if fleet.poll() is not None:
+            return
+        fleet.send_signal(each)
+        try:
+            fleet.wait(_STOP_TIMEOUT_S / 2)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _step(start_s: float, title: str, words: Sequence[str]) -> None:
+    _say(start_s, f"{title}: {_shown(words)}")
+    code = subprocess.run(_command(words)).returncode
+    if code != 0:
+        raise _Failed(f"`{_shown(words)}` ended with {code}")
+
+
+def _say(start_s: float, words: str) -> None:
+    print(f"[{time.monotonic() - start_s:5.1f} s] {words}", file=sys.stderr, flush=True)
+
+
+def _shown(words: Sequence[str]) -> str:
+    return shlex.join(["statmux", *words])
+
+
+def _command(words: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "statmux.main", *words]
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
