@@ -1,8 +1,8 @@
 """`make demo`: the main job from nothing, by the same commands that a user types.
 
-Profiles five small models on virtual CPU devices, plans them, serves the plan on a local Ray cluster, replays one
-minute of bursty traffic, compares with the simulator, writes a report, stops. Each step is one `statmux` command,
-printed before it runs. Everything it writes lies in `.statmux/demo/`.
+Profiles five small models on virtual CPU devices, plans them, serves the plan on a local Ray cluster, replays
+one minute of bursty traffic, compares with the simulator, writes a report, stops. Each step is one `statmux`
+command, printed before it runs. Everything it writes lies in `.statmux/demo/`.
 """
 
 from __future__ import annotations
