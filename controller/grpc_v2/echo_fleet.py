@@ -46,6 +46,7 @@ class EchoFleet:
         if call.model in self._stuck:
             self.in_flight.append(call)
             future.add_done_callback(lambda _: self._settle(call))
+            self.changed.beat()
         elif call.model in self._refusals:
             future.set_result(self._refusals[call.model])
         elif self._views[call.model].state is not ModelState.READY:

@@ -62,7 +62,11 @@ async def start_grpc(
     server.add_generic_rpc_handlers(tuple(services))
     if reflection:
         add_reflection(server)
-    bound_port = _listen(server, host, port)
+    try:
+        bound_port = _listen(server, host, port)
+    except RuntimeFailure:
+        await server.stop(None)
+        raise
     await server.start()
     return RunningEndpoint(server, bound_port, health, streams)
 
