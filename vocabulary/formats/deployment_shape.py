@@ -1,0 +1,289 @@
+"""The shape of a deployment file (conventions 3.5). Defaults come from the nouns, which have each once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
+
+from vocabulary.catalog import LatencyModel
+from vocabulary.deployment import Deployment, Drain, GrpcEndpoint, MetricsEndpoint, ModelSpec, Policy
+from vocabulary.formats import later_shapes as later
+from vocabulary.formats.no_effect import NoEffect
+from vocabulary.formats.shapes import (
+    Bytes,
+    Count,
+    Name,
+    NaturalNumber,
+    NonNegative,
+    Number,
+    Port,
+    Positive,
+    Shape,
+)
+
+_POLICY = Policy()
+_GRPC = GrpcEndpoint()
+_METRICS = MetricsEndpoint()
+_DRAIN = Drain()
+_LATENCY = LatencyModel()
+_FIELDS = Deployment.__dataclass_fields__
+_MODEL = ModelSpec(name="default")
+# The machine that a file without `cluster.nodes` gets.
+DEFAULT_DEVICE_TYPE = "cpu"
+DEFAULT_MEMORY_BYTES = 16 * 2**30
+
+
+def _spelled_out(key: str) -> BeforeValidator:
+    """A shorthand: `admission: slo` is `admission: {mode: slo}`."""
+
+    def spell_out(value: object) -> object:
+        return value if isinstance(value, dict) else {key: value}
+
+    return BeforeValidator(spell_out, json_schema_input_type=Any)
+
+
+# Key paths with a shorthand, and the key that it stands for ("*" is any position of a list).
+SHORTHANDS = {
+    ("serving", "policy", "admission"): "mode",
+    ("cluster", "reserve"): "memory_fraction",
+    ("models", "*", "profile"): "path",
+}
+Sizes = Annotated[
+    tuple[Count, ...],
+    Field(min_length=1, max_length=64),
+    BeforeValidator(lambda value: [value] if isinstance(value, int) else value, json_schema_input_type=Any),
+]
+
+
+class MetadataShape(Shape):
+    name: Name = "fleet"
+    labels: dict[str, Any] | None = None
+
+
+class DevicesShape(Shape):
+    type: Name = DEFAULT_DEVICE_TYPE
+    count: Annotated[Count, Field(le=1024)] = 1
+    memory: Bytes
+
+
+class NodeShape(Shape):
+    """A class of equal hosts; their devices are `<name>-<host index>:<device index>`."""
+
+    name: Name
+    count: Annotated[Count, Field(le=100_000)] = 1
+    devices: DevicesShape
+    interconnect: Annotated[later.Interconnect | None, NoEffect()] = None
+    host: Annotated[later.Host | None, NoEffect()] = None
+    labels: dict[str, Any] | None = None
+    cost_per_hour: Annotated[NonNegative | None, NoEffect()] = None
+
+
+class ReserveShape(Shape):
+    memory_fraction: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    devices: Annotated[NaturalNumber, NoEffect((0,))] = 0
+
+
+class ClusterShape(Shape):
+    backend: Annotated[Literal["ray"], NoEffect(("ray",))] = "ray"
+    address: str = _FIELDS["ray_address"].default
+    nodes: Annotated[tuple[NodeShape, ...], Field(min_length=1)] | None = None
+    network: Annotated[later.Network | None, NoEffect()] = None
+    reserve: Annotated[ReserveShape, _spelled_out("memory_fraction")] = ReserveShape.model_construct()
+
+
+class ProfileReference(Shape):
+    """Where a model's profile is. `estimate` is for a later version."""
+
+    path: str | None = None
+    estimate: Annotated[Any, NoEffect()] = None
+
+
+class ParallelismShape(Shape):
+    """What the search may choose from; all that the profile has when left out."""
+
+    tensor: Sizes | None = None
+    pipeline: Sizes | None = None
+    max_devices: Count | None = None
+    cross_node: bool = _MODEL.parallelism.cross_node
+
+
+class ReplicasShape(Shape):
+    min: NaturalNumber = _MODEL.min_replicas
+    max: Count | None = _MODEL.max_replicas
+
+
+class SloShape(Shape):
+    latency_ms: Positive | None = None
+    ttft_ms: Annotated[Positive | None, NoEffect()] = None
+    tpot_ms: Annotated[Positive | None, NoEffect()] = None
+    attainment: Annotated[Number, Field(gt=0, le=1)] | None = None
+
+
+class WorkloadShape(Shape):
+    rate_rps: NonNegative
+    cv: Positive = 1.0
+    input_tokens: Annotated[later.Lengths | None, NoEffect()] = None
+    output_tokens: Annotated[later.Lengths | None, NoEffect()] = None
+
+
+class ModelShape(Shape):
+    """At least one of `source` and `profile` is needed."""
+
+    name: Name
+    aliases: tuple[Name, ...] = ()
+    source: Annotated[str, Field(min_length=1)] | None = None
+    revision: Annotated[str | None, NoEffect()] = None
+    architecture: Literal["auto", "bert", "gpt2", "llama", "mixtral", "opt"] = _MODEL.architecture
+    engine: Literal["jax", "emulated"] = _MODEL.engine
+    dtype: Annotated[str | None, NoEffect(("auto", "float32"))] = None
+    quantization: Annotated[str | None, NoEffect(("none",))] = None
+    max_model_len: Annotated[Count | None, NoEffect()] = None
+    tokenizer: Annotated[str | None, NoEffect(("auto",))] = None
+    chat_template: Annotated[str | None, NoEffect(("auto",))] = None
+    profile: Annotated[ProfileReference, _spelled_out("path")] | None = None
+    parallelism: ParallelismShape = ParallelismShape.model_construct()
+    replicas: ReplicasShape = ReplicasShape.model_construct()
+    batch_sizes: Sizes = _MODEL.batch_sizes
+    sequence_lengths: Sizes = _MODEL.sequence_lengths
+    batching: Annotated[later.ModelBatching | None, NoEffect()] = None
+    kv_cache: Annotated[later.KvCache | None, NoEffect()] = None
+    slo: SloShape = SloShape.model_construct()
+    workload: WorkloadShape | None = None
+    priority_class: Annotated[str | None, NoEffect()] = None
+    adapters: Annotated[tuple[later.Adapter, ...], NoEffect()] = ()
+    max_resident_adapters: Annotated[NaturalNumber | None, NoEffect()] = None
+    on_demand: Annotated[later.OnDemand | None, NoEffect((False,), by="enabled")] = None
+
+
+class AdmissionShape(Shape):
+    mode: Literal["none", "slo"] = _POLICY.admission
+    slack_ms: NonNegative = _POLICY.slack_s * 1000
+
+
+class PolicyShape(Shape):
+    router: Literal["round_robin", "least_loaded", "min_stage_clock", "shortest_expected_delay"] = (
+        _POLICY.router
+    )
+    queue: Literal["fcfs", "edf"] = _POLICY.queue
+    admission: Annotated[AdmissionShape, _spelled_out("mode")] = AdmissionShape.model_construct()
+    batching: Literal["none", "deadline"] = _POLICY.batching
+    max_batch_size: Count = _POLICY.max_batch_size
+    max_queued_requests: Count = _POLICY.max_queued_requests
+    default_timeout_s: Positive = _POLICY.default_timeout_s
+    on_overload: Annotated[later.OnOverload | None, NoEffect()] = None
+
+
+class DrainShape(Shape):
+    graceful_shutdown_timeout_s: NonNegative = _DRAIN.graceful_shutdown_timeout_s
+    readiness_lead_s: NonNegative = _DRAIN.readiness_lead_s
+
+
+class ServingShape(Shape):
+    policy: PolicyShape = PolicyShape.model_construct()
+    priority_classes: Annotated[dict[str, Any] | None, NoEffect()] = None
+    autoscaling: Annotated[later.Autoscaling | None, NoEffect((False,), by="enabled")] = None
+    drain: DrainShape = DrainShape.model_construct()
+
+
+class SearchShape(Shape):
+    algorithm: str = _FIELDS["algorithm"].default
+    beam_width: Count = _FIELDS["beam_width"].default
+    seed: NaturalNumber = _FIELDS["seed"].default
+    time_budget_s: Annotated[NonNegative | None, NoEffect()] = None
+    group_sizes: Annotated[Sizes | None, NoEffect()] = None
+
+
+class PlacementShape(Shape):
+    mode: Annotated[Literal["auto", "pinned", "file"], NoEffect(("auto",))] = "auto"
+    file: Annotated[str | None, NoEffect()] = None
+    objective: Annotated[
+        Literal["slo_attainment", "min_devices", "min_cost", "max_rate_scale"], NoEffect(("slo_attainment",))
+    ] = "slo_attainment"
+    search: SearchShape = SearchShape.model_construct()
+    count_activations: bool = _FIELDS["count_activations"].default
+    constraints: Annotated[tuple[later.Constraint, ...], NoEffect()] = ()
+    replan: Annotated[later.Replan | None, NoEffect(("manual",), by="trigger")] = None
+
+
+class GrpcShape(Shape):
+    enabled: Annotated[bool, NoEffect((True,))] = True
+    host: Annotated[str, Field(min_length=1)] = _GRPC.host
+    port: Port = _GRPC.port
+    reflection: bool = _GRPC.reflection
+    max_message: Bytes = _GRPC.max_message_bytes
+
+
+class EndpointsShape(Shape):
+    grpc: GrpcShape = GrpcShape.model_construct()
+    http: Annotated[later.Http | None, NoEffect((False,), by="enabled")] = None
+
+
+class MetricsShape(Shape):
+    host: Annotated[str, Field(min_length=1)] = _METRICS.host
+    port: Port = _METRICS.port
+    compat: Annotated[tuple[str, ...], NoEffect()] = ()
+
+
+class LogsShape(Shape):
+    format: Literal["auto", "console", "json"] = _FIELDS["log_format"].default
+    level: Literal["debug", "info", "warning", "error"] = _FIELDS["log_level"].default
+    access: Annotated[bool | None, NoEffect()] = None
+
+
+class ObservabilityShape(Shape):
+    metrics: MetricsShape = MetricsShape.model_construct()
+    tracing: Annotated[later.Tracing | None, NoEffect((None,), by="otlp_endpoint")] = None
+    logs: LogsShape = LogsShape.model_construct()
+    record: Annotated[later.Record | None, NoEffect()] = None
+
+
+class TlsShape(Shape):
+    cert: str | None = None
+    key: str | None = None
+    client_ca: str | None = None
+
+
+class TokenShape(Shape):
+    """A token is named here; the secret itself stays in a file or in the environment."""
+
+    name: Name
+    secret_file: str | None = None
+    secret_env: str | None = None
+    scopes: tuple[Literal["infer", "admin"], ...] = ("infer",)
+    models: tuple[str, ...] | None = None
+
+
+class AuthShape(Shape):
+    mode: Literal["none", "token"] = "none"
+    tokens: tuple[TokenShape, ...] = ()
+
+
+class SecurityShape(Shape):
+    tls: Annotated[TlsShape, NoEffect()] = TlsShape.model_construct()
+    auth: Annotated[AuthShape, NoEffect(("none",), by="mode")] = AuthShape.model_construct()
+
+
+class SimulationShape(Shape):
+    """Two terms of the AlpaServe artifact's latency model, on every stage and after the last."""
+
+    stage_scale_per_stage: NonNegative = _LATENCY.stage_scale_per_stage
+    fixed_overhead_s: NonNegative = _LATENCY.fixed_overhead_s
+
+
+class DeploymentShape(Shape):
+    """A fleet: the cluster, the models, and the policies that serve them."""
+
+    kind_name: ClassVar[str] = "deployment"
+
+    api_version: Literal["v1alpha1"] = "v1alpha1"
+    kind: Literal["Deployment"] = "Deployment"
+    metadata: MetadataShape = MetadataShape.model_construct()
+    cluster: ClusterShape = ClusterShape.model_construct()
+    models: Annotated[tuple[ModelShape, ...], Field(min_length=1, max_length=10_000)]
+    serving: ServingShape = ServingShape.model_construct()
+    placement: PlacementShape = PlacementShape.model_construct()
+    endpoints: EndpointsShape = EndpointsShape.model_construct()
+    observability: ObservabilityShape = ObservabilityShape.model_construct()
+    security: SecurityShape = SecurityShape.model_construct()
+    simulation: SimulationShape = SimulationShape.model_construct()

@@ -1,0 +1,31 @@
+"""Parts of a deployment file that later capabilities will read: their keys are known, their values loose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import create_model
+
+from vocabulary.formats.shapes import Shape
+
+
+def _loose(name: str, keys: str) -> type[Shape]:
+    fields: dict[str, Any] = {key: (Any, None) for key in keys.split()}
+    return create_model(name, __base__=Shape, **fields)
+
+
+Interconnect = _loose("Interconnect", "intra_node bandwidth latency")
+Host = _loose("Host", "cpus memory disk_read")
+Network = _loose("Network", "inter_node_bandwidth latency")
+ModelBatching = _loose("ModelBatching", "max_batch_size max_batch_tokens max_wait_ms")
+KvCache = _loose("KvCache", "memory_fraction block_size prefix_caching")
+Adapter = _loose("Adapter", "name source rank")
+OnDemand = _loose("OnDemand", "enabled idle_unload_s max_load_s")
+Lengths = _loose("Lengths", "mean p50 p90 p95 p99 max")
+OnOverload = _loose("OnOverload", "grpc http retry_after_ms")
+Autoscaling = _loose("Autoscaling", "enabled min_devices max_devices upscale_delay_s downscale_delay_s")
+Constraint = _loose("Constraint", "colocate separate by pin anti_affinity devices models")
+Replan = _loose("Replan", "trigger min_gain max_moves interval_s")
+Http = _loose("Http", "enabled host port openai v2_rest")
+Tracing = _loose("Tracing", "otlp_endpoint sample_ratio")
+Record = _loose("Record", "requests prompts")

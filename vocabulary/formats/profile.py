@@ -1,0 +1,121 @@
+"""ModelProfile files (JSON, or YAML of the same shape) <-> Profile."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from vocabulary.formats.document import Document, KeyPath
+from vocabulary.formats.shapes import Count, Name, NonNegative, Shape, Size, check
+from vocabulary.formats.yaml_text import read_yaml_or_json
+from vocabulary.parallel import ParallelConfig
+from vocabulary.profile import Profile, ProfileEntry, Provenance, profile_of
+
+
+class ProvenanceShape(Shape):
+    """Where the numbers come from; `versions` (tools by name) is for people."""
+
+    kind: Literal["measured", "imported", "estimated"] = "imported"
+    note: str = ""
+    versions: dict[str, str] | None = None
+
+
+class EntryShape(Shape):
+    """One (tensor, pipeline): bytes per device of each stage; by batch size, bytes and seconds per stage."""
+
+    tensor: Count
+    pipeline: Count
+    weight_bytes: tuple[Size, ...]
+    activation_bytes: dict[Count, tuple[Size, ...]] | None = None
+    stage_latency_s: dict[Count, tuple[NonNegative, ...]]
+
+
+class ProfileShape(Shape):
+    """What a model costs on a device type: latency of each stage by batch size, weights, activations."""
+
+    kind_name: ClassVar[str] = "profile"
+
+    api_version: Literal["v1alpha1"] = "v1alpha1"
+    kind: Literal["ModelProfile"] = "ModelProfile"
+    model: Name
+    device_type: Name
+    sequence_length: Count | None = None
+    provenance: ProvenanceShape = ProvenanceShape.model_construct()
+    entries: Annotated[tuple[EntryShape, ...], Field(min_length=1)]
+
+
+def parse_profile(text: str, *, name: str) -> Profile:
+    """Raises InvalidInput with line, key path, cause and hint."""
+    document = read_yaml_or_json(text, name=name)
+    shape = check(ProfileShape, document)
+    seen: set[ParallelConfig] = set()
+    for index, entry in enumerate(shape.entries):
+        _check_entry(entry, document, ("entries", index), seen)
+    return profile_of(
+        shape.model,
+        shape.device_type,
+        (_entry(entry) for entry in shape.entries),
+        provenance=Provenance(shape.provenance.kind, shape.provenance.note),
+        sequence_length=shape.sequence_length,
+    )
+
+
+def format_profile(profile: Profile) -> str:
+    """JSON with one line an entry."""
+    header: dict[str, Any] = {
+        "api_version": "v1alpha1",
+        "kind": "ModelProfile",
+        "model": profile.model,
+        "device_type": profile.device_type,
+        "sequence_length": profile.sequence_length,
+        "provenance": {"kind": profile.provenance.kind, "note": profile.provenance.note},
+    }
+    lines = [
+        f"  {json.dumps(key)}: {json.dumps(value)}," for key, value in header.items() if value is not None
+    ]
+    entries = ",\n".join(f"    {json.dumps(_entry_mapping(entry))}" for entry in profile.entries.values())
+    return "\n".join(["{", *lines, '  "entries": [', entries, "  ]", "}", ""])
+
+
+def _check_entry(entry: EntryShape, document: Document, path: KeyPath, seen: set[ParallelConfig]) -> None:
+    config = ParallelConfig(entry.tensor, entry.pipeline)
+    if config in seen:
+        raise document.error(path, f"a second entry for {config}", hint="keep one entry a configuration")
+    seen.add(config)
+    if 1 not in entry.stage_latency_s:
+        hint = "add the latency of one request alone"
+        raise document.error((*path, "stage_latency_s"), 'batch size "1" is missing', hint=hint)
+    _check_stages(entry.weight_bytes, entry.pipeline, document, (*path, "weight_bytes"))
+    for key, columns in (
+        ("activation_bytes", entry.activation_bytes or {}),
+        ("stage_latency_s", entry.stage_latency_s),
+    ):
+        for size, stages in columns.items():
+            _check_stages(stages, entry.pipeline, document, (*path, key, str(size)))
+
+
+def _check_stages(stages: tuple[float, ...], pipeline: int, document: Document, path: KeyPath) -> None:
+    if len(stages) != pipeline:
+        message = f"has {len(stages)} numbers for {pipeline} stages"
+        raise document.error(path, message, hint="write one number a pipeline stage")
+
+
+def _entry(entry: EntryShape) -> ProfileEntry:
+    return ProfileEntry(
+        ParallelConfig(entry.tensor, entry.pipeline),
+        entry.weight_bytes,
+        entry.activation_bytes or {},
+        entry.stage_latency_s,
+    )
+
+
+def _entry_mapping(entry: ProfileEntry) -> dict[str, Any]:
+    return {
+        "tensor": entry.config.tensor,
+        "pipeline": entry.config.pipeline,
+        "weight_bytes": list(entry.weight_bytes),
+        "activation_bytes": {str(size): list(stages) for size, stages in entry.activation_bytes.items()},
+        "stage_latency_s": {str(size): list(stages) for size, stages in entry.stage_latency_s.items()},
+    }
