@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from controller.ray_nouns import HostNode, RayNode
 from vocabulary.deployment import Deployment
 from vocabulary.errors import Infeasible, InvalidInput
 from vocabulary.mesh import Cluster, NodeClass
@@ -14,26 +15,6 @@ from vocabulary.placement import Group
 DEVICE_RESOURCE = "statmux_device"
 # A node with this label is the host of that name, whatever the order of nodes.
 HOST_LABEL = "statmux-host"
-
-
-@dataclass(frozen=True, slots=True)
-class RayNode:
-    """One living node, as Ray lists it. `address` is its IP address."""
-
-    id: str
-    address: str
-    resources: Mapping[str, float]
-    labels: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class HostNode:
-    """A host of the deployment on its node. Its devices are reserved as units of Ray's `resource`."""
-
-    host: str
-    node_id: str
-    address: str
-    resource: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +54,21 @@ def device_indices(group: Group, cluster: Cluster) -> Mapping[str, tuple[int, ..
         device = by_id[device_id]
         hosts[device.host] = (*hosts.get(device.host, ()), device.device_index)
     return hosts
+
+
+def local_devices(deployment: Deployment) -> Mapping[str, int]:
+    """Devices by host when this machine plays all hosts. Raises InvalidInput where it cannot."""
+    nodes = deployment.cluster.nodes
+    physical = [node for node in nodes if not is_virtual(deployment, node)]
+    num_physical = sum(node.count for node in physical)
+    if num_physical > 1:
+        raise InvalidInput(
+            f"`local` is this one machine, the deployment has {num_physical} hosts "
+            f"with {physical[0].device_type} devices",
+            where="cluster.address",
+            hint="give the address of a Ray cluster, or serve with `--engine emulated`",
+        )
+    return {f"{node.name}-{index}": node.devices_per_host for node in nodes for index in range(node.count)}
 
 
 def is_virtual(deployment: Deployment, node: NodeClass) -> bool:
@@ -118,7 +114,7 @@ def _too_small(demand: _Demand, nodes: Sequence[RayNode]) -> Infeasible:
     return Infeasible(
         f"host {demand.host} needs a node with {demand.num_devices} devices ({kind}), none is free: "
         f"Ray's {len(nodes)} living nodes offer {offers or 'nothing'}",
-        hint="each host takes a whole node: add nodes, or lower `count` and `devices.count` in cluster.nodes; "
+        hint="each host takes a whole node: add nodes, or lower the counts in cluster.nodes; "
         f"virtual devices are counted with `ray start --resources='{{\"{DEVICE_RESOURCE}\": N}}'`",
     )
 

@@ -1,0 +1,108 @@
+"""Joining a Ray cluster as one job: quick refusals, the shared token, a neutral working directory."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from controller.ray_nouns import RayNode
+from vocabulary.errors import RuntimeFailure, Unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """The living nodes; `here` are the IP addresses that are this very machine."""
+
+    alive: tuple[RayNode, ...]
+    here: frozenset[str]
+
+
+def agree_on_token() -> None:
+    """A secret for a local cluster, in the environment: Ray listens on every interface of the machine."""
+    if "RAY_AUTH_MODE" in os.environ:
+        return
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    if "ray" in sys.modules:
+        # Ray read the environment when it was imported.
+        from ray._raylet import AuthenticationTokenLoader, Config
+
+        Config.initialize("")
+        AuthenticationTokenLoader.instance().reset_cache()
+
+
+def join(address: str, *, empty_folder: Path, timeout_s: float) -> Nodes:
+    """Connect this process until `ray.shutdown`. Raises Unreachable with Ray's reason, within the time."""
+    import ray
+
+    if ray.is_initialized():
+        raise RuntimeFailure(
+            "this process is connected to a Ray cluster already", hint="close that one first"
+        )
+    _knock(address)
+    failures: list[BaseException] = []
+    # On a thread: ray.init would take SIGTERM from the main one, and can wait for minutes.
+    joining = threading.Thread(target=_init, args=(address, empty_folder, failures), daemon=True)
+    joining.start()
+    joining.join(timeout_s)
+    if failures or joining.is_alive():
+        why = str(failures[0]).strip().splitlines() if failures else [f"no answer within {timeout_s:g} s"]
+        raise Unreachable(
+            f"cannot join Ray at {address}: {why[0] if why else failures[0]!r}",
+            hint="`ray status` should answer here, with the same Ray, Python and token as the cluster",
+        )
+    try:
+        return _nodes(address)
+    except BaseException:
+        ray.shutdown()
+        raise
+
+
+def _knock(address: str, timeout_s: float = 5.0) -> None:
+    """Raises Unreachable at once when nobody listens, where Ray would try for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not (host and port.isdigit()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s).close()
+    except OSError as error:
+        raise Unreachable(
+            f"no Ray cluster answers at {address} ({error.strerror or error})",
+            hint="check `cluster.address`; `local` starts one on this machine",
+        ) from error
+
+
+def _init(address: str, empty_folder: Path, failures: list[BaseException]) -> None:
+    import ray
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    try:
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            configure_logging=False,
+            # Without a folder of its own the job would import from wherever the user stands: a `workers/`
+            # there would shadow ours.
+            runtime_env={"working_dir": str(empty_folder)},
+        )
+    except BaseException as error:
+        failures.append(error)
+
+
+def _nodes(address: str) -> Nodes:
+    import ray
+
+    alive = tuple(
+        RayNode(node["NodeID"], node["NodeManagerAddress"], node["Resources"], node.get("Labels") or {})
+        for node in ray.nodes()
+        if node["Alive"]
+    )
+    # Through Ray Client this process is on no node of the cluster's.
+    here = "" if "://" in address else ray.get_runtime_context().get_node_id()
+    return Nodes(alive, frozenset(node.address for node in alive if node.id == here))

@@ -1,0 +1,159 @@
+"""A fleet's groups on Ray: started together, watched, stopped together."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+import ray
+
+from controller.ray_group import RayGroup, answer_of, cause_of_death
+from controller.ray_nouns import Limits, Lost, Progress, StartedGroup
+from vocabulary.errors import Infeasible, RuntimeFailure
+from workers.actor import Identity, Started
+
+# How often a wait looks whether it was interrupted.
+_LOOK_S = 0.2
+
+
+@final
+class RayGroups:
+    """Holds every group that was asked for until `stop`, which may come while others wait."""
+
+    def __init__(self, *, progress: Progress, limits: Limits) -> None:
+        self._progress = progress
+        self._limits = limits
+        self._groups: list[RayGroup] = []
+        self._is_stopping = threading.Event()
+
+    @property
+    def num_groups(self) -> int:
+        return len(self._groups)
+
+    def start(self, groups: Sequence[RayGroup]) -> tuple[StartedGroup, ...]:
+        """Raises what a worker raised, else Infeasible or RuntimeFailure; then none of `groups` runs."""
+        self._groups += groups
+        try:
+            return self._start(groups)
+        except BaseException:
+            self._release(groups)
+            raise
+
+    def watch(self, lost: Lost) -> None:
+        """Call `lost`, on another thread, once for each group that dies before `stop`."""
+        for group in self._groups:
+            future = group.end().future()
+            future.add_done_callback(lambda done, group=group: self._tell(group, done, lost))
+
+    def stop(self) -> None:
+        self._is_stopping.set()
+        self._release(tuple(self._groups))
+
+    def _start(self, groups: Sequence[RayGroup]) -> tuple[StartedGroup, ...]:
+        start_s = time.monotonic()
+        self._reserve(groups)
+        identities: list[Identity] = self._gather(
+            groups,
+            [group.create() for group in groups],
+            doing="starting its process",
+            timeout_s=self._limits.process_s,
+        )
+        _verify_nodes(groups, identities)
+        for group in groups:
+            host = group.shares[0].node.host
+            self._progress(f"group {group.id}: loading {len(group.spec.models)} models on {host}")
+        answers: list[Started] = self._gather(
+            groups,
+            [group.start() for group in groups],
+            doing="loading its models",
+            timeout_s=self._limits.load_s,
+            arrived=lambda group: self._progress(
+                f"group {group.id}: ready after {time.monotonic() - start_s:.1f} s"
+            ),
+        )
+        return tuple(map(_started, groups, identities, answers))
+
+    def _reserve(self, groups: Sequence[RayGroup]) -> None:
+        for group in groups:
+            group.reserve()
+        timeout_s = self._limits.reserve_s
+        deadline_s = time.monotonic() + timeout_s
+        for group in groups:
+            while not group.is_reserved(timeout_s=_LOOK_S):
+                self._check()
+                if time.monotonic() > deadline_s:
+                    raise _not_reserved(group, timeout_s)
+
+    def _gather(
+        self,
+        groups: Sequence[RayGroup],
+        promises: Sequence[ray.ObjectRef],
+        *,
+        doing: str,
+        timeout_s: float,
+        arrived: Callable[[RayGroup], None] = lambda group: None,
+    ) -> list[Any]:
+        """The answers in the groups' order; the first broken promise is raised."""
+        deadline_s = time.monotonic() + timeout_s
+        group_of = dict(zip(promises, groups, strict=True))
+        answers: dict[ray.ObjectRef, Any] = {}
+        waiting = list(promises)
+        while waiting:
+            self._check()
+            if time.monotonic() > deadline_s:
+                late = ", ".join(group_of[promise].id for promise in waiting)
+                raise RuntimeFailure(f"{doing} took longer than {timeout_s:g} s (group {late})")
+            done, waiting = ray.wait(waiting, timeout=_LOOK_S)
+            for promise in done:
+                answers[promise] = answer_of(group_of[promise], promise, doing=doing)
+                arrived(group_of[promise])
+        return [answers[promise] for promise in promises]
+
+    def _check(self) -> None:
+        if self._is_stopping.is_set():
+            raise RuntimeFailure("the fleet was stopped while its groups were starting")
+
+    def _tell(self, group: RayGroup, done: Any, lost: Lost) -> None:
+        error = done.exception()
+        if error is not None and not self._is_stopping.is_set():
+            lost(group.id, cause_of_death(error))
+
+    def _release(self, groups: Sequence[RayGroup]) -> None:
+        """Stop in order what can be, kill the rest."""
+        self._groups = [group for group in self._groups if group not in groups]
+        stopping = [promise for group in groups if (promise := group.ask_to_stop()) is not None]
+        if stopping:
+            ray.wait(stopping, num_returns=len(stopping), timeout=self._limits.stop_s)
+        for group in groups:
+            group.release()
+
+
+def _started(group: RayGroup, identity: Identity, answer: Started) -> StartedGroup:
+    host = group.shares[0].node.host
+    return StartedGroup(group.id, host, identity.node_id, identity.pid, answer.address, answer.interfaces)
+
+
+def _verify_nodes(groups: Sequence[RayGroup], identities: Sequence[Identity]) -> None:
+    for group, identity in zip(groups, identities, strict=True):
+        wanted = group.shares[0].node
+        if identity.node_id != wanted.node_id:
+            raise RuntimeFailure(
+                f"group {group.id} runs on node {identity.node_id}, not on {wanted.node_id} ({wanted.host})",
+                hint="this Ray does not pin bundles by label: use the version of the lock file",
+            )
+
+
+def _not_reserved(group: RayGroup, timeout_s: float) -> Infeasible:
+    needs = "; ".join(
+        f"{len(share.device_indices)} {share.node.resource} on {share.node.host} ({share.node.address})"
+        for share in group.shares
+    )
+    free = ray.available_resources()
+    names = sorted({share.node.resource for share in group.shares})
+    return Infeasible(
+        f"group {group.id} needs {needs}; Ray did not reserve them within {timeout_s:g} s, "
+        f"the whole cluster has {', '.join(f'{free.get(name, 0.0):g} {name}' for name in names)} free",
+        hint="another job or fleet holds the devices: stop it, or plan for fewer (`ray status` shows them)",
+    )

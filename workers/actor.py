@@ -1,0 +1,94 @@
+"""The process that leads one group, as an actor: the controller makes one of it with `ray.remote`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+import ray
+
+from workers.engine import ModelInterface
+from workers.host import WorkerHost
+from workers.spec import Address, WorkerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Where an actor runs: Ray's id of the node, and the process there."""
+
+    node_id: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A group that listens: where, and what its models take and give."""
+
+    address: Address
+    interfaces: Mapping[str, ModelInterface]
+
+
+@final
+class GroupWorker:
+    """Prepares its process for the group's devices, then runs one WorkerHost.
+
+    Methods run on different threads; `start` is called once. Errors rise as they are.
+    """
+
+    def __init__(self, *, engine: str, platform: str, device_indices: tuple[int, ...]) -> None:
+        if engine == "jax":
+            # jax reads its environment when it is imported: afterwards these settings would do nothing.
+            assert "jax" not in sys.modules, "jax was imported before its devices were chosen"
+            os.environ.update(device_environment(platform, device_indices, os.environ))
+        self._ended = threading.Event()
+        self._host: WorkerHost | None = None
+
+    def identify(self) -> Identity:
+        return Identity(ray.get_runtime_context().get_node_id(), os.getpid())
+
+    def start(self, spec: WorkerSpec) -> Started:
+        """Load the group's models (slow) and listen. Raises StatmuxError."""
+        assert self._host is None, "started twice"
+        self._host = WorkerHost(spec)
+        address = self._host.start()
+        return Started(address, self._host.interfaces())
+
+    def wait(self) -> None:
+        """Return when the group was stopped; a process that dies makes this call fail."""
+        self._ended.wait()
+
+    def stop(self) -> None:
+        if self._host is not None:
+            self._host.stop()
+            self._host = None
+        self._ended.set()
+
+
+def device_environment(
+    platform: str, device_indices: tuple[int, ...], inherited: Mapping[str, str]
+) -> Mapping[str, str]:
+    """What makes jax see exactly the group's devices, as many as `device_indices`.
+
+    On "cpu" they are virtual, with a compute thread each: the workers of a host share its cores.
+    """
+    if platform == "cpu":
+        return {
+            "JAX_PLATFORMS": "cpu",
+            "JAX_NUM_CPU_DEVICES": str(len(device_indices)),
+            "NPROC": str(len(device_indices)),  # what XLA sizes its thread pool by
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+    # A node that was itself given a part of its machine's GPUs numbers those from 0.
+    visible = inherited.get("CUDA_VISIBLE_DEVICES", "")
+    names = [name for name in visible.split(",") if name]
+    chosen = [names[index] if names else str(index) for index in device_indices]
+    return {
+        "JAX_PLATFORMS": "",
+        "CUDA_VISIBLE_DEVICES": ",".join(chosen),
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    }
