@@ -18,8 +18,6 @@ import numpy as np
 
 from vocabulary.errors import RuntimeFailure, TimedOut
 
-# A reply may differ by a few bytes from the one that was checked: statmux reports its queueing time in it, a
-# varint of one to three bytes. The checked reply came alone, so it has the shortest.
 _HEADERS = ("content-type: application/grpc", "te: trailers", "grpc-timeout: 10S")
 _FRAME_PREFIX_BYTES = 5
 _GRACE_S = 30.0
@@ -29,7 +27,7 @@ _BODY_BYTES = re.compile(r"\((\d+)\) data")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What to send where: `path` is /package.Service/Method, reply_bytes the length of a right reply."""
+    """What to send where: `path` is /package.Service/Method, reply_bytes the shortest right reply."""
 
     port: int
     path: str

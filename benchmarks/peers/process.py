@@ -27,11 +27,15 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How to start a peer that answers on `port`. num_errors: failed calls by its own count, so far."""
+    """How to start a peer that answers on `port`.
+
+    num_errors: failed calls by its own count, so far. varying_bytes: how much two right replies may differ.
+    """
 
     port: int
     command: Sequence[str]
     num_errors: Callable[[], int]
+    varying_bytes: int = 0
 
 
 @final
@@ -42,26 +46,30 @@ class Peer:
         self.name = name
         self.port = launch.port
         self._count_errors = launch.num_errors
+        self._varying_bytes = launch.varying_bytes
         self._num_early_errors = 0
         self._process = process
         self._log = log
 
-    def wait_until_ready(self) -> int:
-        """Bytes of the first right reply. Raises RuntimeFailure if the peer ends, TimedOut if it is slow."""
+    def wait_until_ready(self) -> None:
+        """Return after the first right reply. Raises RuntimeFailure if it ends, TimedOut if it is slow."""
         deadline_s = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < deadline_s:
             if self._process.poll() is not None:
                 raise RuntimeFailure(f"{self.name} ended while starting\n{self._tail()}")
             try:
-                num_bytes = len(call(self.port, timeout_s=_POLL_S))
+                call(self.port, timeout_s=_POLL_S)
                 self._num_early_errors = self._count_errors()
-                return num_bytes
+                return
             except grpc.RpcError:
                 time.sleep(_POLL_S)
         raise TimedOut(f"{self.name} did not answer within {READY_TIMEOUT_S:.0f} s\n{self._tail()}")
 
     def check(self) -> int:
-        """Bytes of one more right reply. Raises RuntimeFailure without one or if the peer counted errors."""
+        """Bytes of the shortest right reply, from one that came now.
+
+        Raises RuntimeFailure if none came, or if the peer counted errors since it was ready.
+        """
         try:
             reply = call(self.port, timeout_s=_CALL_TIMEOUT_S)
         except grpc.RpcError as error:
@@ -70,7 +78,7 @@ class Peer:
             ) from error
         if num_errors := self._count_errors() - self._num_early_errors:
             raise RuntimeFailure(f"{self.name} counted {num_errors} failed calls\n{self._tail()}")
-        return len(reply)
+        return len(reply) - self._varying_bytes
 
     def cpu_s(self) -> float:
         """Processor seconds of all its processes that still run."""

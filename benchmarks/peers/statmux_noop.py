@@ -20,6 +20,8 @@ FOLDER = Path(__file__).parent / "noop"
 _SAMPLE = re.compile(r"^statmux_requests_total\{(?P<labels>[^}]*)\} (?P<value>\S+)$", re.MULTILINE)
 _CODE = re.compile(r'code="([^"]*)"')
 _TIMEOUT_S = 10.0
+# A reply holds its time in the queue in microseconds, a varint of one to three bytes.
+_VARYING_BYTES = 2
 
 
 def launch(folder: Path) -> Launch:
@@ -32,7 +34,7 @@ def launch(folder: Path) -> Launch:
     shutil.copy(FOLDER / "noop.json", folder)
     statmux = str(Path(sys.executable).with_name("statmux"))
     command = [statmux, "serve", str(folder / "deployment.yaml"), "--engine", "emulated"]
-    return Launch(port, command, lambda: errors_in(_metrics(metrics_port)))
+    return Launch(port, command, lambda: errors_in(_metrics(metrics_port)), _VARYING_BYTES)
 
 
 def errors_in(metrics: str) -> int:
