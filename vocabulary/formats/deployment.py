@@ -41,7 +41,7 @@ SCHEMES = ("file", "random", "package")
 LATER_SCHEMES = ("hf", "gs", "s3")
 MAX_DEVICES = 1_000_000
 
-# Reads the profile at a path as the deployment file has it.
+# Reads the profile at a path as the deployment file has it. Raises FileNotFoundError.
 ReadProfile = Callable[[str], Profile]
 
 
@@ -53,11 +53,12 @@ def parse_deployment(
     folder: str = ".",
     overrides: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    needs_profiles: bool = True,
 ) -> Deployment:
     """Raises InvalidInput with `name`, line, key path, cause and hint for the first thing that is wrong.
 
     `folder` is where relative paths start, `overrides` are `PATH=VALUE` of `--set`, `environment` fills
-    `${VAR}`.
+    `${VAR}`. Without `needs_profiles`, the profile of a model with a source may be still to be measured.
     """
     variables = environment or {}
     document = read_yaml(text, name=name, substitute=lambda value: interpolate(value, variables))
@@ -65,7 +66,7 @@ def parse_deployment(
     shape = check(DeploymentShape, document)
     _check_models(shape, document)
     _check_nodes(shape.cluster, document)
-    profiles = _profiles(shape, document, read_profile)
+    profiles = _profiles(shape, document, read_profile, needs_profiles)
     deployment = _deployment(shape, profiles)
     return replace(
         deployment,
@@ -133,17 +134,24 @@ def _check_nodes(cluster: ClusterShape, document: Document) -> None:
             raise document.error((*path, "count"), message, hint="check the counts")
 
 
-def _profiles(shape: DeploymentShape, document: Document, read_profile: ReadProfile) -> dict[str, Profile]:
+def _profiles(
+    shape: DeploymentShape, document: Document, read_profile: ReadProfile, needs_profiles: bool
+) -> dict[str, Profile]:
     """Profiles by path; a path that several models name is read once."""
     profiles: dict[str, Profile] = {}
     for index, model in enumerate(shape.models):
-        if model.profile is None or model.profile.path is None or model.profile.path in profiles:
+        path = model.profile.path if model.profile is not None else None
+        if path is None or path in profiles:
             continue
         try:
-            profiles[model.profile.path] = read_profile(model.profile.path)
+            profiles[path] = read_profile(path)
         except FileNotFoundError as error:
-            message = f"there is no file {error.filename}"
+            if model.source is not None and not needs_profiles:
+                continue
             hint = error.strerror or "paths are relative to the deployment file"
+            if model.source is not None:
+                hint = f"`statmux profile {document.name}` measures it and writes it"
+            message = f"there is no file {error.filename}"
             raise document.error(("models", index, "profile"), message, hint=hint) from None
     return profiles
 
@@ -215,7 +223,7 @@ def _model(model: ModelShape, profiles: Mapping[str, Profile]) -> ModelSpec:
     return ModelSpec(
         name=model.name,
         source=model.source,
-        profile=profiles[path] if path is not None else None,
+        profile=profiles.get(path) if path is not None else None,
         profile_path=path,
         architecture=model.architecture,
         engine=model.engine,
@@ -244,7 +252,7 @@ def _warnings(deployment: Deployment) -> Iterator[str]:
     kinds = ", ".join(sorted(types))
     for reason, named in (
         (f"a profile for a device type that the cluster does not have ({kinds})", _foreign(models, types)),
-        ("no profile: served as the user says, not planned", [m.name for m in models if m.profile is None]),
+        ("no profile yet, so not planned (`statmux profile`)", [m.name for m in models if m.profile is None]),
         (
             "no slo.latency_ms: every served request is good",
             [m.name for m in models if m.slo.latency_s is None],

@@ -122,7 +122,7 @@ class SloShape(Shape):
 
 class WorkloadShape(Shape):
     rate_rps: NonNegative
-    cv: Positive = 1.0
+    cv: NonNegative = 1.0
     input_tokens: Annotated[later.Lengths | None, NoEffect()] = None
     output_tokens: Annotated[later.Lengths | None, NoEffect()] = None
 

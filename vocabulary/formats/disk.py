@@ -26,9 +26,16 @@ PathLike = str | os.PathLike[str]
 
 
 def load_deployment(
-    path: PathLike, *, overrides: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    path: PathLike,
+    *,
+    overrides: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    needs_profiles: bool = True,
 ) -> Deployment:
-    """A deployment with its profiles. `overrides` are `PATH=VALUE`; variables come from os.environ."""
+    """A deployment with its profiles. `overrides` are `PATH=VALUE`; variables come from os.environ.
+
+    Without `needs_profiles`, profiles that are still to be measured may be missing.
+    """
     from vocabulary.formats.deployment import parse_deployment
     from vocabulary.formats.profile import parse_profile
 
@@ -47,6 +54,7 @@ def load_deployment(
         folder=str(folder),
         overrides=overrides,
         environment=os.environ if environment is None else environment,
+        needs_profiles=needs_profiles,
     )
 
 

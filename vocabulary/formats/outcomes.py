@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 
 import numpy as np
 
@@ -50,7 +49,7 @@ def format_outcomes(outcomes: Outcomes, *, placement: Placement) -> str:
 
 def parse_outcomes(text: str, *, name: str, placement: Placement) -> Outcomes:
     """The file that `format_outcomes` wrote. Raises InvalidInput with the line."""
-    reader = csv.reader(io.StringIO(text))
+    reader = csv.reader(text.rstrip("\n").split("\n"))
     if tuple(next(reader, ())) != COLUMNS:
         hint = "write it with `statmux simulate --outcomes`"
         raise InvalidInput(f"the columns are not {','.join(COLUMNS)}", where=f"{name}:1", hint=hint)

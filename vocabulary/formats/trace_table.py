@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -48,14 +47,27 @@ def unpacked(raw: bytes, *, name: str) -> bytes:
     if not raw.startswith(_GZIP_MAGIC):
         return raw
     try:
-        with gzip.open(io.BytesIO(raw)) as file:
-            content = file.read(MAX_UNPACKED_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
+        content = _gunzipped(raw)
+    except (zlib.error, EOFError) as error:
         raise InvalidInput(f"broken gzip: {error}", where=name, hint="write the file again") from None
     if len(content) > MAX_UNPACKED_BYTES:
         hint = "split the trace, or convert it to Parquet"
         raise InvalidInput(f"unpacks to more than {MAX_UNPACKED_BYTES} bytes", where=name, hint=hint)
     return content
+
+
+def _gunzipped(raw: bytes) -> bytes:
+    """At most one byte more than the limit. Files that were joined after packing have several members."""
+    parts: list[bytes] = []
+    num_left = MAX_UNPACKED_BYTES + 1
+    while raw.startswith(_GZIP_MAGIC) and num_left > 0:
+        member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        parts.append(member.decompress(raw, num_left))
+        num_left -= len(parts[-1])
+        if num_left > 0 and not member.eof:
+            raise EOFError("the file ends too early")
+        raw = member.unused_data
+    return b"".join(parts)
 
 
 def column_names(raw: bytes, *, kind: str, name: str) -> tuple[str, ...]:
@@ -110,7 +122,7 @@ def _jsonl_names(raw: bytes, name: str) -> tuple[str, ...]:
 
 def _parquet_names(raw: bytes, name: str) -> tuple[str, ...]:
     try:
-        return tuple(pa.parquet.read_schema(io.BytesIO(raw)).names)
+        return tuple(pa.parquet.read_schema(pa.BufferReader(raw)).names)
     except (pa.ArrowException, OSError) as error:
         message = f"not a Parquet file: {str(error).splitlines()[0]}"
         raise InvalidInput(message, where=name, hint="is it the right file?") from None
@@ -143,18 +155,17 @@ def _without_lists(table: pa.Table) -> pa.Table:
 
 
 def _csv_bytes(table: pa.Table) -> bytes:
-    out = io.BytesIO()
     flat = _without_lists(table)
-    out.write((",".join(flat.column_names) + "\n").encode())
-    header = out.getvalue()
-    try:
-        pa.csv.write_csv(flat, out, pa.csv.WriteOptions(include_header=False, quoting_style="none"))
-        return out.getvalue()
-    except pa.ArrowInvalid:
-        # A name holds a comma, a quote or a line end; now pyarrow quotes all text.
-        out = io.BytesIO()
-        pa.csv.write_csv(flat, out, pa.csv.WriteOptions(include_header=False, quoting_style="needed"))
-        return header + out.getvalue()
+    header = (",".join(flat.column_names) + "\n").encode()
+    # "needed" quotes all text, which only names with a comma, a quote or a line end need.
+    for quoting in ("none", "needed"):
+        out = pa.BufferOutputStream()
+        try:
+            pa.csv.write_csv(flat, out, pa.csv.WriteOptions(include_header=False, quoting_style=quoting))
+        except pa.ArrowInvalid:
+            continue
+        return header + out.getvalue().to_pybytes()
+    raise AssertionError(flat.schema)
 
 
 def _jsonl_bytes(table: pa.Table) -> bytes:
@@ -167,9 +178,9 @@ def _jsonl_bytes(table: pa.Table) -> bytes:
 
 
 def _parquet_bytes(table: pa.Table) -> bytes:
-    out = io.BytesIO()
+    out = pa.BufferOutputStream()
     pa.parquet.write_table(table, out)
-    return out.getvalue()
+    return out.getvalue().to_pybytes()
 
 
 _COLUMN_NAMES: Mapping[str, Callable[[bytes, str], tuple[str, ...]]] = {
