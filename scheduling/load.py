@@ -58,8 +58,11 @@ class GroupLoad:
         self.is_open = False
         self.num_in_flight = 0
         self._outstanding_s.clear()
+        self._lag_s = 0.0
         self.clock = PipelineClock(len(self.clock.free_s))
 
     def _settle_idle(self, now_s: float) -> None:
         if self.num_in_flight == 0:
             self.clock.idle_by(now_s)
+            # Nothing outstanding is relative to it; kept, its rounding would break ties between equal groups.
+            self._lag_s = 0.0
