@@ -22,7 +22,7 @@ from workers.spec import Address, WorkerSpec
 
 @final
 class WorkerHost:
-    """Start: load the engine, then listen. Stop: close all. `start` and `stop` are called once each."""
+    """Start: load the engine, then listen. Stop: close all, also after a failed start. Called once each."""
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
@@ -50,18 +50,30 @@ class WorkerHost:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
         self._engine.close()
+        self._loop.close()
 
     async def _listen(self) -> Address:
         spec = self._spec
-        if spec.socket_path:
-            self._listener = await self._loop.create_unix_server(self._accept, spec.socket_path)
-            os.chmod(spec.socket_path, 0o600)
-            address = Address(socket_path=spec.socket_path)
-        else:
-            self._listener = await self._loop.create_server(self._accept, spec.host, 0)
-            address = Address(host=spec.host, port=self._listener.sockets[0].getsockname()[1])
+        try:
+            address = await (self._listen_unix() if spec.socket_path else self._listen_tcp())
+        except OSError as error:
+            place = f"socket {spec.socket_path}" if spec.socket_path else f"address {spec.host}"
+            raise RuntimeFailure(
+                f"group {spec.group.id} cannot listen on {place}: {error.strerror or error}",
+                hint="its folder must exist and be ours; an address must be one of the node's",
+            ) from error
         self._beat()
         return address
+
+    async def _listen_unix(self) -> Address:
+        path = self._spec.socket_path
+        self._listener = await self._loop.create_unix_server(self._accept, path)
+        os.chmod(path, 0o600)
+        return Address(socket_path=path)
+
+    async def _listen_tcp(self) -> Address:
+        self._listener = await self._loop.create_server(self._accept, self._spec.host, 0)
+        return Address(host=self._spec.host, port=self._listener.sockets[0].getsockname()[1])
 
     async def _close(self) -> None:
         if self._beats is not None:
@@ -80,9 +92,11 @@ class WorkerHost:
 
     def _greet(self, link: SocketLink, frame: Frame) -> None:
         hello = frame.header
-        if not isinstance(hello, Hello) or not hmac.compare_digest(hello.key, self._spec.key):
+        if not isinstance(hello, Hello) or not _is_equal(hello.key, self._spec.key):
             raise RuntimeFailure("the peer does not know the fleet's key")
         link.receive_with(self._server.receive, lambda why: self._leave(link))
+        if self._server.link is not None:
+            self._server.link.close()
         self._server.link = link
         self._server.clock_offset_s = 0.0 if self._spec.socket_path else self._loop.time() - hello.now_s
         self._server.beat()
@@ -103,6 +117,11 @@ def _engine(spec: WorkerSpec, loop: asyncio.AbstractEventLoop) -> Engine:
     from workers.jax_engine import JaxEngine
 
     return JaxEngine(spec, loop=loop)
+
+
+def _is_equal(key: str, expected: str) -> bool:
+    """In constant time; as bytes, since compare_digest takes no text outside ASCII."""
+    return hmac.compare_digest(key.encode(), expected.encode())
 
 
 def _ignore(why: str) -> None:
