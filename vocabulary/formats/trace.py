@@ -59,6 +59,11 @@ def parse_table(raw: bytes, *, name: str, columns: Mapping[str, str] | None = No
     return source.read([column for column in COLUMNS if column in REQUIRED or source.has(column)])
 
 
+def trace_columns(raw: bytes, *, name: str) -> tuple[str, ...]:
+    """Names of the file's columns (JSONL: of its first row). Raises InvalidInput when it has none to read."""
+    return column_names(unpacked(raw, name=name), kind=kind_of(name), name=name)
+
+
 def trace_table(trace: Trace) -> pa.Table:
     """A trace as a table of its two columns."""
     names = pa.DictionaryArray.from_arrays(pa.array(trace.model_index), pa.array(trace.models, pa.string()))
@@ -158,7 +163,8 @@ class _Source:
         hint = f"{did_you_mean(source, self._header)}; `statmux trace import --columns {column}=NAME` renames"
         if column == "model":
             hint += ", and `--model NAME` is for traces of one model"
-        return InvalidInput(f"there is no column {source}{called}", where=f"{self._name}:1", hint=hint)
+        where = self._name if self._kind == "parquet" else f"{self._name}:1"
+        return InvalidInput(f"there is no column {source}{called}", where=where, hint=hint)
 
     def _unreadable(self, wanted: Sequence[str], cause: str) -> InvalidInput:
         numbers = [self._source(column) for column in wanted if pa.types.is_floating(COLUMNS[column])]

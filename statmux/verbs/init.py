@@ -1,0 +1,126 @@
+"""`statmux init`: a deployment file to start from, with this machine's devices, or one of the examples."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from statmux.render import Console
+from vocabulary.errors import InvalidInput, RuntimeFailure
+
+# statmux is installed as an application, from its checkout: the examples lie beside the code.
+EXAMPLES = Path(__file__).resolve().parents[2] / "deploy" / "examples"
+TEMPLATE = "template.yaml"
+# A CPU has no devices of its own; a few virtual ones show what placement does.
+NUM_VIRTUAL_DEVICES = 4
+# Virtual devices share the memory with everything else that runs.
+SHARE_OF_MEMORY = 0.5
+_NVIDIA_SMI = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+_NVIDIA_SMI_TIMEOUT_S = 5
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+class Example(StrEnum):
+    TINY = "tiny"
+    TWO_MODELS = "two-models"
+    A100X16 = "a100x16"
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """Equal devices of this machine."""
+
+    type: str
+    count: int
+    memory_mib: int
+
+
+@app.command()
+def init(
+    ctx: typer.Context,
+    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("deployment.yaml"),
+    example: Annotated[
+        Example | None,
+        typer.Option("--example", help="Write an example, with its profiles.", show_default=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+) -> None:
+    """Write a commented deployment file with the devices of this machine, or an example."""
+    from vocabulary.formats.disk import write_bytes
+
+    files = _of_example(example, path) if example is not None else {path: _template()}
+    there = [str(file) for file in files if file.exists()]
+    if there and not force:
+        message = f"there is one already: {', '.join(there)}"
+        raise InvalidInput(message, where=str(path), hint="name another file, or pass --force to replace it")
+    for file, content in files.items():
+        write_bytes(file, content)
+    console = Console(ctx.obj)
+    written = [str(file) for file in files]
+    console.result({"written": written}, lambda: "\n".join(f"wrote {file}" for file in written))
+    console.hint(f"next: statmux validate {path}")
+
+
+def _of_example(example: Example, path: Path) -> dict[Path, bytes]:
+    """What to write where: the deployment at `path`, the rest beside it."""
+    folder = EXAMPLES / example
+    files = {}
+    for source in sorted(folder.rglob("*")):
+        if source.is_file():
+            inside = source.relative_to(folder)
+            target = path if inside == Path("deployment.yaml") else path.parent / inside
+            files[target] = _read(source)
+    if not files:
+        raise _no_examples(folder)
+    return files
+
+
+def _template() -> bytes:
+    devices = _detected()
+    text = _read(EXAMPLES / TEMPLATE).decode()
+    memory = f"{devices.memory_mib}MiB"
+    for key, value in (("@TYPE@", devices.type), ("@COUNT@", str(devices.count)), ("@MEMORY@", memory)):
+        text = text.replace(key, value)
+    return text.encode()
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise _no_examples(file) from None
+
+
+def _no_examples(file: Path) -> RuntimeFailure:
+    hint = "install statmux from its checkout (`make setup`), which has deploy/examples"
+    return RuntimeFailure("the examples are not installed", where=str(file), hint=hint)
+
+
+def _detected() -> Devices:
+    """GPUs when nvidia-smi lists some, else virtual CPU devices."""
+    try:
+        listed = subprocess.run(
+            _NVIDIA_SMI, capture_output=True, text=True, timeout=_NVIDIA_SMI_TIMEOUT_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return _virtual()
+    rows = [line.rpartition(",") for line in listed.stdout.splitlines() if "," in line]
+    if not rows or not rows[0][2].strip().isdecimal():
+        return _virtual()
+    # The smallest memory, should they differ: a class of nodes has equal devices.
+    memory_mib = min(int(memory) for _, _, memory in rows)
+    return Devices(re.sub(r"[^a-z0-9]+", "-", rows[0][0].lower()).strip("-"), len(rows), memory_mib)
+
+
+def _virtual() -> Devices:
+    total_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory_mib = int(total_bytes * SHARE_OF_MEMORY / NUM_VIRTUAL_DEVICES / 2**20)
+    return Devices("cpu", NUM_VIRTUAL_DEVICES, memory_mib)

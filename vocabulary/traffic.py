@@ -1,0 +1,60 @@
+"""What a trace asks for: rates and burstiness, in all and per model; and its models under other names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vocabulary.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """rate_rps: requests by seconds from the trace's first to its last arrival; None when that is no time.
+
+    cv: coefficient of variation of the gaps between arrivals (1 is Poisson); None below three arrivals.
+    """
+
+    num_requests: int
+    rate_rps: float | None
+    cv: float | None
+
+
+def traffic(trace: Trace) -> Traffic:
+    """Of all requests together."""
+    return _traffic(trace.arrival_s, trace.duration_s)
+
+
+def traffic_by_model(trace: Trace) -> Mapping[str, Traffic]:
+    """Of each model, over the time of the whole trace."""
+    return {
+        name: _traffic(trace.arrival_s[trace.model_index == index], trace.duration_s)
+        for index, name in enumerate(trace.models)
+    }
+
+
+def dealt_round_robin(trace: Trace, models: Sequence[str], *, by_request: bool = False) -> Trace:
+    """Model i of the trace as models[i mod M], as AlpaServe maps functions; `by_request` deals requests."""
+    sources = np.arange(len(trace)) if by_request else trace.model_index
+    return Trace(trace.arrival_s, (sources % len(models)).astype(np.int32), tuple(models))
+
+
+def dealt_in_stripes(trace: Trace, models: Sequence[str], *, by_request: bool = False) -> Trace:
+    """Contiguous blocks of the trace's models, or of its requests, one block for each of `models`."""
+    num_sources = len(trace) if by_request else len(trace.models)
+    sources = np.arange(len(trace)) if by_request else trace.model_index
+    dealt = sources.astype(np.int64) * len(models) // num_sources
+    return Trace(trace.arrival_s, dealt.astype(np.int32), tuple(models))
+
+
+def _traffic(arrival_s: NDArray[np.float64], duration_s: float) -> Traffic:
+    gaps_s = np.diff(arrival_s)
+    has_spread = len(gaps_s) >= 2 and gaps_s.mean() > 0
+    return Traffic(
+        num_requests=len(arrival_s),
+        rate_rps=len(arrival_s) / duration_s if duration_s > 0 else None,
+        cv=float(gaps_s.std() / gaps_s.mean()) if has_spread else None,
+    )
