@@ -63,21 +63,14 @@ class Admission:
             return self._examine(message, time_remaining_s)
         header, request_id, raws = parts
         form = self._forms.get(header)
-        if form is not None and self._fits(form, raws):
-            tensors = [
-                Tensor(item.name, item.datatype, item.shape, raw)
-                for item, raw in zip(form.inputs, raws, strict=True)
-            ]
-            return form, _call(form, request_id, tuple(tensors), time_remaining_s)
+        if form is not None and self._fleet.models().get(form.alias) is form.view:
+            tensors = _tensors(form, raws)
+            if tensors is not None:
+                return form, _call(form, request_id, tensors, time_remaining_s)
         form, call = self._examine(message, time_remaining_s)
         if len(header) <= _MAX_HEADER_BYTES and len(raws) == len(call.tensors) and _has_fixed_sizes(call):
             self._remember(header, form)
         return form, call
-
-    def _fits(self, form: Form, raws: list[bytes | memoryview]) -> bool:
-        if self._fleet.models().get(form.alias) is not form.view or len(raws) != len(form.inputs):
-            return False
-        return all([len(raw) == item.num_bytes for raw, item in zip(raws, form.inputs, strict=True)])
 
     def _examine(self, message: bytes, time_remaining_s: float | None) -> tuple[Form, InferCall]:
         request = parsed(message)
@@ -118,11 +111,24 @@ def parsed(message: bytes) -> object:
         raise Refused(Reason.INVALID_REQUEST, f"{len(message)} bytes are not a ModelInferRequest") from error
 
 
+def _tensors(form: Form, raws: list[bytes | memoryview]) -> tuple[Tensor, ...] | None:
+    """None: the raws are not of the form's sizes."""
+    if len(raws) != len(form.inputs):
+        return None
+    tensors = []
+    for item, raw in zip(form.inputs, raws, strict=True):
+        if len(raw) != item.num_bytes:
+            return None
+        tensors.append(Tensor(item.name, item.datatype, item.shape, raw))
+    return tuple(tensors)
+
+
 def _call(
     form: Form, request_id: str, tensors: tuple[Tensor, ...], time_remaining_s: float | None
 ) -> InferCall:
-    wishes, deadline_s = form.wishes, deadline_of(time_remaining_s)
-    timeout_s = deadline_s if wishes is NO_WISHES else earlier(deadline_s, wishes.timeout_s)
+    wishes, timeout_s = form.wishes, deadline_of(time_remaining_s)
+    if wishes.timeout_s is not None:
+        timeout_s = earlier(timeout_s, wishes.timeout_s)
     return InferCall(
         request_id,
         form.view.name,

@@ -29,10 +29,10 @@ class Inference:
     async def unary(self, message: bytes, context: grpc.aio.ServicerContext) -> bytes:
         """ModelInfer."""
         outcome = await self.answer(message, context.time_remaining())
-        if type(outcome) is Refusal:
-            set_refusal(context, outcome)
-            return b""
-        return outcome
+        if type(outcome) is bytes:
+            return outcome
+        set_refusal(context, outcome)
+        return b""
 
     async def answer(self, message: bytes, time_remaining_s: float | None) -> bytes | Refusal:
         """The serialised ModelInferResponse for a serialised ModelInferRequest."""

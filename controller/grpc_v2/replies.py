@@ -9,11 +9,7 @@ from controller.grpc_v2.wire import delimited, varint
 from vocabulary.tensors import Tensor
 
 _ID_TAG = b"\x1a"  # ModelInferResponse.id = 3
-_PARAMETER_TAG = b"\x22"  # .parameters = 4, a map entry {key = 1, value = 2 InferParameter{int64_param = 2}}
-_RAW_OUTPUT_TAG = b"\x32"  # .raw_output_contents = 6
-_QUEUE_KEY = delimited(b"\x0a", b"statmux_queue_us")
-_VALUE_TAG = b"\x12"
-_INT64_TAG = b"\x10"
+_RAW_OUTPUT_TAG = b"\x32"  # ModelInferResponse.raw_output_contents = 6
 _MAX_HEADS = 64
 
 
@@ -27,9 +23,11 @@ def reply_bytes(form: Form, request_id: str, reply: InferReply) -> bytes:
     head = form.reply_heads.get(key)
     if head is None:
         head = _remembered_head(form, key, reply.group, tensors)
-    queue_us = _INT64_TAG + varint(int(reply.queue_s * 1e6))
-    parameter = _QUEUE_KEY + delimited(_VALUE_TAG, queue_us)
-    parts = [head, delimited(_ID_TAG, request_id.encode()), delimited(_PARAMETER_TAG, parameter)]
+    queue_us = varint(int(reply.queue_s * 1e6))
+    parts = [head, _QUEUE_HEADS[len(queue_us)], queue_us]
+    if request_id:
+        id_bytes = request_id.encode()
+        parts += (_ID_TAG, varint(len(id_bytes)), id_bytes)
     for tensor in tensors:
         parts += (_RAW_OUTPUT_TAG, varint(len(tensor.raw)), tensor.raw)
     return b"".join(parts)
@@ -49,3 +47,13 @@ def _remembered_head(form: Form, key: object, group: str, tensors: tuple[Tensor,
 def _selected(tensors: tuple[Tensor, ...], wanted: tuple[str, ...]) -> tuple[Tensor, ...]:
     by_name = {tensor.name: tensor for tensor in tensors}
     return tuple(by_name[name] for name in wanted)
+
+
+def _queue_head(num_digits: int) -> bytes:
+    """What stands before a varint of so many bytes in the parameter {"statmux_queue_us": int64_param}."""
+    value = b"\x12" + varint(1 + num_digits) + b"\x10"
+    entry = delimited(b"\x0a", b"statmux_queue_us") + value
+    return b"\x22" + varint(len(entry) + num_digits) + entry
+
+
+_QUEUE_HEADS = tuple(_queue_head(num_digits) for num_digits in range(11))

@@ -21,7 +21,7 @@ def split(message: bytes) -> tuple[bytes, str, list[bytes | memoryview]] | None:
     length-delimited and have tags of one byte.
     """
     header, request_id, raws = [], "", []
-    start, end = 0, len(message)
+    start, end, header_start = 0, len(message), 0
     try:
         while start < end:
             tag, size, begin = message[start], message[start + 1], start + 2
@@ -30,17 +30,19 @@ def split(message: bytes) -> tuple[bytes, str, list[bytes | memoryview]] | None:
             stop = begin + size
             if stop > end or tag & 7 != 2 or tag > _RAW_INPUT_TAG:
                 return None
-            if tag == _RAW_INPUT_TAG:
-                raws.append(
-                    message[begin:stop] if size < _MAX_COPY_BYTES else memoryview(message)[begin:stop]
-                )
-            elif tag == _ID_TAG:
-                request_id = str(message[begin:stop], "utf-8")
-            else:
-                header.append(message[start:stop])
+            if tag == _RAW_INPUT_TAG or tag == _ID_TAG:
+                header.append(message[header_start:start])
+                header_start = stop
+                if tag == _ID_TAG:
+                    request_id = str(message[begin:stop], "utf-8")
+                else:
+                    raws.append(
+                        message[begin:stop] if size < _MAX_COPY_BYTES else memoryview(message)[begin:stop]
+                    )
             start = stop
     except (IndexError, UnicodeDecodeError):
         return None
+    header.append(message[header_start:])
     return b"".join(header), request_id, raws
 
 
