@@ -9,6 +9,7 @@ from __future__ import annotations
 
 _ID_TAG = 0x1A  # ModelInferRequest.id = 3, ModelInferResponse.id = 3
 _RAW_INPUT_TAG = 0x3A  # ModelInferRequest.raw_input_contents = 7
+_NOT_HEADER = (_ID_TAG, _RAW_INPUT_TAG)
 _ONE_BYTE = tuple(bytes((number,)) for number in range(128))
 # Beyond this a slice is a view: no copy, but it keeps the message alive.
 _MAX_COPY_BYTES = 64 * 1024
@@ -30,15 +31,13 @@ def split(message: bytes) -> tuple[bytes, str, list[bytes | memoryview]] | None:
             stop = begin + size
             if stop > end or tag & 7 != 2 or tag > _RAW_INPUT_TAG:
                 return None
-            if tag == _RAW_INPUT_TAG or tag == _ID_TAG:
+            if tag in _NOT_HEADER:
                 header.append(message[header_start:start])
                 header_start = stop
                 if tag == _ID_TAG:
                     request_id = str(message[begin:stop], "utf-8")
                 else:
-                    raws.append(
-                        message[begin:stop] if size < _MAX_COPY_BYTES else memoryview(message)[begin:stop]
-                    )
+                    raws.append((message if size < _MAX_COPY_BYTES else memoryview(message))[begin:stop])
             start = stop
     except (IndexError, UnicodeDecodeError):
         return None
