@@ -264,3 +264,14 @@ async def test_port_in_use_is_named() -> None:
             await start_grpc(story_fleet(), port=int(address.split(":")[1]))
     with pytest.raises(RuntimeFailure, match=r"cannot listen on 192\.0\.2\.1"):
         await start_grpc(story_fleet(), host="192.0.2.1", port=0)
+
+
+@pytest.mark.asyncio
+async def test_reflection_can_be_off() -> None:
+    endpoint = await start_grpc(story_fleet(), port=0, reflection=False)
+    async with aio.insecure_channel(f"127.0.0.1:{endpoint.port}") as channel:
+        call = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")()
+        with pytest.raises(aio.AioRpcError) as caught:
+            await call.read()
+    await endpoint.stop(0.0)
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
