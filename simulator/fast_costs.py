@@ -27,7 +27,7 @@ class StageTable:
         self._models = models
         self._catalog = catalog
         self._by_config: dict[ParallelConfig, NDArray[np.float64]] = {}
-        self._by_layout: dict[Layout, NDArray[np.float64]] = {}
+        self._stacked: dict[Layout, NDArray[np.float64]] = {}
 
     @property
     def num_models(self) -> int:
@@ -39,15 +39,15 @@ class StageTable:
             self._by_config[config] = self._build(config)
         return self._by_config[config]
 
-    def of_layout(self, layout: Layout) -> NDArray[np.float64]:
-        """[groups, models, most stages of any group]; what is past a group's last stage is 0."""
-        if layout not in self._by_layout:
-            most = max((config.pipeline for config in layout), default=1)
-            table = np.zeros((len(layout), len(self._models), most))
-            for group, config in enumerate(layout):
-                table[group, :, : config.pipeline] = self.stages_s(config)
-            self._by_layout[layout] = table
-        return self._by_layout[layout]
+    def stacked(self, configs: tuple[ParallelConfig, ...]) -> NDArray[np.float64]:
+        """[configs, models, most stages of any]; what is past a configuration's last stage is 0."""
+        if configs not in self._stacked:
+            most = max((config.pipeline for config in configs), default=1)
+            table = np.zeros((len(configs), len(self._models), most))
+            for index, config in enumerate(configs):
+                table[index, :, : config.pipeline] = self.stages_s(config)
+            self._stacked[configs] = table
+        return self._stacked[configs]
 
     def _build(self, config: ParallelConfig) -> NDArray[np.float64]:
         # Many models share few profiles; the latency model is applied once for each.
@@ -71,4 +71,9 @@ def slots_of(layout: Layout, content: Content, table: StageTable) -> tuple[NDArr
     order = np.argsort(model, kind="stable")
     model, group = model[order], group[order]
     first_slot = np.searchsorted(model, np.arange(table.num_models + 1))
-    return first_slot, group, table.of_layout(layout)[group, model]
+    configs = tuple(sorted(set(layout)))
+    table_s = table.stacked(configs)
+    if len(configs) == 1:
+        return first_slot, group, table_s[0][model]
+    config = np.array([configs.index(config) for config in layout])
+    return first_slot, group, table_s[config[group], model]
