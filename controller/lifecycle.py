@@ -170,6 +170,7 @@ class Fleet:
         else:
             _, made = await loop.create_connection(link, address.host, address.port)
         made.send(Hello(key, time.monotonic()))
+        made.flush()
         stack.callback(made.close)
         server.open_group(index, made, started.interfaces)
 

@@ -85,6 +85,7 @@ class FleetServer:
         self._pending: dict[int, _Pending] = {}
         self._ids = count()
         self._is_decision_due = False
+        self._unflushed: set[int] = set()
         self._is_draining = False
         self._closed_models: set[str] = set()
         self._interfaces: dict[str, ModelInterface] = {}
@@ -214,10 +215,16 @@ class FleetServer:
                     link = self._links[group_index]
                     if link is not None:
                         link.send(Withdrawn(request_id))
+                        self._unflushed.add(group_index)
                 case Reply(request_id, fate, group_index):
                     self._reply(request_id, fate, group_index)
                 case _:
                     assert_never(command)
+        for index in self._unflushed:
+            link = self._links[index]
+            if link is not None:
+                link.flush()
+        self._unflushed.clear()
 
     def _forward(self, request: Request, group_index: int, predicted_finish_s: float) -> None:
         pending = self._pending[request.id]
@@ -234,6 +241,7 @@ class FleetServer:
         link = self._links[group_index]
         if link is not None:
             link.send(run, tensors)
+            self._unflushed.add(group_index)
 
     def _reply(self, request_id: int, fate: Fate, group_index: int | None) -> None:
         pending = self._pending.get(request_id)

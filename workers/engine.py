@@ -99,10 +99,19 @@ class EmulatedEngine:
         self, batch: Batch, inputs: tuple[Tensors, ...], *, stage_freed: Freed, finished: Finished
     ) -> None:
         stages_s = self._costs[batch.model].of(batch.size)
-        finish_s = self._clock.occupy(self._loop.time(), stages_s)
+        now_s = self._loop.time()
+        finish_s = self._clock.occupy(now_s, stages_s)
         self._busy_s = [busy + stage for busy, stage in zip(self._busy_s, stages_s, strict=True)]
-        self._loop.call_at(self._clock.free_s[0], stage_freed)
-        self._loop.call_at(finish_s, finished, BatchResult(batch.id, tuple(_echo(one) for one in inputs)))
+        result = BatchResult(batch.id, tuple(_echo(one) for one in inputs))
+        self._at(now_s, self._clock.free_s[0], stage_freed)
+        self._at(now_s, finish_s, lambda: finished(result))
+
+    def _at(self, now_s: float, time_s: float, callback: Callable[[], None]) -> None:
+        """A stage that takes no time needs no timer."""
+        if time_s <= now_s:
+            callback()
+        else:
+            self._loop.call_at(time_s, callback)
 
     def stage_busy_s(self) -> tuple[float, ...]:
         return tuple(self._busy_s)

@@ -20,12 +20,15 @@ class Link(Protocol):
     def send(self, header: Header, tensors: tuple[Tensor, ...] = ()) -> None:
         """Queue a frame; frames arrive in order. Nothing happens on a link that is lost."""
 
+    def flush(self) -> None:
+        """Let what is queued go, in one write: shells flush once they have done what an instant asked for."""
+
     def close(self) -> None: ...
 
 
 @final
 class SocketLink(asyncio.Protocol):
-    """Frames over a stream socket. Frames of one loop turn leave in one write."""
+    """Frames over a stream socket."""
 
     def __init__(self, receive: Receive, lost: Lost) -> None:
         self._receive = receive
@@ -41,13 +44,16 @@ class SocketLink(asyncio.Protocol):
     def send(self, header: Header, tensors: tuple[Tensor, ...] = ()) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        if not self._unsent:
-            asyncio.get_running_loop().call_soon(self._flush)
         self._unsent += encode_frame(header, tensors)
+
+    def flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if unsent and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(unsent))
 
     def close(self) -> None:
         if self._transport is not None:
-            self._flush()
+            self.flush()
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -69,11 +75,6 @@ class SocketLink(asyncio.Protocol):
             self._transport.close()
         lost(why)
 
-    def _flush(self) -> None:
-        unsent, self._unsent = self._unsent, []
-        if unsent and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(b"".join(unsent))
-
 
 @final
 class MemoryLink:
@@ -86,6 +87,9 @@ class MemoryLink:
     def send(self, header: Header, tensors: tuple[Tensor, ...] = ()) -> None:
         if self.peer is not None:
             self.peer._receive(Frame(header, tensors))
+
+    def flush(self) -> None:
+        return None
 
     def close(self) -> None:
         self.peer = None

@@ -85,6 +85,7 @@ class GroupServer:
             self.link.send(
                 Beat(machine.num_waiting, machine.num_running, engine.num_recompiles, engine.stage_busy_s())
             )
+            self.link.flush()
 
     def _post(self, event: GroupEvent) -> None:
         self._machine.observe(event)
@@ -104,6 +105,9 @@ class GroupServer:
                         self._settle(request_id, fate, now_s)
                 case _:
                     assert_never(command)
+        if self.link is not None and not self._is_decision_due:
+            # Where stages take no time the next decision is due already: one write for all of them.
+            self.link.flush()
 
     def _run(self, batch: Batch, now_s: float) -> None:
         inputs = []
