@@ -272,6 +272,13 @@ def test_a_group_that_opens_again_starts_idle() -> None:
     assert after(machine, 2.0, ask(9, arrival_s=2.0)) == [Forward(ask(9, arrival_s=2.0).request, 0, 3.0)]
 
 
+def test_what_a_lost_group_held_makes_room_in_the_queue() -> None:
+    machine = scheduler(max_queued_requests=1)
+    after(machine, 0.0, ask(0))
+    after(machine, 0.5, GroupLost(0))
+    assert after(machine, 0.5, ask(1, arrival_s=0.5)) == [Forward(ask(1, arrival_s=0.5).request, 1, 1.5)]
+
+
 def test_losing_a_group_twice_is_losing_it_once() -> None:
     machine = scheduler()
     after(machine, 0.0, ask(0))

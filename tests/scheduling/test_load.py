@@ -118,6 +118,8 @@ def test_a_lost_group_is_closed_and_empty() -> None:
     assert group.num_in_flight == 0
     assert group.clock.free_s == [0.0, 0.0]
     assert group.take(7.0, (1.0, 1.0)) == 9.0
+    group.served(9.0)
+    assert group.clock.free_s == [8.0, 9.0]
 
 
 def test_a_lag_is_forgotten_when_the_group_is_idle() -> None:
