@@ -7,7 +7,7 @@ import importlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, final
@@ -96,6 +96,11 @@ class RayCluster:
         assert self._groups is not None, "open the cluster first"
         self._groups.watch(lost)
 
+    def stop_groups(self, group_ids: Collection[str]) -> None:
+        """Stop these and give their devices back; their ends are not told as losses."""
+        assert self._groups is not None, "open the cluster first"
+        self._groups.stop(group_ids)
+
     def close(self) -> None:
         """Stop the groups, leave Ray, stop it if it is ours. May be called again, or while others wait."""
         self._cleanup.close()
@@ -114,7 +119,7 @@ class RayCluster:
         groups = importlib.import_module("controller.ray_groups")
         self._cleanup.callback(ray.shutdown)
         self._groups = groups.RayGroups(progress=self._progress, limits=self._limits)
-        self._cleanup.callback(self._groups.stop)
+        self._cleanup.callback(self._groups.stop_all)
         self._hosts = match_hosts(self._deployment, self._nodes.alive)
 
     def _make_folder(self) -> Path:

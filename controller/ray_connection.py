@@ -52,9 +52,11 @@ def join(address: str, *, empty_folder: Path, timeout_s: float) -> Nodes:
     joining.start()
     joining.join(timeout_s)
     if failures or joining.is_alive():
-        why = str(failures[0]).strip().splitlines() if failures else [f"no answer within {timeout_s:g} s"]
+        why = (
+            str(failures[0]).strip() or repr(failures[0]) if failures else f"no answer within {timeout_s:g} s"
+        )
         raise Unreachable(
-            f"cannot join Ray at {address}: {why[0] if why else failures[0]!r}",
+            f"cannot join Ray at {address}: {why.splitlines()[0]}",
             hint="`ray status` should answer here, with the same Ray, Python and token as the cluster",
         )
     try:

@@ -58,7 +58,7 @@ class RayGroup:
         self._worker = actor.remote(
             engine=spec.engine, platform=spec.platform, device_indices=self.shares[0].device_indices
         )
-        return self._worker.identify.remote()
+        return self._worker.prepare.remote()
 
     def start(self) -> ray.ObjectRef:
         """Load and listen; promises a Started."""

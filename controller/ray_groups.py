@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, final
 
 import ray
@@ -20,7 +20,7 @@ _LOOK_S = 0.2
 
 @final
 class RayGroups:
-    """Holds every group that was asked for until `stop`, which may come while others wait."""
+    """Holds every group that was asked for until it is stopped, which may come while others wait."""
 
     def __init__(self, *, progress: Progress, limits: Limits) -> None:
         self._progress = progress
@@ -42,12 +42,15 @@ class RayGroups:
             raise
 
     def watch(self, lost: Lost) -> None:
-        """Call `lost`, on another thread, once for each group that dies before `stop`."""
+        """Call `lost`, on another thread, once for each group that dies and was not stopped."""
         for group in self._groups:
             future = group.end().future()
             future.add_done_callback(lambda done, group=group: self._tell(group, done, lost))
 
-    def stop(self) -> None:
+    def stop(self, group_ids: Collection[str]) -> None:
+        self._release([group for group in self._groups if group.id in group_ids])
+
+    def stop_all(self) -> None:
         self._is_stopping.set()
         self._release(tuple(self._groups))
 
@@ -117,7 +120,7 @@ class RayGroups:
 
     def _tell(self, group: RayGroup, done: Any, lost: Lost) -> None:
         error = done.exception()
-        if error is not None and not self._is_stopping.is_set():
+        if error is not None and group in self._groups:
             lost(group.id, cause_of_death(error))
 
     def _release(self, groups: Sequence[RayGroup]) -> None:

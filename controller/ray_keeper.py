@@ -2,8 +2,8 @@
 
 Its one argument is a JSON document (`Order`); it prints a JSON line for each node that lives, or one with
 `error`. When its standard input closes (the fleet stopped, or its process died, however) or SIGTERM comes, it
-stops all of Ray, kills what is left of its session and removes the folder. Only this file speaks to
-`ray.cluster_utils`; it imports nothing of ours at run time.
+kills its session, which is all of Ray, and removes the folder. Only this file speaks to `ray.cluster_utils`;
+it imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ from pathlib import Path
 LOOPBACK = "127.0.0.2" if sys.platform.startswith("linux") else "127.0.0.1"
 # Below the ports that systems hand out by themselves (Linux: from 32768).
 _PORTS = range(20000, 32000)
-# Stopping takes well under a second, unless a call into Ray hangs.
-_LEAVE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +69,29 @@ def kill_session(session_id: int, *, timeout_s: float = 5.0) -> list[int]:
 def main() -> None:
     order = Order(**json.loads(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the fleet
-    signal.signal(signal.SIGTERM, _leave)
-    threading.Thread(target=_leave_with_parent, args=(order,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(order,), daemon=True).start()
     try:
         _run(order)
     finally:
-        _clean(order)
+        _end(order)
 
 
 def _run(order: Order) -> None:
+    try:
+        _start(order)
+    except Exception as error:
+        _say(error=str(error).strip() or repr(error))
+    signal.signal(signal.SIGTERM, lambda number, frame: _end(order))  # in the place of Ray's own
+    threading.Event().wait()
+
+
+def _start(order: Order) -> None:
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(shutdown_at_exit=True)
-    try:
-        for host, num_devices in order.devices.items():
-            cluster.add_node(**_node(order, host, num_devices, is_head=cluster.head_node is None))
-            _say(host=host, address=cluster.address)
-    except Exception as error:
-        _say(error=f"{error}" or repr(error))
-    signal.signal(signal.SIGTERM, _leave)  # Ray put its own in place, which does not remove the folder
-    try:
-        threading.Event().wait()
-    finally:
-        cluster.shutdown()
+    for host, num_devices in order.devices.items():
+        cluster.add_node(**_node(order, host, num_devices, is_head=cluster.head_node is None))
+        _say(host=host, address=cluster.address)
 
 
 def _node(order: Order, host: str, num_devices: int, *, is_head: bool) -> dict[str, object]:
@@ -134,22 +132,18 @@ def _say(**words: str) -> None:
     print(json.dumps(words), flush=True)
 
 
-def _leave(number: int, frame: object) -> None:
-    sys.exit(0)
-
-
-def _leave_with_parent(order: Order) -> None:
-    """Ask the main thread to leave; go without it when it is stuck in Ray."""
+def _end_with_parent(order: Order) -> None:
     sys.stdin.read()
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(_LEAVE_S)
-    _clean(order)
-    os._exit(1)
+    _end(order)
 
 
-def _clean(order: Order) -> None:
+def _end(order: Order) -> None:
+    """At once, from any thread: the fleet has left Ray by now or is dead, so nobody needs a farewell."""
     kill_session(os.getsid(0))
     shutil.rmtree(order.folder, ignore_errors=True)
+    if not Path("/proc").is_dir():
+        os.killpg(0, signal.SIGKILL)  # workers, in groups of their own, follow their node
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import final
 
 import ray
 
+from vocabulary.errors import InvalidInput
 from workers.engine import ModelInterface
 from workers.host import WorkerHost
 from workers.spec import Address, WorkerSpec
@@ -36,18 +37,22 @@ class Started:
 class GroupWorker:
     """Prepares its process for the group's devices, then runs one WorkerHost.
 
-    Methods run on different threads; `start` is called once. Errors rise as they are.
+    Methods run on different threads; `prepare`, then `start`, are called once. Errors rise as they are.
     """
 
     def __init__(self, *, engine: str, platform: str, device_indices: tuple[int, ...]) -> None:
-        if engine == "jax":
-            # jax reads its environment when it is imported: afterwards these settings would do nothing.
-            assert "jax" not in sys.modules, "jax was imported before its devices were chosen"
-            os.environ.update(device_environment(platform, device_indices, os.environ))
+        self._engine = engine
+        self._platform = platform
+        self._device_indices = device_indices
         self._ended = threading.Event()
         self._host: WorkerHost | None = None
 
-    def identify(self) -> Identity:
+    def prepare(self) -> Identity:
+        """Choose the devices that jax will see. Raises InvalidInput for those that are not there."""
+        if self._engine == "jax":
+            # jax reads its environment when it is imported: afterwards these settings would do nothing.
+            assert "jax" not in sys.modules, "jax was imported before its devices were chosen"
+            os.environ.update(device_environment(self._platform, self._device_indices, os.environ))
         return Identity(ray.get_runtime_context().get_node_id(), os.getpid())
 
     def start(self, spec: WorkerSpec) -> Started:
@@ -74,6 +79,7 @@ def device_environment(
     """What makes jax see exactly the group's devices, as many as `device_indices`.
 
     On "cpu" they are virtual, with a compute thread each: the workers of a host share its cores.
+    Raises InvalidInput for a GPU that the node does not have.
     """
     if platform == "cpu":
         return {
@@ -83,12 +89,21 @@ def device_environment(
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
         }
-    # A node that was itself given a part of its machine's GPUs numbers those from 0.
-    visible = inherited.get("CUDA_VISIBLE_DEVICES", "")
-    names = [name for name in visible.split(",") if name]
-    chosen = [names[index] if names else str(index) for index in device_indices]
     return {
         "JAX_PLATFORMS": "",
-        "CUDA_VISIBLE_DEVICES": ",".join(chosen),
+        "CUDA_VISIBLE_DEVICES": _visible(device_indices, inherited.get("CUDA_VISIBLE_DEVICES", "")),
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     }
+
+
+def _visible(device_indices: tuple[int, ...], inherited: str) -> str:
+    """Indices count among the GPUs that the node was itself given, where it was given only some."""
+    given = [name for name in inherited.split(",") if name]
+    if not given:
+        return ",".join(str(index) for index in device_indices)
+    if max(device_indices) >= len(given):
+        raise InvalidInput(
+            f"device {max(device_indices)} is not on this node, which sees CUDA_VISIBLE_DEVICES={inherited}",
+            hint="lower `devices.count` of its class, or start Ray there with all its GPUs",
+        )
+    return ",".join(given[index] for index in device_indices)

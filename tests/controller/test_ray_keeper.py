@@ -1,0 +1,41 @@
+"""Where the user stands does not matter, and when the fleet's process is killed Ray goes with it."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.controller.ray_fleet import make_shadows, processes_of
+
+pytestmark = pytest.mark.cluster
+
+
+def test_started_where_packages_have_our_names_and_killed_a_fleet_leaves_nothing(tmp_path: Path):
+    driver = subprocess.Popen(
+        [sys.executable, "-P", str(Path(__file__).with_name("ray_driver.py")), "local", "n-0:0"],
+        cwd=make_shadows(tmp_path),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert driver.stdout is not None
+    said = []
+    for line in driver.stdout:
+        said.append(line.strip())
+        if line.startswith(("ready", "error")):
+            break
+    assert said[-1] == "ready on n-0", said
+    folder = said[0].partition(": ")[0]
+    ends = [os.pidfd_open(pid) for pid in processes_of(folder) if pid != driver.pid]
+    assert len(ends) > 5
+    driver.kill()
+    driver.communicate()
+    for end in ends:
+        assert select.select([end], [], [], 30.0)[0], f"a process of {folder} outlives the fleet"
+        os.close(end)
+    assert not Path(folder).exists()
