@@ -59,8 +59,8 @@ def init(
     files = _of_example(example, path) if example is not None else {path: _template()}
     there = [str(file) for file in files if file.exists()]
     if there and not force:
-        message = f"there is one already: {', '.join(there)}"
-        raise InvalidInput(message, where=str(path), hint="name another file, or pass --force to replace it")
+        message = f"already there: {', '.join(there)}"
+        raise InvalidInput(message, hint="name another file, or pass --force to replace what is there")
     for file, content in files.items():
         write_bytes(file, content)
     console = Console(ctx.obj)

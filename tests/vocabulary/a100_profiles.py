@@ -1,4 +1,4 @@
-"""The estimated profiles of deploy/examples/a100x16, from a roofline formula; run as a module, it writes them.
+"""The estimated profiles of deploy/examples/a100x16, from a roofline formula; as a module, it writes them.
 
 python -m tests.vocabulary.a100_profiles
 """
@@ -25,9 +25,9 @@ SEQUENCE_LENGTH = 512
 BATCH_SIZES = (1, 2, 4, 8)
 CONFIGS = tuple(ParallelConfig(tensor, pipeline) for tensor in (1, 2, 4, 8) for pipeline in (1, 2, 4, 8))
 NOTE = (
-    "Estimated, not measured: a layer has 12 h^2 weights in bf16; a stage takes the larger of its FLOPs at half "
-    "of 312 TFLOP/s and its weights at 2039 GB/s, plus two ring all-reduces a layer over tensor devices at "
-    "300 GB/s and 20 us, plus one hop to the next stage; 512 tokens, one forward pass."
+    "Estimated, not measured: a layer has 12 h^2 weights in bf16; a stage takes the larger of its FLOPs at "
+    "half of 312 TFLOP/s and its weights at 2039 GB/s, plus two ring all-reduces a layer over tensor devices "
+    "at 300 GB/s and 20 us, plus one hop to the next stage; 512 tokens, one forward pass."
 )
 
 

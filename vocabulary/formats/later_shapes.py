@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import create_model
 
-from vocabulary.formats.shapes import Shape
+from vocabulary.formats.shapes import Bandwidth, Bytes, Count, Seconds, Shape
 
 
 def _loose(name: str, keys: str) -> type[Shape]:
@@ -14,9 +14,29 @@ def _loose(name: str, keys: str) -> type[Shape]:
     return create_model(name, __base__=Shape, **fields)
 
 
-Interconnect = _loose("Interconnect", "intra_node bandwidth latency")
-Host = _loose("Host", "cpus memory disk_read")
-Network = _loose("Network", "inter_node_bandwidth latency")
+class Interconnect(Shape):
+    """Between the devices of a host."""
+
+    intra_node: str | None = None
+    bandwidth: Bandwidth | None = None
+    latency: Seconds | None = None
+
+
+class Network(Shape):
+    """Between hosts."""
+
+    inter_node_bandwidth: Bandwidth | None = None
+    latency: Seconds | None = None
+
+
+class Host(Shape):
+    """What a host has besides its devices."""
+
+    cpus: Count | None = None
+    memory: Bytes | None = None
+    disk_read: Bandwidth | None = None
+
+
 ModelBatching = _loose("ModelBatching", "max_batch_size max_batch_tokens max_wait_ms")
 KvCache = _loose("KvCache", "memory_fraction block_size prefix_caching")
 Adapter = _loose("Adapter", "name source rank")

@@ -24,11 +24,19 @@ def override(
     for setting in settings:
         flag = f"--set {setting}"
         keys, text = _parsed(setting, flag)
-        path, value = _set(
-            value, keys, read_yaml(text, name=flag).value if text else None, (), flag, shorthands
-        )
+        path, value = _set(value, keys, _value(text, flag), (), flag, shorthands)
         overrides[path] = flag
     return replace(document, value=value, overrides=overrides)
+
+
+def _value(text: str, flag: str) -> object:
+    if not text:
+        return None
+    try:
+        return read_yaml(text, name=flag).value
+    except InvalidInput as error:
+        hint = "the value is YAML; quote it for your shell"
+        raise InvalidInput(error.message, where=flag, hint=hint) from None
 
 
 def _parsed(setting: str, flag: str) -> tuple[list[str], str]:

@@ -41,9 +41,24 @@ def check(shape: type[ShapeType], document: Document) -> ShapeType:
     try:
         return shape.model_validate(document.value)
     except ValidationError as failure:
-        problems = failure.errors(include_url=False)
-        problems.sort(key=lambda problem: document.line(_path(problem)))
+        problems = _in_order(failure.errors(include_url=False), document)
         raise _error(shape, document, problems[0], num_more=len(problems) - 1) from None
+
+
+def _in_order(problems: list[ErrorDetails], document: Document) -> list[ErrorDetails]:
+    """In the order of the file, but a missing key last: one that is misspelt tells more."""
+    paths = [_path(problem) for problem in problems]
+    real = [
+        problem
+        for problem in problems
+        # A tuple whose items are wrong is called too short as well.
+        if problem["type"] != "too_short" or not _is_inside(_path(problem), paths)
+    ]
+    return sorted(real, key=lambda problem: (problem["type"] == "missing", document.line(_path(problem))))
+
+
+def _is_inside(path: KeyPath, others: list[KeyPath]) -> bool:
+    return any(len(other) > len(path) and other[: len(path)] == path for other in others)
 
 
 def _check_kind(shape: type[Shape], document: Document, found: object) -> None:
@@ -97,7 +112,10 @@ def _told(shape: type[Shape], problem: ErrorDetails) -> tuple[str, str]:
             choices = context["expected"].replace("'", "")
             return f"unknown choice {found}", f"choose {choices}"
         case "value_error":
-            return str(context["error"]), _schema_hint(shape)
+            error = context["error"]
+            return str(error), error.hint if isinstance(error, _Wrong) else _schema_hint(shape)
+        case "float_parsing" | "float_type" if _unit(key):
+            return f"should be a number, found {found}", f"write {_unit(key)} as a plain number"
         case "string_type":
             return f"should be text, found {found}", "put it in quotes if it is meant as text"
         case "too_short":
@@ -108,6 +126,12 @@ def _told(shape: type[Shape], problem: ErrorDetails) -> tuple[str, str]:
             )
 
 
+def _unit(key: str | int) -> str:
+    """What a number counts, by the end of its key."""
+    return next((unit for end, unit in _UNITS.items() if str(key).endswith(end)), "")
+
+
+_UNITS = {"_ms": "milliseconds", "_s": "seconds", "_rps": "requests per second"}
 _EXPECTED = {
     "model_type": "a mapping", "dict_type": "a mapping", "list_type": "a list", "tuple_type": "a list",
     "int_type": "a whole number", "int_parsing": "a whole number", "int_from_float": "a whole number",
@@ -126,30 +150,46 @@ def _schema_hint(shape: type[Shape]) -> str:
     return f"`statmux schema {shape.kind_name}` prints every key with its type"
 
 
+class _Wrong(ValueError):
+    """A value that a validator refuses, with the remedy."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
 def _not_bool(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError(f"should be a number, found {show_value(value)}")
+        raise _Wrong(f"should be a number, found {show_value(value)}", "true and false are no numbers")
     return value
 
 
 def _quantity(parse: Any) -> Any:
     def read(value: object) -> object:
-        return parse(value) if isinstance(value, str) else _not_bool(value)
+        if not isinstance(value, str):
+            return _not_bool(value)
+        try:
+            return parse(value)
+        except ValueError as error:
+            message, _, hint = str(error).partition("; ")
+            raise _Wrong(message, hint) from None
+        except OverflowError:
+            raise _Wrong(f"{show_value(value)} is too large", "check the exponent") from None
 
     return BeforeValidator(read)
 
 
 def _name(text: str) -> str:
     if not text or text != text.strip():
-        raise ValueError("a name should not be empty or start or end with a space")
+        raise _Wrong("a name should not be empty or start or end with a space", _NAME_HINT)
     if any(not character.isprintable() or character in "/\\" for character in text) or text in (".", ".."):
-        raise ValueError(f"name {show_value(text)} has a path separator or a control character")
+        raise _Wrong(f"name {show_value(text)} has a path separator or a control character", _NAME_HINT)
     if len(text.encode()) > MAX_NAME_BYTES:
-        raise ValueError(f"name {show_value(text)} is longer than {MAX_NAME_BYTES} bytes")
+        raise _Wrong(f"name {show_value(text)} is longer than {MAX_NAME_BYTES} bytes", _NAME_HINT)
     return text
 
 
-# Names become file names (sockets, profiles), metric labels and URL parts.
+_NAME_HINT = "names become file names and URL parts: letters, digits, dots and dashes are safe"
 MAX_NAME_BYTES = 200
 
 
@@ -159,7 +199,7 @@ def _size_schema(example: str) -> WithJsonSchema:
     )
 
 
-Name = Annotated[str, AfterValidator(_name), Field(min_length=1, max_length=MAX_NAME_BYTES)]
+Name = Annotated[str, AfterValidator(_name)]
 Number = Annotated[float, BeforeValidator(_not_bool)]
 Whole = Annotated[int, BeforeValidator(_not_bool)]
 NonNegative = Annotated[Number, Field(ge=0)]

@@ -20,11 +20,12 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Values by the column names of the file; `problem` when the row itself cannot be read."""
+    """Values by the column names of the file; `problem` and `hint` when the row itself cannot be read."""
 
     line: int
     values: Mapping[str, object]
     problem: str = ""
+    hint: str = ""
 
 
 def line_of_row(raw: bytes, row_index: int, *, kind: str, header: Sequence[str]) -> int:
@@ -43,21 +44,25 @@ def first_fault(raw: bytes, *, kind: str, header: Sequence[str], numbers: Sequen
         return None
     for row in _ROWS[kind](raw, header):
         if row.problem:
-            return Fault(row.line, row.problem, "every row needs the same columns, as text")
+            return Fault(row.line, row.problem, row.hint)
         for column in numbers:
             value = row.values.get(column)
-            if value not in (None, "") and not _is_number(value):
+            if value not in (None, "") and not _IS_NUMBER[kind](value):
                 return Fault(row.line, f"{column} is {value!r}, not a number", "write seconds as a number")
     return None
 
 
-def _is_number(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return False
+def _is_decimal(value: object) -> bool:
+    """CSV: text that is a number, without Python's extras."""
     try:
-        return not math.isnan(float(value)) and "_" not in str(value)
+        return not math.isnan(float(str(value))) and "_" not in str(value)
     except ValueError:
         return False
+
+
+def _is_number(value: object) -> bool:
+    """JSON: a number itself."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
 
 
 def _csv_rows(raw: bytes, header: Sequence[str]) -> Iterator[Row]:
@@ -68,14 +73,15 @@ def _csv_rows(raw: bytes, header: Sequence[str]) -> Iterator[Row]:
         for cells in reader:
             if not cells:
                 continue
-            problem = ""
+            problem = hint = ""
             if len(cells) != len(header):
                 problem = f"{len(cells)} columns, where the header has {len(header)}"
+                hint = "every row needs the columns of the header; quote names that hold a comma"
             elif any("\\x" in cell for cell in cells):
-                problem = "not UTF-8 text"
-            yield Row(reader.line_num, dict(zip(header, cells, strict=False)), problem)
+                problem, hint = "not UTF-8 text", "save the file as UTF-8"
+            yield Row(reader.line_num, dict(zip(header, cells, strict=False)), problem, hint)
     except csv.Error as error:
-        yield Row(reader.line_num, {}, str(error))
+        yield Row(reader.line_num, {}, str(error), "is this the right file?")
 
 
 def _jsonl_rows(raw: bytes, header: Sequence[str]) -> Iterator[Row]:
@@ -84,18 +90,23 @@ def _jsonl_rows(raw: bytes, header: Sequence[str]) -> Iterator[Row]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
-            yield Row(number, {}, f"not valid JSON: {error}")
+        except json.JSONDecodeError as error:
+            problem = f"not valid JSON: {error.msg} (column {error.colno})"
+            yield Row(number, {}, problem, "write one JSON object a line")
+            continue
+        except UnicodeDecodeError:
+            yield Row(number, {}, "not UTF-8 text", "save the file as UTF-8")
             continue
         if not isinstance(row, dict):
-            yield Row(number, {}, "not a JSON object")
-            continue
-        model = row.get("model")
-        is_text = model is None or isinstance(model, str)
-        yield Row(number, row, "" if is_text else f"model is {model!r}, not text")
+            yield Row(number, {}, "not a JSON object", "write one JSON object a line")
+        elif not isinstance(row.get("model", ""), str):
+            yield Row(number, row, f"model is {row['model']!r}, not text", "put the name in quotes")
+        else:
+            yield Row(number, row)
 
 
 _ROWS: Mapping[str, Callable[[bytes, Sequence[str]], Iterator[Row]]] = {
     "csv": _csv_rows,
     "jsonl": _jsonl_rows,
 }
+_IS_NUMBER: Mapping[str, Callable[[object], bool]] = {"csv": _is_decimal, "jsonl": _is_number}

@@ -123,9 +123,8 @@ def _jsonl_names(raw: bytes, name: str) -> tuple[str, ...]:
 def _parquet_names(raw: bytes, name: str) -> tuple[str, ...]:
     try:
         return tuple(pa.parquet.read_schema(pa.BufferReader(raw)).names)
-    except (pa.ArrowException, OSError) as error:
-        message = f"not a Parquet file: {str(error).splitlines()[0]}"
-        raise InvalidInput(message, where=name, hint="is it the right file?") from None
+    except (pa.ArrowException, OSError):
+        raise InvalidInput("not a Parquet file", where=name, hint="is it the right file?") from None
 
 
 def _read_csv(raw: bytes, types: Mapping[str, pa.DataType], header: Sequence[str]) -> pa.Table:

@@ -108,7 +108,8 @@ def _syntax_error(error: yaml.YAMLError, text: str, name: str) -> InvalidInput:
     context = getattr(error, "context", None)
     cause = f"{problem} ({context})" if context else problem
     hint = "check indentation, colons, quotes and brackets near this line"
-    if mark and text.splitlines()[mark.line][mark.column :].startswith("\t"):
+    lines = text.split("\n")
+    if mark and mark.line < len(lines) and lines[mark.line][mark.column :].startswith("\t"):
         hint = "indent with spaces, not tabs"
     return InvalidInput(f"not valid YAML: {cause}", where=where, hint=hint)
 
