@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from vocabulary.deployment import Deployment, ModelSpec
 from vocabulary.errors import InvalidInput
 from vocabulary.placement import Group, Placement
 from workers.spec import WorkerSpec
 
 
-def worker_specs(
-    deployment: Deployment, placement: Placement, *, key: str, socket_folder: str, source_folder: str
-) -> tuple[WorkerSpec, ...]:
-    """One spec a group, in plan order. Raises InvalidInput when a group cannot be served as asked."""
+def worker_specs(deployment: Deployment, placement: Placement, *, key: str) -> tuple[WorkerSpec, ...]:
+    """One spec a group, in plan order; where each listens is the cluster's to say.
+
+    Raises InvalidInput when a group cannot be served as asked.
+    """
     catalog = deployment.catalog()
     specs = []
     for group in placement.groups:
@@ -23,9 +26,9 @@ def worker_specs(
             policy=deployment.policy,
             engine=_engine(group, models),
             platform=_platform(deployment, group),
-            source_folder=source_folder,
+            source_folder=str(Path(deployment.folder).resolve()),
             key=key,
-            socket_path=f"{socket_folder}/{group.id}.sock",
+            socket_path="",
         )
         specs.append(spec)
     return tuple(specs)

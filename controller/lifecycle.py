@@ -20,7 +20,8 @@ from controller.grpc_v2 import start_grpc
 from controller.grpc_v2.server import RunningEndpoint
 from controller.metrics import FleetMetrics
 from controller.plan_facts import plan_facts
-from controller.ray_cluster import RayCluster, StartedGroup
+from controller.ray_cluster import RayCluster
+from controller.ray_nouns import StartedGroup
 from controller.server import FleetServer
 from controller.status import status_of
 from scheduling.cluster import ClusterScheduler
@@ -47,11 +48,10 @@ class Ready:
 class Fleet:
     """One fleet in this process. `run` serves until a signal or a `stop` request, then drains and cleans."""
 
-    def __init__(self, deployment: Deployment, plan: Plan, *, source_folder: str, progress: Progress) -> None:
+    def __init__(self, deployment: Deployment, plan: Plan, *, progress: Progress) -> None:
         self._deployment = deployment
         self._facts = plan_facts(plan)
         self._placement = plan.placement
-        self._source_folder = source_folder
         self._progress = progress
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
@@ -144,8 +144,6 @@ class Fleet:
             self._deployment,
             self._placement,
             key=key,
-            socket_folder=cluster.socket_folder,
-            source_folder=self._source_folder,
         )
         self._started = await loop.run_in_executor(None, cluster.start_groups, specs)
         for index, started in enumerate(self._started):

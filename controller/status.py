@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from controller.metrics import FleetMetrics
 from controller.plan_facts import PlanFacts
-from controller.ray_cluster import StartedGroup
+from controller.ray_nouns import StartedGroup
 from controller.server import FleetServer
 from vocabulary.deployment import Deployment
 from vocabulary.placement import Placement

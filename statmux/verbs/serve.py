@@ -1,0 +1,131 @@
+"""`statmux serve FILE --plan PLAN`: start a fleet and serve it until told to stop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from statmux.render import Console, table
+from vocabulary.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from controller.lifecycle import Ready
+    from vocabulary.deployment import Deployment
+    from vocabulary.plan import Plan
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+EMULATED_WORDS = "emulated: stages sleep for their profiled latency, models answer with their input"
+
+
+class Engine(StrEnum):
+    JAX = "jax"
+    EMULATED = "emulated"
+
+
+@app.command()
+def serve(
+    ctx: typer.Context,
+    deployment: Annotated[Path, typer.Argument(help="The deployment file.", show_default=False)],
+    plan: Annotated[
+        Path, typer.Option(help="The plan to serve, from `statmux plan --out`.", show_default=False)
+    ],
+    engine: Annotated[Engine | None, typer.Option(help="For all models.", show_default=False)] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option("--port", "--grpc-port", min=0, max=65535, show_default=False)
+    ] = None,
+    metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, show_default=False)] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Serve beyond this machine without tokens or TLS.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, start nothing.")] = False,
+) -> None:
+    """Start a fleet on Ray and serve it over gRPC until SIGTERM, Ctrl-C or `statmux stop`."""
+    from vocabulary.exposure import check_exposure
+    from vocabulary.fit import check_fit
+    from vocabulary.formats.disk import load_deployment, load_plan
+
+    console = Console(ctx.obj)
+    read = _chosen(load_deployment(deployment, overrides=ctx.obj.overrides), engine, grpc_port, metrics_port)
+    check_exposure(read, insecure=insecure)
+    chosen = load_plan(plan, deployment=read)
+    check_fit(chosen.placement, read)
+    for warning in read.warnings:
+        console.warn(warning)
+    if dry_run:
+        console.say(f"{deployment} with {plan} can be served")
+        return
+    _run(console, read, chosen)
+
+
+def _chosen(
+    deployment: Deployment, engine: Engine | None, grpc_port: int | None, metrics_port: int | None
+) -> Deployment:
+    """The deployment with what the command line overrides."""
+    if engine is not None:
+        models = tuple(replace(model, engine=engine.value) for model in deployment.models)
+        deployment = replace(deployment, models=models)
+    if grpc_port is not None:
+        deployment = replace(deployment, grpc=replace(deployment.grpc, port=grpc_port))
+    if metrics_port is not None:
+        deployment = replace(deployment, metrics=replace(deployment.metrics, port=metrics_port))
+    grpc, metrics = deployment.grpc, deployment.metrics
+    if grpc.port == metrics.port != 0:
+        raise InvalidInput(
+            f"gRPC and metrics are both on port {grpc.port}", hint="choose another with --metrics-port"
+        )
+    return deployment
+
+
+def _run(console: Console, deployment: Deployment, plan: Plan) -> None:
+    import asyncio
+
+    from controller.lifecycle import Fleet
+    from controller.logs import set_up_logs
+
+    set_up_logs(log_format=deployment.log_format, level=deployment.log_level)
+
+    async def main() -> None:
+        fleet = Fleet(deployment, plan, progress=console.say)
+        await fleet.run(lambda ready: _show_ready(console, deployment, plan, ready))
+
+    asyncio.run(main())
+
+
+def _show_ready(console: Console, deployment: Deployment, plan: Plan, ready: Ready) -> None:
+    document = _document(deployment, plan, ready)
+    console.result(document, lambda: _table(document))
+    console.say("Ctrl-C, SIGTERM or `statmux stop` drains and stops the fleet")
+
+
+def _document(deployment: Deployment, plan: Plan, ready: Ready) -> dict[str, Any]:
+    placement = plan.placement
+    return {
+        "fleet": deployment.name,
+        "grpc": ready.grpc_address,
+        "metrics": f"http://{ready.metrics_address}/metrics",
+        "seconds": round(ready.seconds, 2),
+        "emulated": any(model.engine == "emulated" for model in deployment.models),
+        "models": {
+            model.name: {"groups": [placement.groups[index].id for index in placement.holders(model.name)]}
+            for model in deployment.models
+        },
+    }
+
+
+def _table(document: dict[str, Any]) -> str:
+    rows = [[name, ", ".join(one["groups"]) or "not placed"] for name, one in document["models"].items()]
+    lines = [
+        f"{document['fleet']} is ready after {document['seconds']} s",
+        *([EMULATED_WORDS] if document["emulated"] else []),
+        f"gRPC     {document['grpc']}",
+        f"metrics  {document['metrics']}",
+        "",
+        table(["model", "groups"], rows, left=2),
+        "",
+        f"python -c \"from statmux.client import Client; print(Client('{document['grpc']}').models())\"",
+    ]
+    return "\n".join(lines)

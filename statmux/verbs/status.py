@@ -1,0 +1,113 @@
+"""`statmux status`: groups, models and attainment of a running fleet."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from statmux.durations import seconds
+from statmux.render import Console, milliseconds, percent, table
+from vocabulary.errors import TimedOut, Unreachable
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+_ASK_TIMEOUT_S = 5.0
+_POLL_S = 0.2
+_WATCH_S = 2.0
+
+
+class WaitFor(StrEnum):
+    READY = "ready"
+
+
+@app.command()
+def status(
+    ctx: typer.Context,
+    fleet: Annotated[str | None, typer.Option(help="metadata.name of the fleet.", show_default=False)] = None,
+    wait: Annotated[WaitFor | None, typer.Option(help="Return when it is so.", show_default=False)] = None,
+    timeout: Annotated[
+        float, typer.Option(parser=seconds, metavar="DURATION", help="How long to wait at most.")
+    ] = "120s",  # type: ignore[assignment]
+    watch: Annotated[bool, typer.Option("--watch", help="Print again every 2 s, until Ctrl-C.")] = False,
+) -> None:
+    """Ask a fleet, through its control socket in this folder, how it is doing."""
+    console = Console(ctx.obj)
+    _show(console, _ask(fleet) if wait is None else _wait_ready(fleet, timeout, console))
+    while watch:
+        time.sleep(_WATCH_S)
+        _show(console, _ask(fleet))
+
+
+def _show(console: Console, document: dict[str, Any]) -> None:
+    console.result(document, lambda: _table(document))
+
+
+def _ask(fleet: str | None) -> dict[str, Any]:
+    from controller.control import ask
+    from statmux.fleets import control_socket
+
+    return ask(control_socket(fleet), "status", timeout_s=_ASK_TIMEOUT_S)
+
+
+def _wait_ready(fleet: str | None, timeout_s: float, console: Console) -> dict[str, Any]:
+    """Also waits for the fleet to appear: `serve` in the background takes a moment to open its socket."""
+    end_s = time.monotonic() + timeout_s
+    with console.progress("waiting for the fleet") as progress:
+        while True:
+            try:
+                document = _ask(fleet)
+                if document["is_ready"]:
+                    return document
+                progress.step(0, note=document["state"])
+            except Unreachable:
+                progress.step(0, note="not there yet")
+            if time.monotonic() > end_s:
+                raise TimedOut(
+                    f"the fleet was not ready within {timeout_s:g} s", hint="see the log of `serve`"
+                )
+            time.sleep(_POLL_S)
+
+
+def _table(document: dict[str, Any]) -> str:
+    groups = [
+        [
+            group["id"], group["devices"][0], len(group["devices"]), group["tensor"], group["pipeline"],
+            "open" if group["is_open"] else "closed", group["in_flight"], group["waiting"],
+            percent(max(group["stage_utilisation"], default=0.0)), ", ".join(group["models"]),
+        ]
+        for group in document["groups"]
+    ]  # fmt: skip
+    models = [
+        [
+            name, one["state"], one["num_served"], one["num_failed"], percent(one["slo_attainment"]),
+            milliseconds(one["mean_latency_s"]),
+        ]
+        for name, one in document["models"].items()
+    ]  # fmt: skip
+    engines = "" if "emulated" not in document["engines"] else " (emulated)"
+    lines = [
+        f"{document['fleet']} is {document['state']}{engines}, up {document['uptime_s']:.0f} s, "
+        f"{document['num_pending']} requests in flight, gRPC {document['endpoints']['grpc']}",
+        "",
+        table(
+            [
+                "group",
+                "from",
+                "devices",
+                "tensor",
+                "pipeline",
+                "state",
+                "in flight",
+                "waiting",
+                "busiest",
+                "models",
+            ],
+            groups,
+            left=2,
+        ),
+        "",
+        table(["model", "state", "served", "not served", "attainment", "mean"], models, left=2),
+    ]
+    return "\n".join(lines)
