@@ -15,7 +15,7 @@ from vocabulary.messages import Reply, RunBatch, Settle
 from vocabulary.request import Fate, Request
 from vocabulary.units import NEVER_S
 
-MODELS = "abz"  # z is on no group
+MODELS = "aaabbz"  # z is on no group
 CATALOG = catalog_of(
     {
         "a": ({1: (0.5,), 2: (0.75,), 4: (1.0,)}, {1: (0.25, 0.5), 2: (0.5, 0.75)}),
@@ -23,8 +23,8 @@ CATALOG = catalog_of(
     },
 )
 PLACEMENT = placement_of((1, "a b"), (2, "b a"), (1, "a"))
-# A coarse grid makes ties; the second half of it is no grid at all.
-TIMES_S = st.one_of(st.integers(0, 24).map(lambda ticks: ticks / 4), st.floats(0, 6, allow_nan=False))
+# Seconds on a coarse grid, so that events tie, or anywhere; short enough for queues to build up.
+TIMES_S = st.one_of(st.integers(0, 8).map(lambda ticks: ticks / 4), st.floats(0, 2, allow_nan=False))
 POLICIES = st.builds(
     Policy,
     router=st.sampled_from(["round_robin", "least_loaded", "min_stage_clock", "shortest_expected_delay"]),
@@ -39,7 +39,7 @@ POLICIES = st.builds(
 
 @st.composite
 def requests(draw) -> tuple[Request, ...]:
-    arrivals_s = sorted(draw(st.lists(TIMES_S, min_size=1, max_size=20)))
+    arrivals_s = sorted(draw(st.lists(TIMES_S, min_size=4, max_size=24)))
     slos_s = st.sampled_from([0.5, 1.0, 2.0, 2.75, NEVER_S])
     return tuple(
         Request(index, draw(st.sampled_from(MODELS)), arrival_s, draw(slos_s))
@@ -50,7 +50,7 @@ def requests(draw) -> tuple[Request, ...]:
 @st.composite
 def stories(draw, *, with_losses: bool = True) -> Story:
     asked = draw(requests())
-    leavers = draw(st.dictionaries(st.integers(0, len(asked) - 1), TIMES_S, max_size=4))
+    leavers = draw(st.dictionaries(st.integers(0, len(asked) - 1), TIMES_S, max_size=8))
     cancels = {index: asked[index].arrival_s + delay_s for index, delay_s in leavers.items()}
     losses = st.tuples(st.integers(0, 2), TIMES_S, st.sampled_from([0.25, 1.0, 3.0]))
     return Story(
@@ -58,7 +58,7 @@ def stories(draw, *, with_losses: bool = True) -> Story:
         cancels=cancels,
         losses=tuple((g, at, at + gap) for g, at, gap in draw(st.lists(losses, max_size=3 * with_losses))),
         speeds=tuple(draw(st.lists(st.sampled_from([1.0, 1.0, 0.5, 2.0, 0.0]), min_size=1, max_size=5))),
-        link_s=draw(st.sampled_from([0.0, 0.125])),
+        link_s=draw(st.sampled_from([0.0, 0.25, 0.4])),
     )
 
 
