@@ -81,7 +81,7 @@ def _chosen(
 
 
 def _run(console: Console, deployment: Deployment, plan: Plan) -> None:
-    import asyncio
+    import uvloop
 
     from controller.lifecycle import Fleet
     from controller.logs import set_up_logs
@@ -92,7 +92,7 @@ def _run(console: Console, deployment: Deployment, plan: Plan) -> None:
         fleet = Fleet(deployment, plan, progress=console.say)
         await fleet.run(lambda ready: _show_ready(console, deployment, plan, ready))
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def _show_ready(console: Console, deployment: Deployment, plan: Plan, ready: Ready) -> None:

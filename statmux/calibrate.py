@@ -1,0 +1,52 @@
+"""The fixed overhead of a fleet: what a lone request takes beyond its profiled stages, at the client."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from statmux.client import AsyncClient
+from vocabulary.catalog import Catalog
+from vocabulary.placement import Placement
+
+# The first requests open connections and fill caches.
+_NUM_WARM = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Seconds beyond the profile, over all requests: the median is the overhead, the quartiles its spread."""
+
+    fixed_overhead_s: float
+    lower_quartile_s: float
+    upper_quartile_s: float
+    num_requests: int
+
+
+async def calibrate(
+    address: str,
+    inputs: Mapping[str, Mapping[str, object]],
+    *,
+    placement: Placement,
+    catalog: Catalog,
+    num_requests: int,
+) -> Calibration:
+    """One request at a time, models in turn. A model on groups of several kinds is compared with the slowest."""
+    beyond_s = []
+    async with AsyncClient(address) as client:
+        names = [name for name in inputs if placement.holders(name)]
+        for number in range(_NUM_WARM + num_requests):
+            name = names[number % len(names)]
+            groups = {
+                placement.groups[index].id: placement.groups[index] for index in placement.holders(name)
+            }
+            start_s = time.monotonic()
+            result = await client.infer(name, inputs[name])
+            latency_s = time.monotonic() - start_s
+            group = groups.get(result.group) or next(iter(groups.values()))
+            if number >= _NUM_WARM:
+                beyond_s.append(latency_s - sum(catalog.costs(name, group.config).single))
+    lower, middle, upper = statistics.quantiles(beyond_s, n=4)
+    return Calibration(middle, lower, upper, len(beyond_s))

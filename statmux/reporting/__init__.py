@@ -1,0 +1,1 @@
+"""Run records and the HTML report made of them."""
