@@ -38,14 +38,13 @@ def profile_model(
     *,
     device_type: str,
     configs: Sequence[ParallelConfig],
-    inputs: Mapping[str, np.ndarray],
     source_folder: Path,
     effort: Effort,
     progress: Progress,
 ) -> Profile:
     """A profile of every config that the model can be cut into and this machine has devices for.
 
-    `inputs` is one request at the longest sequence served. Raises StatmuxError when the model does not load.
+    One request fills the longest sequence served. Raises StatmuxError when the model does not load.
     """
     entries = []
     for config in configs:
@@ -56,7 +55,7 @@ def profile_model(
             loaded = _load(model, config, source_folder)
         except Infeasible:
             continue  # more stages than layers
-        entries.append(_entry(loaded, model, config, inputs, effort))
+        entries.append(_entry(loaded, model, config, effort))
     if not entries:
         raise Infeasible(
             f"model {model.name} fits none of {', '.join(map(str, configs))} on {len(jax.devices())} devices",
@@ -91,13 +90,23 @@ def _entry(
     loaded: ShardedModel,
     model: ModelSpec,
     config: ParallelConfig,
-    inputs: Mapping[str, np.ndarray],
     effort: Effort,
 ) -> ProfileEntry:
+    inputs = _longest(loaded, max(model.sequence_lengths))
     latency_s = {size: _stage_latency_s(loaded, [inputs] * size, effort) for size in model.batch_sizes}
     latency_s.setdefault(1, next(iter(latency_s.values())))
     activation_bytes = {size: loaded.activation_bytes_per_stage(size) for size in latency_s}
     return ProfileEntry(config, loaded.weight_bytes_per_stage, activation_bytes, latency_s)
+
+
+def _longest(loaded: ShardedModel, sequence_length: int) -> Mapping[str, np.ndarray]:
+    """One request of the longest bucket; text is a word a token, with room for the tokens round it."""
+    ids = np.arange(sequence_length, dtype=np.int64)[None] % 90 + 5
+    text = np.array([" ".join(["word"] * (3 * sequence_length // 4)).encode()], dtype=object)
+    return {
+        spec.name: text if spec.datatype == "BYTES" else np.ones_like(ids) if "mask" in spec.name else ids
+        for spec in loaded.inputs
+    }
 
 
 def _stage_latency_s(
