@@ -1,4 +1,4 @@
-"""Every kind of wrong file gives one clear message: where, what, and the remedy. The cases are in `wrong/`."""
+"""Every kind of wrong file gives one clear message: where, what, the remedy. The cases are in `wrong/`."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class _Source:
         types = {self._source(column): COLUMNS[column] for column in wanted}
         try:
             table = read_columns(self._raw, types, kind=self._kind, header=self._header)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise self._unreadable(wanted, str(error)) from None
         if len(table) == 0:
             hint = "a trace needs at least one row"
@@ -137,7 +137,10 @@ class _Source:
         """Index of each request into the names."""
         column = table["model"].combine_chunks()
         encoded = column.dictionary_encode()
-        names = tuple(encoded.dictionary.to_pylist())
+        try:
+            names = tuple(encoded.dictionary.to_pylist())
+        except UnicodeDecodeError:
+            raise self._unreadable(REQUIRED, "a model is not UTF-8 text") from None
         if column.null_count or "" in names:
             row = next(number for number, name in enumerate(column.to_pylist()) if not name)
             hint = "every request needs its model"

@@ -123,7 +123,7 @@ def _jsonl_names(raw: bytes, name: str) -> tuple[str, ...]:
 def _parquet_names(raw: bytes, name: str) -> tuple[str, ...]:
     try:
         return tuple(pa.parquet.read_schema(pa.BufferReader(raw)).names)
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):
         raise InvalidInput("not a Parquet file", where=name, hint="is it the right file?") from None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import final
@@ -62,8 +63,10 @@ def read_yaml_or_json(text: str, *, name: str) -> Document:
 
     @cache
     def lines() -> dict[KeyPath, int]:
+        # YAML refuses a few escapes of JSON; the lines above such a place are known all the same.
         builder = _Builder(text, name, None)
-        builder.document()
+        with suppress(yaml.YAMLError, InvalidInput):
+            builder.document()
         return builder.lines
 
     return Document(name, value, lambda path: lines().get(path))

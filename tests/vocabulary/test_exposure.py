@@ -1,0 +1,51 @@
+"""Endpoints beyond this machine need protection that is really there, or the user's word."""
+
+from __future__ import annotations
+
+import pytest
+
+from vocabulary.deployment import Deployment, GrpcEndpoint, MetricsEndpoint, Security
+from vocabulary.errors import InvalidInput
+from vocabulary.exposure import check_exposure, is_loopback
+from vocabulary.mesh import Cluster
+
+NOTHING = Security()
+TOKENS = Security(auth="token", num_tokens=1)
+
+
+def deployment(*, grpc: str = "127.0.0.1", metrics: str = "127.0.0.1", security: Security = NOTHING):
+    return Deployment(
+        "f", Cluster(()), (), grpc=GrpcEndpoint(grpc), metrics=MetricsEndpoint(metrics), security=security
+    )
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "::1", "[::1]"])
+def test_loopback_needs_nothing(host):
+    assert is_loopback(host)
+    check_exposure(deployment(grpc=host, metrics=host))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "fleet.example", "192.168.1.1", ""])
+def test_an_open_host_is_refused_unless_the_user_insists(host):
+    assert not is_loopback(host)
+    with pytest.raises(InvalidInput, match=r"endpoints\.grpc\.host") as caught:
+        check_exposure(deployment(grpc=host))
+    assert "--insecure" in caught.value.hint
+    with pytest.raises(InvalidInput, match=r"observability\.metrics\.host"):
+        check_exposure(deployment(metrics=host))
+    check_exposure(deployment(grpc=host, metrics=host), insecure=True)
+
+
+def test_tokens_that_are_not_enforced_do_not_count():
+    for host in ("0.0.0.0", "127.0.0.1"):
+        with pytest.raises(InvalidInput, match="does not enforce yet"):
+            check_exposure(deployment(grpc=host, security=TOKENS))
+    with pytest.raises(InvalidInput, match="mutual TLS"):
+        check_exposure(deployment(security=Security(client_ca="ca.pem")))
+
+
+def test_enforced_protection_opens_the_host():
+    check_exposure(deployment(grpc="0.0.0.0", security=TOKENS), enforced=frozenset({"tokens"}))
+    no_token = Security(auth="token")
+    with pytest.raises(InvalidInput, match="can be reached"):
+        check_exposure(deployment(grpc="0.0.0.0", security=no_token), enforced=frozenset({"tokens"}))
