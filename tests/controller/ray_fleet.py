@@ -43,7 +43,7 @@ def group(group_id: str, devices: Sequence[str], config: ParallelConfig, models:
 
 
 def specs_of(fleet: Deployment, *groups: Group) -> tuple[WorkerSpec, ...]:
-    return worker_specs(fleet, Placement(groups), key=KEY, socket_folder="", source_folder="/nonexistent")
+    return worker_specs(fleet, Placement(groups), key=KEY)
 
 
 def make_shadows(folder: Path) -> Path:

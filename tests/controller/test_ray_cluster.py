@@ -38,7 +38,7 @@ def said() -> list[str]:
 
 @pytest.fixture(scope="module")
 def cluster(said: list[str]) -> Iterator[RayCluster]:
-    ours = RayCluster(FLEET, progress=said.append, limits=Limits(reserve_s=1.0))
+    ours = RayCluster(FLEET, progress=said.append, limits=Limits(reserve_s=4.0))
     ours.open()
     folder = ours.socket_folder
     yield ours
@@ -148,6 +148,15 @@ def test_what_a_worker_refuses_comes_back_as_it_was_said_and_the_other_groups_st
     again = cluster.start_groups(specs_of(FLEET, group("good", ["n-0:2", "n-0:3"], TWO_STAGES)))
     assert again[0].host == "n-0"
     cluster.stop_groups(["good"])
+
+
+def test_a_jax_group_finds_its_virtual_devices(cluster: RayCluster, started: tuple[StartedGroup, ...]):
+    fleet = deployment(engine="jax")
+    (computing,) = cluster.start_groups(
+        specs_of(fleet, group("jax", ["n-0:2", "n-0:3"], ParallelConfig(2, 1), "a"))
+    )
+    assert [spec.name for spec in computing.interfaces["a"].inputs] == ["input_ids", "attention_mask"]
+    cluster.stop_groups(["jax"])
 
 
 def test_another_process_joins_the_cluster_and_leaves_it_running(
