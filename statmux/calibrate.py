@@ -33,7 +33,7 @@ async def calibrate(
     catalog: Catalog,
     num_requests: int,
 ) -> Calibration:
-    """One request at a time, models in turn. A model on groups of several kinds is compared with the slowest."""
+    """One request at a time, models in turn, each compared with the profile of the group that answered."""
     beyond_s = []
     async with AsyncClient(address) as client:
         names = [name for name in inputs if placement.holders(name)]

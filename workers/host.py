@@ -16,6 +16,7 @@ from vocabulary.errors import RuntimeFailure
 from workers.engine import EmulatedEngine, Engine, ModelInterface
 from workers.frames import Frame, Hello
 from workers.link import SocketLink
+from workers.precise_timers import ask_for_precise_timers
 from workers.server import GroupServer
 from workers.spec import Address, WorkerSpec
 
@@ -28,7 +29,7 @@ class WorkerHost:
         self._spec = spec
         # select() waits in microseconds; epoll and uvloop round up to milliseconds, too coarse to emulate.
         self._loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
-        self._thread = threading.Thread(target=self._loop.run_forever, name="group-server", daemon=True)
+        self._thread = threading.Thread(target=self._run_loop, name="group-server", daemon=True)
         self._engine = _engine(spec, self._loop)
         machine = GroupScheduler(spec.group, catalog=spec.catalog, policy=spec.policy)
         self._server = GroupServer(machine, self._engine, loop=self._loop, soon=self._loop.call_soon)
@@ -51,6 +52,10 @@ class WorkerHost:
             self._thread.join()
         self._engine.close()
         self._loop.close()
+
+    def _run_loop(self) -> None:
+        ask_for_precise_timers()
+        self._loop.run_forever()
 
     async def _listen(self) -> Address:
         spec = self._spec

@@ -1,0 +1,146 @@
+"""One replay of a trace against a running fleet, and the same in the simulator, as documents and records."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from simulator.simulate import simulate
+from statmux.render import Console
+from statmux.replay import Load, Replayed, replay
+from statmux.reporting.record import MEASURED_FILE, SIMULATED_FILE, write_run
+from statmux.summary import summary
+from vocabulary.deployment import Deployment
+from vocabulary.formats.disk import write_outcomes
+from vocabulary.outcomes import Outcomes
+from vocabulary.placement import Placement
+from vocabulary.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One fleet, one trace, one placement to simulate."""
+
+    deployment: Deployment
+    placement: Placement
+    trace: Trace
+    address: str
+    inputs: Mapping[str, Mapping[str, object]]
+    timeout_s: float
+
+
+def run_once(console: Console, job: Job, scale: float | None, record: Path | None) -> dict[str, Any]:
+    """Replay, simulate, compare; `scale` multiplies all SLOs. With `record`, the run is written there."""
+    replayed = _replay(console, job, scale)
+    scaled = _scaled(job.deployment, scale)
+    simulated = _simulate(scaled, job)
+    document = _document(scaled, job, replayed, simulated, scale)
+    if record is not None:
+        _write(record, document, scaled, job, replayed.outcomes, simulated)
+        console.say(f"recorded in {record}; `statmux report {record}` draws it")
+    return document
+
+
+def _replay(console: Console, job: Job, scale: float | None) -> Replayed:
+    slo_s = {model.name: model.slo.latency_s for model in job.deployment.models}
+    load = Load(job.trace, job.inputs, slo_s, job.timeout_s, scale)
+    label = "replaying" if scale is None else f"replaying at SLO scale {scale:g}"
+    groups = [group.id for group in job.placement.groups]
+    with console.progress(label, total=len(job.trace)) as progress:
+        return asyncio.run(
+            replay(job.address, load, groups=groups, progress=lambda done, _: progress.step(done))
+        )
+
+
+def _scaled(deployment: Deployment, scale: float | None) -> Deployment:
+    if scale is None:
+        return deployment
+    models = tuple(
+        model
+        if model.slo.latency_s is None
+        else replace(model, slo=replace(model.slo, latency_s=model.slo.latency_s * scale))
+        for model in deployment.models
+    )
+    return replace(deployment, models=models)
+
+
+def _simulate(deployment: Deployment, job: Job) -> Outcomes:
+    return simulate(job.placement, job.trace, deployment=deployment)
+
+
+def _document(
+    deployment: Deployment, job: Job, replayed: Replayed, simulated: Outcomes, scale: float | None
+) -> dict[str, Any]:
+    measured, expected = summary(replayed.outcomes), summary(simulated)
+    return {
+        "fleet": deployment.name,
+        "address": job.address,
+        "emulated": any(model.engine == "emulated" for model in deployment.models),
+        "slo_scale": scale,
+        "slo_attainment": measured["slo_attainment"],
+        "slo_attainment_simulated": expected["slo_attainment"],
+        "difference_points": 100 * (expected["slo_attainment"] - measured["slo_attainment"]),
+        "fixed_overhead_s": deployment.latency.fixed_overhead_s,
+        "duration_s": replayed.duration_s,
+        "max_client_lag_s": replayed.max_lag_s,
+        "measured": measured,
+        "simulated": expected,
+        "slo_s": {model.name: model.slo.latency_s for model in deployment.models},
+        "errors": dict(replayed.errors),
+    }
+
+
+def _write(
+    folder: Path,
+    document: dict[str, Any],
+    deployment: Deployment,
+    job: Job,
+    measured: Outcomes,
+    simulated: Outcomes,
+) -> None:
+    groups = [
+        {
+            "id": group.id,
+            "devices": group.devices,
+            "tensor": group.config.tensor,
+            "pipeline": group.config.pipeline,
+            "models": group.models,
+        }
+        for group in job.placement.groups
+    ]
+    models = {
+        model.name: {
+            "slo_s": model.slo.latency_s,
+            "provenance": model.profile.provenance.kind if model.profile else None,
+        }
+        for model in deployment.models
+    }
+    run = {
+        **document,
+        "plan": {"groups": groups},
+        "models": models,
+        "assumptions": _assumptions(document, deployment),
+    }
+    write_run(folder, run)
+    write_outcomes(folder / MEASURED_FILE, measured, placement=job.placement)
+    write_outcomes(folder / SIMULATED_FILE, simulated, placement=job.placement)
+
+
+def _assumptions(document: dict[str, Any], deployment: Deployment) -> list[str]:
+    policy = deployment.policy
+    kinds = sorted({model.profile.provenance.kind for model in deployment.models if model.profile})
+    lines = [
+        f"router {policy.router}, queue {policy.queue}, admission {policy.admission}, "
+        f"batching {policy.batching}",
+        f"profiles: {', '.join(kinds)}; fixed overhead in the simulation: "
+        f"{document['fixed_overhead_s'] * 1e3:g} ms",
+        "latency counts from when a request was due, so a late client makes it longer; "
+        f"this client was at most {document['max_client_lag_s'] * 1e3:.1f} ms late",
+        "attainment counts every request: refused, unplaced and failed ones are missed",
+    ]
+    if document["emulated"]:
+        lines.insert(0, "emulated: stages slept for their profiled latency instead of computing")
+    return lines
