@@ -86,7 +86,7 @@ def format_table(table: pa.Table, *, name: str) -> bytes:
     """The bytes of a file called `name`. Lists do not go into CSV and are left out there."""
     content = _WRITERS[kind_of(name)](table)
     # No time stamp inside: the same trace gives the same bytes.
-    return gzip.compress(content, mtime=0) if name.lower().endswith(".gz") else content
+    return gzip.compress(content, compresslevel=6, mtime=0) if name.lower().endswith(".gz") else content
 
 
 def _csv_names(raw: bytes, name: str) -> tuple[str, ...]:
