@@ -7,9 +7,12 @@ import importlib
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, final
 
 from controller.ray_connection import Nodes, agree_on_token, join
@@ -50,9 +53,13 @@ class RayCluster:
         self._root = root
         self._open_timeout_s = open_timeout_s
         self._cleanup = ExitStack()
+        self._numbers = count()
+        self._closing = threading.Lock()
+        self._is_closed = threading.Event()
         self._folder = Path()
         self._nodes = Nodes((), frozenset())
         self._hosts: Mapping[str, HostNode] = {}
+        self._local: LocalRay | None = None
         self._groups: RayGroups | None = None
         self.address = ""
 
@@ -69,8 +76,11 @@ class RayCluster:
         """
         try:
             self._open()
-        except BaseException:
+        except BaseException as error:
+            was_closed = self._is_closed.is_set()
             self.close()
+            if was_closed and isinstance(error, Exception):
+                raise RuntimeFailure("the fleet was stopped while Ray was starting") from error
             raise
 
     def start_groups(self, specs: Sequence[WorkerSpec]) -> tuple[StartedGroup, ...]:
@@ -82,13 +92,9 @@ class RayCluster:
         from controller.ray_group import RayGroup
 
         assert self._groups is not None, "open the cluster first"
-        first = self._groups.num_groups
         placed = [(spec, self._shares(spec)) for spec in specs]
         return self._groups.start(
-            [
-                RayGroup(self._listening(spec, shares[0].node, first + index), shares)
-                for index, (spec, shares) in enumerate(placed)
-            ]
+            [RayGroup(self._listening(spec, shares[0].node), shares) for spec, shares in placed]
         )
 
     def watch(self, lost: Lost) -> None:
@@ -103,7 +109,9 @@ class RayCluster:
 
     def close(self) -> None:
         """Stop the groups, leave Ray, stop it if it is ours. May be called again, or while others wait."""
-        self._cleanup.close()
+        self._is_closed.set()
+        with self._closing:
+            self._cleanup.close()
 
     def _open(self) -> None:
         self._folder = self._make_folder()
@@ -117,10 +125,17 @@ class RayCluster:
         # Only now, when the token is agreed on and the nodes are coming up, is there time to import ray.
         ray = importlib.import_module("ray")
         groups = importlib.import_module("controller.ray_groups")
-        self._cleanup.callback(ray.shutdown)
         self._groups = groups.RayGroups(progress=self._progress, limits=self._limits)
-        self._cleanup.callback(self._groups.stop_all)
+        self._cleanup.callback(self._leave, ray)
         self._hosts = match_hosts(self._deployment, self._nodes.alive)
+        if self._is_closed.is_set():
+            raise RuntimeFailure("closed while opening")
+
+    def _leave(self, ray: ModuleType) -> None:
+        """Without a farewell to a Ray that is dead: calls would wait for it, and end this process."""
+        if self._groups is not None and (self._local is None or self._local.is_alive()):
+            self._groups.stop_all()
+        ray.shutdown()
 
     def _make_folder(self) -> Path:
         try:
@@ -135,7 +150,7 @@ class RayCluster:
         devices = local_devices(self._deployment)
         self._progress(f"starting Ray: {len(devices)} nodes with {sum(devices.values())} devices")
         agree_on_token()
-        local = LocalRay(devices, folder=self._folder)
+        self._local = local = LocalRay(devices, folder=self._folder)
         self._cleanup.callback(local.stop)
         local.launch()
         importlib.import_module("ray")  # a second that the first node needs anyway
@@ -150,8 +165,8 @@ class RayCluster:
             )
         return [Share(self._hosts[host], chosen) for host, chosen in indices.items()]
 
-    def _listening(self, spec: WorkerSpec, leader: HostNode, number: int) -> WorkerSpec:
+    def _listening(self, spec: WorkerSpec, leader: HostNode) -> WorkerSpec:
         """The spec with where to listen: a Unix socket on this machine, else TCP."""
         if leader.address in self._nodes.here:
-            return dataclasses.replace(spec, socket_path=f"{self._folder}/{number}.sock")
+            return dataclasses.replace(spec, socket_path=f"{self._folder}/{next(self._numbers)}.sock")
         return dataclasses.replace(spec, socket_path="", host=leader.address)

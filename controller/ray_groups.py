@@ -28,10 +28,6 @@ class RayGroups:
         self._groups: list[RayGroup] = []
         self._is_stopping = threading.Event()
 
-    @property
-    def num_groups(self) -> int:
-        return len(self._groups)
-
     def start(self, groups: Sequence[RayGroup]) -> tuple[StartedGroup, ...]:
         """Raises what a worker raised, else Infeasible or RuntimeFailure; then none of `groups` runs."""
         self._groups += groups

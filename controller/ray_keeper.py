@@ -26,6 +26,7 @@ from pathlib import Path
 LOOPBACK = "127.0.0.2" if sys.platform.startswith("linux") else "127.0.0.1"
 # Below the ports that systems hand out by themselves (Linux: from 32768).
 _PORTS = range(20000, 32000)
+_LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +78,20 @@ def main() -> None:
 
 
 def _run(order: Order) -> None:
-    try:
-        _start(order)
-    except Exception as error:
-        _say(error=str(error).strip() or repr(error))
-    signal.signal(signal.SIGTERM, lambda number, frame: _end(order))  # in the place of Ray's own
-    threading.Event().wait()
-
-
-def _start(order: Order) -> None:
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(shutdown_at_exit=True)
-    for host, num_devices in order.devices.items():
-        cluster.add_node(**_node(order, host, num_devices, is_head=cluster.head_node is None))
-        _say(host=host, address=cluster.address)
+    try:
+        for host, num_devices in order.devices.items():
+            cluster.add_node(**_node(order, host, num_devices, is_head=cluster.head_node is None))
+            _say(host=host, address=cluster.address)
+    except Exception as error:
+        _say(error=str(error).strip() or repr(error))
+        threading.Event().wait()  # the logs stay until they are read
+    signal.signal(signal.SIGTERM, lambda number, frame: _end(order))  # in the place of Ray's own
+    # A Ray that lost a part would let the fleet's calls hang for a minute.
+    while cluster.remaining_processes_alive():
+        time.sleep(_LOOK_S)
 
 
 def _node(order: Order, host: str, num_devices: int, *, is_head: bool) -> dict[str, object]:

@@ -62,6 +62,9 @@ class LocalRay:
             raise self._failure(f"its process ended with status {self._keeper.returncode}")
         raise self._failure(f"its {num_hosts} nodes did not come up within {timeout_s:g} s")
 
+    def is_alive(self) -> bool:
+        return self._keeper is not None and self._keeper.poll() is None
+
     def stop(self) -> None:
         """Nothing of it runs afterwards; may be called again."""
         keeper, self._keeper = self._keeper, None

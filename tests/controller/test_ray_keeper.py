@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +14,12 @@ import pytest
 from tests.controller.ray_fleet import make_shadows, processes_of
 
 pytestmark = pytest.mark.cluster
+DRIVER = [sys.executable, "-P", str(Path(__file__).with_name("ray_driver.py"))]
 
 
 def test_started_where_packages_have_our_names_and_killed_a_fleet_leaves_nothing(tmp_path: Path):
     driver = subprocess.Popen(
-        [sys.executable, "-P", str(Path(__file__).with_name("ray_driver.py")), "local", "n-0:0"],
+        [*DRIVER, "local", "n-0:0"],
         cwd=make_shadows(tmp_path),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -38,4 +40,22 @@ def test_started_where_packages_have_our_names_and_killed_a_fleet_leaves_nothing
     for end in ends:
         assert select.select([end], [], [], 30.0)[0], f"a process of {folder} outlives the fleet"
         os.close(end)
+    assert not Path(folder).exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_fleet_that_ends_while_ray_starts_leaves_nothing(number: signal.Signals):
+    driver = subprocess.Popen(
+        [*DRIVER, "local", "n-0:0"], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+    )
+    assert driver.stdout is not None
+    folder = next(line for line in driver.stdout if "node 1 of 2" in line).partition(": ")[0]
+    ends = [os.pidfd_open(pid) for pid in processes_of(folder)]
+    driver.send_signal(number)
+    driver.communicate(timeout=60)
+    assert driver.returncode != 0
+    for end in ends:
+        assert select.select([end], [], [], 30.0)[0], f"a process of {folder} outlives the fleet"
+        os.close(end)
+    assert processes_of(folder) == []
     assert not Path(folder).exists()
