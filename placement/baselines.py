@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from placement.candidate import Candidate, empty
 from placement.greedy import Scored, fill, with_required
 from placement.groups import Host, Layout, carve, hosts_of, num_free
+from placement.incumbent import Incumbent
 from placement.problem import Problem
 from vocabulary.parallel import ParallelConfig
 
@@ -18,31 +18,31 @@ MAX_TENSOR = 4
 # The pipeline length that the ablation's round robin uses.
 ROUND_ROBIN_PIPELINE = 4
 
-# None: required replicas do not fit, or the cluster is too small for the groups.
-Algorithm = Callable[[Problem], Candidate | None]
+# Offers what it finds; nothing when required replicas do not fit or the cluster is too small for the groups.
+Algorithm = Callable[[Problem, Incumbent], None]
 
 
-def sr_uniform(problem: Problem) -> Candidate | None:
+def sr_uniform(problem: Problem, incumbent: Incumbent) -> None:
     """Device i holds models i, i + 1, ... cyclically, as many as would fit if all were like the first."""
     layout = carve(hosts_of(problem.deployment.cluster), SINGLE)
     candidate = with_required(problem, layout)
     if candidate is None or not layout:
-        return None
+        return
     first_bytes = max(1, int(problem.memory.used(layout[0], (0,)).max()))
     for group, mesh in enumerate(layout):
         for step in range(mesh.usable_bytes // first_bytes):
             model = (group + step) % problem.num_models
             if problem.addable(candidate, group)[model]:
                 candidate = candidate.plus(group, model)
-    return candidate
+    incumbent.offer(Scored(candidate, 0.0), phase="dealt", num_evaluated=0)
 
 
-def mp_round_robin(problem: Problem) -> Candidate | None:
+def mp_round_robin(problem: Problem, incumbent: Incumbent) -> None:
     """Pipelines of four, models dealt to them in turn for as long as any fits."""
     layout = carve(hosts_of(problem.deployment.cluster), ParallelConfig(1, ROUND_ROBIN_PIPELINE))
     candidate = with_required(problem, layout)
     if candidate is None or not layout:
-        return None
+        return
     group, was_dealt = 0, True
     while was_dealt:
         was_dealt = False
@@ -51,26 +51,26 @@ def mp_round_robin(problem: Problem) -> Candidate | None:
                 candidate = candidate.plus(group, model)
                 group = (group + 1) % len(layout)
                 was_dealt = True
-    return candidate
+    incumbent.offer(Scored(candidate, 0.0), phase="dealt", num_evaluated=0)
 
 
-def mp_greedy(problem: Problem, *, pipeline: int) -> Candidate | None:
-    """The fast heuristic on pipelines of one length."""
-    layout = carve(hosts_of(problem.deployment.cluster), ParallelConfig(1, pipeline))
-    filled = fill(problem, layout) if layout else None
-    return filled.last.candidate if filled else None
+def mp_greedy(problem: Problem, incumbent: Incumbent, *, pipeline: int) -> None:
+    """The fast heuristic on pipelines of one length; the fullest placement."""
+    fill_each(problem, incumbent, [carve(hosts_of(problem.deployment.cluster), ParallelConfig(1, pipeline))])
 
 
-def mp_search(problem: Problem) -> Candidate | None:
+def mp_search(problem: Problem, incumbent: Incumbent) -> None:
     """The fast heuristic on every layout of equal groups; the fullest placement of the best one."""
-    found = search_hosts(problem, hosts_of(problem.deployment.cluster))
-    return found.candidate if found else None
+    fill_each(problem, incumbent, published_layouts(hosts_of(problem.deployment.cluster)))
 
 
-def search_hosts(problem: Problem, hosts: Sequence[Host]) -> Scored | None:
-    """`mp_search` on some of the devices; the first of equals."""
-    filled = [fill(problem, layout) for layout in published_layouts(hosts)]
-    return max((one.last for one in filled if one), key=lambda scored: scored.value, default=None)
+def fill_each(problem: Problem, incumbent: Incumbent, layouts: Iterator[Layout] | Sequence[Layout]) -> None:
+    """Offer the fullest placement on each layout."""
+    for layout in layouts:
+        filled = fill(problem, layout) if layout else None
+        if filled is not None:
+            phase = f"fill {len(layout)} x {layout[0].config}"
+            incumbent.offer(filled.last, phase=phase, num_evaluated=problem.num_evaluated)
 
 
 def published_layouts(hosts: Sequence[Host]) -> Iterator[Layout]:
@@ -84,11 +84,6 @@ def published_layouts(hosts: Sequence[Host]) -> Iterator[Layout]:
                 if layout:
                     yield layout
         size *= 2
-
-
-def nothing(problem: Problem) -> Candidate:
-    """No model anywhere: the trivial sibling."""
-    return empty(carve(hosts_of(problem.deployment.cluster), SINGLE))
 
 
 BASELINES: dict[str, Algorithm] = {

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from placement.baselines import search_hosts
+from placement.baselines import fill_each, mp_search, published_layouts
 from placement.candidate import Candidate
 from placement.greedy import Scored
 from placement.groups import Host, hosts_of, num_free, part_of
+from placement.incumbent import Incumbent
 from placement.problem import Problem
 
 Bucket = tuple[int, ...]
@@ -23,46 +24,44 @@ TOLERANCES = (1.0, 0.5, 0.3, 0.2, 0.1)
 MANY_SPLITS = 100
 
 
-def mp_search_sep(problem: Problem) -> Candidate | None:
-    """The better of `mp_search` on everything and of every bucket on its share of the devices."""
-    hosts = hosts_of(problem.deployment.cluster)
-    mixed = search_hosts(problem, hosts)
+def mp_search_sep(problem: Problem, incumbent: Incumbent) -> None:
+    """`mp_search` on everything, and of every bucket on its share of the devices."""
+    mp_search(problem, incumbent)
     buckets = buckets_of(problem)
-    if len(buckets) == 1:
-        return mixed.candidate if mixed else None
-    splits = likely_splits(problem, buckets, num_free(hosts))
-    separate = best_split(problem, hosts, buckets=buckets, splits=splits)
-    found = [one for one in (mixed, separate) if one is not None]
-    return max(found, key=lambda scored: scored.value).candidate if found else None
+    if len(buckets) > 1:
+        num_devices = num_free(hosts_of(problem.deployment.cluster))
+        splits = likely_splits(problem, buckets, num_devices)
+        search_splits(problem, incumbent, buckets=buckets, splits=splits)
 
 
-def best_split(
-    problem: Problem,
-    hosts: Sequence[Host],
-    *,
-    buckets: Sequence[Bucket],
-    splits: Sequence[Split],
-    search: Callable[[Problem, Sequence[Host]], Scored | None] = search_hosts,
-) -> Scored | None:
-    """Each bucket searched on its part of the devices, for every split; the first of equals."""
+def search_splits(
+    problem: Problem, incumbent: Incumbent, *, buckets: Sequence[Bucket], splits: Sequence[Split]
+) -> None:
+    """Each bucket searched on its part of the devices, for every split."""
+    hosts = hosts_of(problem.deployment.cluster)
     parts = [problem.part(bucket) for bucket in buckets]
     solved: dict[tuple[int, int, int], Scored | None] = {}
-    best: Scored | None = None
     for split in splits:
         found: list[Scored | None] = []
         first = 0
         for number, count in enumerate(split):
             key = (number, first, count)
             if key not in solved:
-                solved[key] = search(parts[number], part_of(hosts, first, first + count))
+                solved[key] = _search_part(parts[number], part_of(hosts, first, first + count))
             found.append(solved[key])
             first += count
         whole = _joined(buckets, found)
         if whole is not None:
             scored = Scored(whole, problem.value(whole, problem.tally(whole)))
-            best = scored if best is None or scored.value > best.value else best
+            num_evaluated = problem.num_evaluated + sum(part.num_evaluated for part in parts)
+            incumbent.offer(scored, phase=f"split {split}", num_evaluated=num_evaluated)
     problem.num_evaluated += sum(part.num_evaluated for part in parts)
-    return best
+
+
+def _search_part(part: Problem, hosts: Sequence[Host]) -> Scored | None:
+    incumbent = Incumbent()
+    fill_each(part, incumbent, published_layouts(hosts))
+    return incumbent.best
 
 
 def buckets_of(problem: Problem) -> tuple[Bucket, ...]:

@@ -34,7 +34,8 @@ class Filled:
 def fill(problem: Problem, layout: Layout) -> Filled | None:
     """Add replicas one by one, to the least loaded group with room the most unserved model that fits there.
 
-    One simulation a replica, O((models + groups) x replicas x requests). None if required replicas do not fit.
+    One simulation a replica: O((models + groups) x replicas x requests). None if required replicas do not
+    fit.
     """
     candidate = with_required(problem, layout)
     if candidate is None:
@@ -73,9 +74,10 @@ def beam(problem: Problem, layout: Layout, *, width: int) -> Scored | None:
 
 
 def with_required(problem: Problem, layout: Layout) -> Candidate | None:
-    """The replicas that `replicas.min` asks for, the largest models first, each where most memory stays free."""
+    """The replicas that `replicas.min` asks for, largest models first, each where most memory is free."""
     candidate = empty(layout)
-    required = [(i, model.min_replicas) for i, model in enumerate(problem.deployment.models)]
+    models = enumerate(problem.deployment.models)
+    required = [(index, model.min_replicas) for index, model in models if model.min_replicas]
     by_size = sorted(required, key=lambda one: -_smallest_bytes(problem, layout, one[0]))
     for model, count in by_size:
         for _ in range(count):

@@ -15,8 +15,8 @@ from simulator.fast import Scorer, Tally, supports
 from vocabulary.deployment import Deployment, Policy
 from vocabulary.trace import Trace
 
-# AlpaServe's artifact scores goodput, less a ten-thousandth of the mean latency in seconds (requests that were
-# not served count as 0 s), and a millionth for every replica: both only decide between equal goodputs.
+# AlpaServe's artifact scores goodput, less a ten-thousandth of the mean latency in seconds (requests that
+# were not served count as 0 s), plus a millionth for every replica: both decide between equal goodputs only.
 LATENCY_WEIGHT = 1e-4
 REPLICA_WEIGHT = 1e-6
 
@@ -38,8 +38,10 @@ class Problem:
     ) -> None:
         self.deployment = deployment
         self.trace = trace
+        self.trim_s = trim_s
         self.num_evaluated = 0
-        self._num_requests = num_requests
+        self.num_requests = num_requests or len(trace)
+        self._is_part = num_requests is not None
         catalog = deployment.catalog()
         self.memory = Memory(deployment, catalog)
         stand_in = replace(deployment, policy=scored_policy(deployment.policy))
@@ -61,13 +63,13 @@ class Problem:
 
     def value(self, candidate: Candidate, tally: Tally) -> float:
         """What searches maximise: SLO attainment, ties by latency, then by replicas."""
-        num_requests = self._num_requests or max(1, int(tally.num_requests.sum()))
+        num_requests = self.num_requests if self._is_part else max(1, int(tally.num_requests.sum()))
         goodput = int(tally.num_good.sum()) / num_requests
         mean_s = tally.total_latency_s / num_requests
         return goodput - LATENCY_WEIGHT * mean_s + REPLICA_WEIGHT * candidate.num_replicas
 
     def addable(self, candidate: Candidate, group: int) -> NDArray[np.bool_]:
-        """Which models may be added to a group [models]: there is memory, and they may have one more replica."""
+        """Which models may be added to a group [models]: there is room, and they may have another replica."""
         fits = self.memory.fitting(candidate.layout[group], candidate.content[group])
         if self._has_limits:
             held = np.zeros(self.num_models, dtype=np.int64)
@@ -85,7 +87,19 @@ class Problem:
         rows = index >= 0
         trace = Trace(self.trace.arrival_s[rows], index[rows], tuple(model.name for model in kept))
         deployment = replace(self.deployment, models=kept)
-        return Problem(deployment, trace, num_requests=self._num_requests or len(self.trace))
+        return Problem(deployment, trace, num_requests=self.num_requests)
+
+    def untrimmed(self) -> Problem:
+        """The same problem with the whole trace counting."""
+        return Problem(self.deployment, self.trace)
+
+    def halves(self) -> tuple[Problem, Problem]:
+        """The same problem on the first and on the second half of the requests."""
+        middle = len(self.trace) // 2
+        trace = self.trace
+        first = Trace(trace.arrival_s[:middle], trace.model_index[:middle], trace.models)
+        second = Trace(trace.arrival_s[middle:], trace.model_index[middle:], trace.models)
+        return Problem(self.deployment, first), Problem(self.deployment, second)
 
 
 def scored_policy(policy: Policy) -> Policy:

@@ -1,9 +1,9 @@
 """Sorting with the ties of AlpaServe's artifact, so that its baselines come out replica for replica.
 
-The artifact sorts with numpy's quicksort, which is not stable: which of two equal groups or models comes first
-depends on the partitioning, and moves published goodputs by up to 0.7 points. numpy's own answer depends on
-the vector instructions of the machine, so the order is computed here: median of three, insertion sort up to
-16 elements, as in numpy without vector instructions.
+The artifact sorts with numpy's quicksort, which is not stable: which of two equal groups or models comes
+first depends on the partitioning, and moves published goodputs by up to 0.7 points. numpy's own answer
+depends on the vector instructions of the machine, so the order is computed here: median of three, insertion
+sort up to 16 elements, as in numpy without vector instructions.
 """
 
 from __future__ import annotations

@@ -1,0 +1,35 @@
+"""One question, two simulators: the compiled scorer where it answers for the policy, else the events."""
+
+from __future__ import annotations
+
+from simulator.fast import score, supports
+from simulator.simulate import simulate
+from vocabulary.deployment import Deployment
+from vocabulary.errors import InvalidInput
+from vocabulary.outcomes import Outcomes
+from vocabulary.placement import Placement
+from vocabulary.trace import Trace
+
+ENGINES = ("auto", "fast", "events")
+
+
+def outcomes_of(
+    placement: Placement, trace: Trace, *, deployment: Deployment, engine: str = "auto"
+) -> Outcomes:
+    """Outcomes of a trace, the same from either engine; the trace is aligned to the deployment here.
+
+    Raises InvalidInput if engine `fast` is asked for and the policy is not for it.
+    """
+    assert engine in ENGINES, engine
+    aligned = trace.aligned_to(deployment.model_names)
+    is_fast = supports(deployment.policy)
+    if engine == "fast" and not is_fast:
+        policy = deployment.policy
+        raise InvalidInput(
+            f"the fast engine has no queue {policy.queue} with batching {policy.batching}",
+            where="--engine",
+            hint="it does fcfs without batching; use --engine auto or events",
+        )
+    if engine == "events" or not is_fast:
+        return simulate(placement, aligned, deployment=deployment)
+    return score(placement, aligned, deployment=deployment)
