@@ -6,8 +6,8 @@ import asyncio
 import secrets
 import signal
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import final
 
@@ -30,9 +30,12 @@ from vocabulary.errors import RuntimeFailure
 from vocabulary.plan import Plan
 from workers.frames import Frame, Hello
 from workers.link import SocketLink
+from workers.spec import WorkerSpec
 
 Progress = Callable[[str], None]
 _log = structlog.get_logger("statmux.controller")
+# How long answers that are ready may take to reach their clients when the endpoint closes.
+_LAST_WORDS_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Fleet:
         self._state = "loading"
         self._start_s = time.monotonic()
         self._started: tuple[StartedGroup, ...] = ()
+        grpc, http = deployment.grpc, deployment.metrics
+        self._addresses = {"grpc": f"{grpc.host}:{grpc.port}", "metrics": f"{http.host}:{http.port}"}
         self._metrics = FleetMetrics(deployment.model_names)
         self._server = FleetServer(
             deployment,
@@ -70,17 +75,23 @@ class Fleet:
 
     async def run(self, on_ready: Callable[[Ready], None]) -> None:
         """Raises StatmuxError when the fleet cannot start; nothing is left running either way."""
+        key = secrets.token_hex(16)
+        specs = worker_specs(self._deployment, self._placement, key=key)
         self._catch_signals()
         async with AsyncExitStack() as stack:
             endpoint = await self._open_endpoints(stack)
-            if await self._unless_stopped(self._open_groups(stack)):
+            await self._open_groups(specs, key, stack)
+            if not self._stop.is_set():
                 self._state = "ready"
                 seconds = time.monotonic() - self._start_s
-                grpc, metrics = self._deployment.grpc, self._deployment.metrics
-                on_ready(Ready(f"{grpc.host}:{endpoint.port}", f"{metrics.host}:{metrics.port}", seconds))
+                on_ready(Ready(self._addresses["grpc"], self._addresses["metrics"], seconds))
                 _log.info("fleet ready", fleet=self._deployment.name, seconds=round(seconds, 2))
                 await self._stop.wait()
-            await self._drain(endpoint)
+                await self._drain()
+            self._state = "stopped"
+            self._server.abandon()
+            await endpoint.stop(_LAST_WORDS_S)
+        _log.info("fleet stopped", fleet=self._deployment.name)
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -111,6 +122,7 @@ class Fleet:
             max_message_bytes=grpc.max_message_bytes,
         )
         stack.push_async_callback(endpoint.stop, 0.0)
+        self._addresses["grpc"] = f"{grpc.host}:{endpoint.port}"
         return endpoint
 
     def _open_metrics(self, stack: AsyncExitStack) -> None:
@@ -125,27 +137,34 @@ class Fleet:
         stack.callback(thread.join)
         stack.callback(http.server_close)
         stack.callback(http.shutdown)
+        self._addresses["metrics"] = f"{metrics.host}:{http.server_port}"
         self._metrics.watch_groups(
             self._placement,
             waiting=lambda index: beat.num_waiting if (beat := server.beat_of(index)) else 0.0,
             running=lambda index: beat.num_running if (beat := server.beat_of(index)) else 0.0,
+            stage_busy_s=lambda index: beat.stage_busy_s if (beat := server.beat_of(index)) else (),
         )
         self._metrics.watch_models(self._placement, lambda model: server.models()[model].state)
         self._metrics.plan(self._facts)
 
-    async def _open_groups(self, stack: AsyncExitStack) -> None:
-        """Cluster, workers, links. Blocking Ray calls run on a thread, so the endpoint answers meanwhile."""
+    async def _open_groups(self, specs: Sequence[WorkerSpec], key: str, stack: AsyncExitStack) -> None:
+        """Cluster, workers, links. Blocking Ray calls run on a thread, so the endpoint answers meanwhile.
+
+        Returns early, with what is open so far, when a stop is asked for.
+        """
         loop = asyncio.get_running_loop()
         cluster = RayCluster(self._deployment, progress=self._progress)
         stack.push_async_callback(loop.run_in_executor, None, cluster.close)
         await loop.run_in_executor(None, cluster.open)
-        key = secrets.token_hex(16)
-        specs = worker_specs(
-            self._deployment,
-            self._placement,
-            key=key,
-        )
-        self._started = await loop.run_in_executor(None, cluster.start_groups, specs)
+        if self._stop.is_set():
+            return
+        starting = loop.run_in_executor(None, cluster.start_groups, specs)
+        if not await self._outlasts_stop(starting):
+            await loop.run_in_executor(None, cluster.close)
+            # Closing makes it fail, and there is nobody left who wants to know how.
+            await asyncio.gather(starting, return_exceptions=True)
+            return
+        self._started = await starting
         for index, started in enumerate(self._started):
             await self._connect(index, started, key, stack)
 
@@ -163,25 +182,30 @@ class Fleet:
         def link() -> SocketLink:
             return SocketLink(receive, lost)
 
-        if address.socket_path:
-            _, made = await loop.create_unix_connection(link, address.socket_path)
-        else:
-            _, made = await loop.create_connection(link, address.host, address.port)
+        try:
+            if address.socket_path:
+                _, made = await loop.create_unix_connection(link, address.socket_path)
+            else:
+                _, made = await loop.create_connection(link, address.host, address.port)
+        except OSError as error:
+            group_id = self._placement.groups[index].id
+            raise RuntimeFailure(
+                f"the worker of group {group_id} does not answer at {address}: {error.strerror or error}",
+                hint="if it is on another host, its node must be reachable from here on any port",
+            ) from error
         made.send(Hello(key, time.monotonic()))
         made.flush()
         stack.callback(made.close)
         server.open_group(index, made, started.interfaces)
 
-    async def _unless_stopped(self, opening: asyncio.Future | object) -> bool:
-        """Finish opening unless a stop is asked for first; then wait for what cannot be interrupted."""
-        task = asyncio.ensure_future(opening)
+    async def _outlasts_stop(self, work: asyncio.Future) -> bool:
+        """Wait until `work` is done, or until a stop is asked for: then False."""
         stop = asyncio.ensure_future(self._stop.wait())
-        await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
-        await task
         return not self._stop.is_set()
 
-    async def _drain(self, endpoint: RunningEndpoint) -> None:
+    async def _drain(self) -> None:
         """Readiness off, a lead for load balancers, no new calls; accepted ones get the grace to finish."""
         self._state = "draining"
         self._progress("draining")
@@ -192,14 +216,12 @@ class Fleet:
         await asyncio.wait((grace, now), return_when=asyncio.FIRST_COMPLETED)
         for task in (grace, now):
             task.cancel()
-        await endpoint.stop(0.0)
-        self._state = "stopped"
-        _log.info("fleet stopped", fleet=self._deployment.name)
 
     async def _finish(self, lead_s: float, grace_s: float) -> None:
         await asyncio.sleep(lead_s)
-        async with asyncio.timeout(grace_s):
-            await self._server.until_idle()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._server.until_idle()
 
     async def _status(self, request: object) -> dict[str, object]:
         uptime_s = time.monotonic() - self._start_s
@@ -209,6 +231,7 @@ class Fleet:
             self._facts,
             self._server,
             self._metrics,
+            addresses=self._addresses,
             started=self._started,
             state=self._state,
             uptime_s=uptime_s,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 from typing import final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
 
 from controller.grpc_v2 import InferReply, ModelState, ModelStatistics, Reason, Refusal
 from controller.grpc_v2.refusals import STATUS
@@ -49,7 +50,10 @@ _REJECTED = {
     Reason.NOT_LOADED: "not_loaded",
     Reason.UNAVAILABLE: "not_ready",
     Reason.DRAINING: "draining",
+    Reason.INVALID_TENSOR: "invalid",
 }
+# What says nothing of how well the fleet keeps its objectives.
+_CLIENTS_FAULT = (Reason.CANCELLED, Reason.INVALID_TENSOR)
 
 
 @dataclass(slots=True)
@@ -123,9 +127,15 @@ class FleetMetrics:
         return totals.num_met / num_judged if num_judged else None
 
     def watch_groups(
-        self, placement: Placement, *, waiting: Callable[[int], float], running: Callable[[int], float]
+        self,
+        placement: Placement,
+        *,
+        waiting: Callable[[int], float],
+        running: Callable[[int], float],
+        stage_busy_s: Callable[[int], Sequence[float]],
     ) -> None:
-        """Gauges that read the group's last heartbeat when they are scraped."""
+        """Families that read the group's last heartbeat when they are scraped."""
+        self.registry.register(_StageBusy(placement, stage_busy_s))
         for index, group in enumerate(placement.groups):
             self._families.queue.labels(group.id).set_function(lambda index=index: waiting(index))
             self._families.running.labels(group.id).set_function(lambda index=index: running(index))
@@ -173,7 +183,7 @@ class FleetMetrics:
         totals.failed_s += latency_s
         if refusal.reason in _REJECTED:
             self._child(self._families.rejected, request.model, _REJECTED[refusal.reason]).inc()
-        if request.slo_s != NEVER_S and refusal.reason is not Reason.CANCELLED:
+        if request.slo_s != NEVER_S and refusal.reason not in _CLIENTS_FAULT:
             self._objective(request, False)
 
     def _objective(self, request: Request, is_met: bool) -> None:
@@ -192,6 +202,24 @@ class FleetMetrics:
         if child is None:
             child = self._children[key] = family.labels(*labels)
         return child
+
+
+@final
+class _StageBusy:
+    """statmux_group_stage_busy_seconds_total: what workers count themselves."""
+
+    def __init__(self, placement: Placement, stage_busy_s: Callable[[int], Sequence[float]]) -> None:
+        self._placement = placement
+        self._stage_busy_s = stage_busy_s
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """What prometheus_client asks of a collector."""
+        words = "Seconds that the stage has worked"
+        family = CounterMetricFamily("statmux_group_stage_busy_seconds", words, labels=("group", "stage"))
+        for index, group in enumerate(self._placement.groups):
+            for stage, busy_s in enumerate(self._stage_busy_s(index)):
+                family.add_metric((group.id, str(stage)), busy_s)
+        yield family
 
 
 @final

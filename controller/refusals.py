@@ -18,7 +18,7 @@ def refusal(request: Request, fate: Fate, *, now_s: float, error: str = "") -> R
 
 
 _WORDS = {
-    Fate.SLO_INFEASIBLE: "model {model!r} is too busy to answer within {allowed_s:.6g} s",
+    Fate.SLO_INFEASIBLE: "model {model!r} would answer later than the {allowed_s:.6g} s allowed",
     Fate.QUEUE_FULL: "the queue of model {model!r} is full",
     Fate.NOT_PLACED: "no group of the placement holds model {model!r}",
     Fate.UNAVAILABLE: "no group that holds model {model!r} is open",

@@ -88,6 +88,7 @@ class FleetServer:
         self._unflushed: set[int] = set()
         self._is_draining = False
         self._closed_models: set[str] = set()
+        self._losses: dict[int, str] = {}
         self._interfaces: dict[str, ModelInterface] = {}
         self._views: Mapping[str, ModelView] = {}
         self._changed = Pulse()
@@ -98,6 +99,7 @@ class FleetServer:
     def open_group(self, group_index: int, link: Link, interfaces: Mapping[str, ModelInterface]) -> None:
         """The group's models are warm and `link` leads to its worker."""
         self._links[group_index] = link
+        self._losses.pop(group_index, None)
         self._interfaces.update(interfaces)
         self._post(GroupOpened(group_index))
         self._refresh()
@@ -105,7 +107,8 @@ class FleetServer:
     def lose_group(self, group_index: int, why: str) -> None:
         """The group's worker is gone; its requests are answered with FAILED."""
         if self._links[group_index] is not None:
-            self._links[group_index] = None
+            self._links[group_index] = self._beats[group_index] = None
+            self._losses[group_index] = why
             self._metrics.group_lost(self._placement.groups[group_index].id, why)
             self._post(GroupLost(group_index))
             self._soon(self._refresh)
@@ -147,6 +150,10 @@ class FleetServer:
         future.add_done_callback(lambda done: self._forget(request_id) if done.cancelled() else None)
         if self._is_draining or call.model in self._closed_models:
             self._end(request_id, Refusal(*self._closed_reason(call.model)), None)
+        elif call.model not in self._interfaces:
+            # It came unchecked, since what the model takes is not known before the first of its groups opens.
+            fate = Fate.UNAVAILABLE if self._placement.holders(call.model) else Fate.NOT_PLACED
+            self._end(request_id, refusal(request, fate, now_s=now_s), None)
         else:
             self._post(Arrived(request))
         return future
@@ -159,7 +166,10 @@ class FleetServer:
         while view.state is ModelState.LOADING:
             await self._changed.wait()
             view = self._views[model]
-        return None if view.state is ModelState.READY else Refusal(Reason.NOT_PLACED, view.state_reason)
+        if view.state is ModelState.READY:
+            return None
+        reason = Reason.UNAVAILABLE if self._placement.holders(model) else Reason.NOT_PLACED
+        return Refusal(reason, view.state_reason)
 
     async def unload(self, model: str) -> Refusal | None:
         """Take the model out of service. Its weights stay resident until the placement changes."""
@@ -187,6 +197,11 @@ class FleetServer:
             await asyncio.wait([pending.future for pending in self._pending.values()])
             # The last answer's bookkeeping runs in this turn, after its future.
             await asyncio.sleep(0)
+
+    def abandon(self) -> None:
+        """Answer every call that still waits: the fleet ends before it can be served."""
+        for request_id in tuple(self._pending):
+            self._end(request_id, Refusal(Reason.DRAINING, "the fleet stopped before it answered"), None)
 
     def beat_of(self, group_index: int) -> Beat | None:
         return self._beats[group_index]
@@ -309,4 +324,7 @@ class FleetServer:
             return ModelState.UNAVAILABLE, "unloaded"
         if any(self._machine.is_open(index) for index in holders):
             return ModelState.READY, ""
+        if all(index in self._losses for index in holders):
+            lost = "; ".join(f"group {self._placement.groups[i].id}: {self._losses[i]}" for i in holders)
+            return ModelState.UNAVAILABLE, f"all its groups are lost ({lost})"
         return ModelState.LOADING, "its groups are not open"

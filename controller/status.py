@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from controller.metrics import FleetMetrics
 from controller.plan_facts import PlanFacts
 from controller.ray_nouns import StartedGroup
 from controller.server import FleetServer
-from vocabulary.deployment import Deployment
+from vocabulary.deployment import Deployment, ModelSpec
 from vocabulary.placement import Placement
 
 
@@ -19,6 +19,7 @@ def status_of(
     server: FleetServer,
     metrics: FleetMetrics,
     *,
+    addresses: Mapping[str, str],
     started: Sequence[StartedGroup],
     state: str,
     uptime_s: float,
@@ -26,20 +27,17 @@ def status_of(
     """One JSON-able document; `docs/reference` describes its keys."""
     return {
         "fleet": deployment.name,
-        "state": state,
+        "state": "degraded" if state == "ready" and not server.is_ready() else state,
         "is_ready": server.is_ready(),
         "uptime_s": round(uptime_s, 3),
         "engines": sorted({model.engine for model in deployment.models}),
-        "endpoints": {
-            "grpc": f"{deployment.grpc.host}:{deployment.grpc.port}",
-            "metrics": f"{deployment.metrics.host}:{deployment.metrics.port}",
-        },
+        "endpoints": dict(addresses),
         "plan": {"id": facts.id, "algorithm": facts.algorithm},
         "num_pending": server.num_pending,
         "groups": [
             _group(index, placement, server, started, uptime_s) for index in range(len(placement.groups))
         ],
-        "models": {name: _model(name, server, metrics) for name in deployment.model_names},
+        "models": {model.name: _model(model, server, metrics) for model in deployment.models},
     }
 
 
@@ -65,9 +63,11 @@ def _group(
     }
 
 
-def _model(name: str, server: FleetServer, metrics: FleetMetrics) -> dict[str, object]:
+def _model(model: ModelSpec, server: FleetServer, metrics: FleetMetrics) -> dict[str, object]:
+    name = model.name
     view, totals = server.models()[name], metrics.statistics(name)
     return {
+        "engine": model.engine,
         "state": view.state.value,
         "reason": view.state_reason,
         "num_served": totals.num_served,

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import final
 
 from controller.grpc_v2.contents import raw_of
-from controller.grpc_v2.fleet import ModelView, Reason
+from controller.grpc_v2.fleet import ModelState, ModelView, Reason
 from controller.grpc_v2.refusals import Refused
 from vocabulary.numpy_tensors import unpack_bytes
 from vocabulary.tensors import ELEMENT_BYTES, Tensor, TensorSpec
@@ -27,6 +27,8 @@ class ModelCheck:
 
     def tensors_of(self, request: object) -> tuple[Tensor, ...]:
         """Inputs in the request's order, each with its elements as raw bytes. Raises Refused."""
+        if not self.view.inputs and self.view.state is not ModelState.READY:
+            return ()  # what it takes is not known before it is loaded: the fleet says why it refuses
         raws, inputs = request.raw_input_contents, request.inputs
         if raws and len(raws) != len(inputs):
             raise self._bad(
@@ -42,7 +44,7 @@ class ModelCheck:
 
     def wanted_outputs(self, request: object) -> tuple[str, ...]:
         """Names of the outputs that the request asks for, () for all. Raises Refused."""
-        for output in request.outputs:
+        for output in request.outputs if self._outputs else ():
             if output.name not in self._outputs:
                 known = [spec.name for spec in self.view.outputs]
                 raise self._bad(f"no output {short(output.name)!r}; it has {known}")

@@ -44,6 +44,7 @@ def serve(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, start nothing.")] = False,
 ) -> None:
     """Start a fleet on Ray and serve it over gRPC until SIGTERM, Ctrl-C or `statmux stop`."""
+    from controller.fleet_specs import worker_specs
     from vocabulary.exposure import check_exposure
     from vocabulary.fit import check_fit
     from vocabulary.formats.disk import load_deployment, load_plan
@@ -53,6 +54,7 @@ def serve(
     check_exposure(read, insecure=insecure)
     chosen = load_plan(plan, deployment=read)
     check_fit(chosen.placement, read)
+    worker_specs(read, chosen.placement, key="")  # its refusals are for now, not for when Ray is up
     for warning in read.warnings:
         console.warn(warning)
     if dry_run:
@@ -110,17 +112,30 @@ def _document(deployment: Deployment, plan: Plan, ready: Ready) -> dict[str, Any
         "seconds": round(ready.seconds, 2),
         "emulated": any(model.engine == "emulated" for model in deployment.models),
         "models": {
-            model.name: {"groups": [placement.groups[index].id for index in placement.holders(model.name)]}
+            model.name: {
+                "engine": model.engine,
+                "groups": [placement.groups[index].id for index in placement.holders(model.name)],
+            }
             for model in deployment.models
         },
     }
+
+
+def _emulated_words(document: dict[str, Any]) -> str:
+    """Which models are emulated, unless all are."""
+    emulated = [name for name, one in document["models"].items() if one["engine"] == "emulated"]
+    return (
+        EMULATED_WORDS
+        if len(emulated) == len(document["models"])
+        else f"{', '.join(emulated)} {EMULATED_WORDS}"
+    )
 
 
 def _table(document: dict[str, Any]) -> str:
     rows = [[name, ", ".join(one["groups"]) or "not placed"] for name, one in document["models"].items()]
     lines = [
         f"{document['fleet']} is ready after {document['seconds']} s",
-        *([EMULATED_WORDS] if document["emulated"] else []),
+        *([_emulated_words(document)] if document["emulated"] else []),
         f"gRPC     {document['grpc']}",
         f"metrics  {document['metrics']}",
         "",

@@ -81,12 +81,12 @@ def _table(document: dict[str, Any]) -> str:
     ]  # fmt: skip
     models = [
         [
-            name, one["state"], one["num_served"], one["num_failed"], percent(one["slo_attainment"]),
-            milliseconds(one["mean_latency_s"]),
+            name, one["engine"], one["state"], one["num_served"], one["num_failed"],
+            percent(one["slo_attainment"]), milliseconds(one["mean_latency_s"]),
         ]
         for name, one in document["models"].items()
     ]  # fmt: skip
-    engines = "" if "emulated" not in document["engines"] else " (emulated)"
+    engines = f" ({' and '.join(document['engines'])})" if "emulated" in document["engines"] else ""
     lines = [
         f"{document['fleet']} is {document['state']}{engines}, up {document['uptime_s']:.0f} s, "
         f"{document['num_pending']} requests in flight, gRPC {document['endpoints']['grpc']}",
@@ -108,6 +108,6 @@ def _table(document: dict[str, Any]) -> str:
             left=2,
         ),
         "",
-        table(["model", "state", "served", "not served", "attainment", "mean"], models, left=2),
+        table(["model", "engine", "state", "served", "not served", "attainment", "mean"], models, left=3),
     ]
     return "\n".join(lines)
