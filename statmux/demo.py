@@ -2,11 +2,13 @@
 
 Profiles five small models on virtual CPU devices, plans them, serves the plan on a local Ray cluster, replays
 one minute of bursty traffic, compares with the simulator, writes a report, stops. Each step is one `statmux`
-command, printed before it runs. Everything it writes lies in `.statmux/demo/`.
+command, printed before it runs. Everything it writes lies in `.statmux/demo/`. Options that it does not know
+are handed to every command that reads the deployment (`--set PATH=VALUE`).
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shlex
 import shutil
@@ -23,14 +25,14 @@ _READY_TIMEOUT_S = 150
 _STOP_TIMEOUT_S = 60
 
 
-def main(extra: Sequence[str] = ()) -> int:
-    """Run the demo here; `extra` (`--set PATH=VALUE`, ...) is handed to every command that reads the file."""
+def main(example: Path = EXAMPLE, duration: str = "60s", extra: Sequence[str] = ()) -> int:
+    """Run the demo in this folder. Returns an exit code."""
     start_s = time.monotonic()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    shutil.copy(EXAMPLE, FOLDER / "deployment.yaml")
+    shutil.copy(example, FOLDER / "deployment.yaml")
     deployment = str(FOLDER / "deployment.yaml")
     train, test, plan = (str(FOLDER / name) for name in ("train.csv", "test.csv", "plan.yaml"))
-    traffic = ["--duration", "60s"]
+    traffic = ["--duration", duration]
     try:
         _step(start_s, "measure the models", ["profile", deployment, *extra])
         _step(
@@ -112,12 +114,17 @@ def _shown(words: Sequence[str]) -> str:
 
 
 def _command(words: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "statmux.main", *words]
+    # -P: a `workers/` or `simulator/` in the folder where the user stands must not shadow ours.
+    return [sys.executable, "-P", "-m", "statmux.main", *words]
 
 
 if __name__ == "__main__":
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
     try:
-        sys.exit(main(sys.argv[1:]))
+        options = argparse.ArgumentParser(description="The main job, on this machine, from nothing.")
+        options.add_argument("--example", type=Path, default=EXAMPLE, help="another deployment to show")
+        options.add_argument("--duration", default="60s", help="how long the traffic lasts")
+        known, others = options.parse_known_args()
+        sys.exit(main(known.example, known.duration, others))
     except KeyboardInterrupt:
         sys.exit(130)
