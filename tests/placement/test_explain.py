@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from placement.explain import binding_constraints, predict
+from simulator.fast_or_events import outcomes_of
+from tests.placement.fleets import LATENCY_S, ONE_DEVICE_ONLY, deployment, model
+from vocabulary.deployment import Deployment
+from vocabulary.parallel import ParallelConfig
+from vocabulary.placement import Group, Placement
+from vocabulary.trace import Trace
+
+
+def on(*groups: tuple[str, ...]) -> Placement:
+    """A single device for each group of models."""
+    return Placement(
+        tuple(Group(f"g{i}", (f"n-0:{i}",), ParallelConfig(), models) for i, models in enumerate(groups))
+    )
+
+
+def burst(num_requests: int, *, model_index: int = 0, gap_s: float = 0.0) -> Trace:
+    return Trace(
+        np.arange(num_requests) * gap_s, np.full(num_requests, model_index, dtype=np.int32), ("a", "b")
+    )
+
+
+def binding(fleet: Deployment, placement: Placement, trace: Trace) -> tuple[str, ...]:
+    outcomes = outcomes_of(placement, trace, deployment=fleet)
+    return binding_constraints(placement, outcomes, deployment=fleet)
+
+
+def test_predictions_are_those_of_the_simulation() -> None:
+    fleet = deployment(model("a", 60), model("b", 40), num_devices=2)
+    trace = burst(10, gap_s=LATENCY_S)
+    placement = on(("a", "b"), ("a",))
+    predicted = predict(placement, outcomes_of(placement, trace, deployment=fleet), deployment=fleet)
+    assert predicted["slo_attainment"] == 1.0
+    assert predicted["models"]["a"]["p50_s"] == pytest.approx(LATENCY_S)
+    assert predicted["models"]["a"]["replicas"] == 2
+    assert predicted["groups"]["g0"]["memory_bytes"] == [100]
+    # A request every LATENCY_S, each LATENCY_S long, always to the first of two idle groups... which is free.
+    assert predicted["groups"]["g0"]["utilisation"] == pytest.approx(1.0)
+    assert predicted["groups"]["g1"]["utilisation"] == 0.0
+
+
+def test_nothing_binds_when_nothing_is_missed() -> None:
+    assert binding(deployment(model("a", 1), model("b", 1)), on(("a",)), burst(1)) == ()
+
+
+def test_memory_binds_where_another_replica_lacks_bytes() -> None:
+    fleet = deployment(model("a", 60), model("b", 70), num_devices=2)
+    (text,) = binding(fleet, on(("a",), ("b",)), burst(50))
+    assert text.startswith("memory of stage 0 on g1: 30 bytes short of a replica; a misses most, 45 of 50")
+
+
+def test_stage_time_binds_where_every_group_holds_the_model() -> None:
+    (text,) = binding(deployment(model("a", 1), model("b", 1)), on(("a",), ("a",)), burst(50))
+    assert text.startswith("stage time on g0, 100% busy")
+
+
+def test_a_limit_on_replicas_binds() -> None:
+    fleet = deployment(model("a", 1, max_replicas=1), model("b", 1), num_devices=2)
+    (text,) = binding(fleet, on(("a",), ("b",)), burst(50))
+    assert text.startswith("replicas.max of a (1)")
+
+
+def test_parallelism_binds_where_no_group_has_an_allowed_configuration() -> None:
+    fleet = deployment(model("a", 1, parallelism=ONE_DEVICE_ONLY), model("b", 1), num_devices=3)
+    pair = Group("g1", ("n-0:1", "n-0:2"), ParallelConfig(1, 2), ("b",))
+    placement = Placement((*on(("a",)).groups, pair))
+    (text,) = binding(fleet, placement, burst(50))
+    assert text.startswith("parallelism of a")

@@ -1,0 +1,130 @@
+from dataclasses import replace
+
+import pytest
+
+from placement.incumbent import Report
+from placement.search import algorithm_names, place, planned, search
+from simulator.fast_or_events import outcomes_of
+from tests.placement import published
+from tests.placement.fleets import deployment, model, requests
+from vocabulary.deployment import Policy
+from vocabulary.errors import Infeasible, InvalidInput
+from vocabulary.fit import check_fit
+from vocabulary.formats.plan import format_plan, parse_plan
+from vocabulary.outcomes import kept_rows, statistics
+
+FLEET = deployment(model("a", 60), model("b", 30), model("c", 30), num_hosts=2)
+TRAFFIC = requests({"a": 6.0, "b": 12.0, "c": 3.0})
+
+
+def attainment(found, fleet, trace, *, trim_s: float = 0.0) -> float:
+    outcomes = outcomes_of(found.placement, trace, deployment=fleet)
+    return statistics(outcomes, rows=kept_rows(trace, trim_s)).slo_attainment
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "beam"])
+def test_our_searches_are_never_below_the_published_ones_in_sample(algorithm: str) -> None:
+    ours = attainment(search(FLEET, TRAFFIC, algorithm=algorithm), FLEET, TRAFFIC)
+    for name in ("sr-uniform", "sr-greedy", "mp-round-robin", "mp-greedy-2", "mp-search"):
+        assert ours >= attainment(search(FLEET, TRAFFIC, algorithm=name), FLEET, TRAFFIC), name
+
+
+@published.needed
+@pytest.mark.parametrize("name", published.NAMES)
+def test_the_default_search_is_never_below_the_published_ones_in_sample(name: str) -> None:
+    fleet, trace = published.deployment(name, is_artifact=False), published.trace(name, "train")
+    ours = attainment(search(fleet, trace, trim_s=10.0), fleet, trace, trim_s=10.0)
+    for baseline in published.figures(name):
+        other = search(fleet, trace, algorithm=baseline)
+        assert ours >= attainment(other, fleet, trace, trim_s=10.0), baseline
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "beam"])
+def test_the_same_input_gives_the_same_plan(algorithm: str) -> None:
+    first, second = (search(FLEET, TRAFFIC, algorithm=algorithm) for _ in range(2))
+    assert first.placement == second.placement
+    assert first.num_evaluated == second.num_evaluated
+
+
+@pytest.mark.parametrize("algorithm", algorithm_names())
+def test_every_plan_fits_and_reads_back(algorithm: str) -> None:
+    fleet = deployment(model("a", 60), model("b", 30, (1, 8), (1, 4), (1, 1)), num_devices=8)
+    trace = requests({"a": 6.0, "b": 12.0})
+    plan = place(fleet, trace, algorithm=algorithm)
+    check_fit(plan.placement, fleet)
+    again = parse_plan(format_plan(plan), name="plan.yaml", deployment=fleet)
+    assert again.placement == plan.placement
+    assert plan.predicted["slo_attainment"] == attainment(
+        search(fleet, trace, algorithm=algorithm), fleet, trace
+    )
+
+
+def test_limits_on_replicas_are_kept() -> None:
+    fleet = deployment(model("a", 10, max_replicas=1), model("b", 10, min_replicas=2), num_devices=4)
+    placement = search(fleet, requests({"a": 20.0, "b": 0.1})).placement
+    assert len(placement.holders("a")) <= 1
+    assert len(placement.holders("b")) >= 2
+
+
+def test_a_model_for_which_there_is_no_room_is_left_out() -> None:
+    fleet = deployment(model("small", 50), model("huge", 10_000), num_devices=2)
+    plan = place(fleet, requests({"small": 1.0, "huge": 1.0}))
+    assert plan.placement.models == {"small"}
+    assert plan.predicted["models"]["huge"]["slo_attainment"] == 0.0
+
+
+def test_no_model_fitting_at_all_names_bytes_and_what_binds() -> None:
+    fleet = deployment(model("huge", 1000, (1, 1), (1, 2)), num_devices=2, reserve=0.5)
+    with pytest.raises(Infeasible) as caught:
+        search(fleet, requests({"huge": 1.0}))
+    assert "huge needs 500 bytes" in caught.value.message
+    assert "devices have 50" in caught.value.message
+    assert "memory binds" in caught.value.message
+    assert "reserve" in (caught.value.hint or "")
+
+
+def test_a_required_model_that_does_not_fit_is_named() -> None:
+    fleet = deployment(model("a", 10), model("huge", 1000, min_replicas=1), num_devices=1)
+    with pytest.raises(Infeasible, match=r"replicas.min of huge cannot be met"):
+        search(fleet, requests({"a": 1.0, "huge": 1.0}))
+
+
+def test_required_replicas_that_do_not_fit_together_are_named() -> None:
+    fleet = deployment(model("a", 60, min_replicas=2), model("b", 60, min_replicas=1), num_devices=2)
+    with pytest.raises(Infeasible, match=r"2 x a, 1 x b need 180 bytes"):
+        search(fleet, requests({"a": 1.0, "b": 1.0}))
+
+
+def test_a_model_without_a_profile_is_an_error_with_a_remedy() -> None:
+    fleet = deployment(replace(model("a", 1), profile=None))
+    with pytest.raises(InvalidInput) as caught:
+        search(fleet, requests({"a": 1.0}))
+    assert "statmux profile" in (caught.value.hint or "")
+
+
+def test_an_unknown_algorithm_names_those_there_are() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        search(FLEET, TRAFFIC, algorithm="magic")
+    assert "mp-search-sep" in (caught.value.hint or "")
+
+
+def test_other_policies_are_planned_for_and_predicted_with_their_own_semantics() -> None:
+    fleet = replace(FLEET, policy=Policy(queue="edf"))
+    trace = requests({"a": 3.0, "b": 3.0, "c": 3.0}, duration_s=20.0)
+    plan = place(fleet, trace, algorithm="mp-search")
+    events = outcomes_of(plan.placement, trace, deployment=fleet, engine="events")
+    assert plan.predicted["slo_attainment"] == statistics(events, rows=slice(0, len(trace))).slo_attainment
+
+
+def test_an_interrupted_search_gives_the_best_so_far() -> None:
+    reports: list[Report] = []
+
+    def interrupt(report: Report) -> None:
+        reports.append(report)
+        if len(reports) == 3:
+            raise KeyboardInterrupt
+
+    found = search(FLEET, TRAFFIC, progress=interrupt)
+    assert not found.is_complete
+    assert found.placement.num_replicas > 0
+    assert planned(found, FLEET, TRAFFIC).search["is_complete"] is False

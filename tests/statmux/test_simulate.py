@@ -1,0 +1,113 @@
+"""`statmux simulate` as users and programs meet it."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from tests.placement import published
+from tests.statmux.plan_files import Desk, desk
+
+__all__ = ["desk"]
+
+PLAN = """
+kind: PlacementPlan
+groups:
+  - {id: left, devices: ["n-0:0"], tensor: 1, pipeline: 1, models: [a]}
+"""
+
+
+@pytest.fixture
+def planned(desk: Desk) -> Desk:
+    desk.write("plan.yaml", PLAN)
+    return desk
+
+
+def simulate(desk: Desk, trace: str, *words: str) -> dict:
+    result = desk.statmux(
+        "simulate", "deployment.yaml", "--plan", "plan.yaml", "--trace", trace, "-o", "json", *words
+    )
+    assert result.code == 0, result.err
+    return result.document
+
+
+def test_the_document_has_totals_models_by_name_and_reasons(planned: Desk) -> None:
+    planned.write("few.csv", "timestamp_s,model\n0.0,a\n0.0,a\n0.0,a\n1.0,b\n")
+    document = simulate(planned, "few.csv")
+    assert document["slo_attainment"] == 0.5
+    assert document["num_requests"] == 4
+    assert document["goodput_rps"] == 2.0
+    assert document["rejections"] == {"slo_infeasible": 1, "not_placed": 1}
+    assert document["models"]["a"]["slo_attainment"] == pytest.approx(2 / 3)
+    assert document["models"]["a"]["p50_s"] == pytest.approx(0.3)
+    assert document["models"]["b"] == {
+        "slo_attainment": 0.0, "num_requests": 1, "num_served": 0, "goodput_rps": 0.0, "p50_s": None,
+        "p99_s": None, "mean_s": None,
+    }  # fmt: skip
+
+
+def test_outcomes_have_one_row_a_request_in_arrival_order(planned: Desk) -> None:
+    planned.write("few.csv", "timestamp_s,model\n0.0,a\n0.0,a\n0.0,a\n1.0,b\n")
+    simulate(planned, "few.csv", "--outcomes", "outcomes.csv")
+    with Path("outcomes.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert rows == [
+        ["request_id", "model", "arrival_s", "group", "good", "finish_s", "reason"],
+        ["0", "a", "0.0", "left", "1", "0.2", ""],
+        ["1", "a", "0.0", "left", "1", "0.4", ""],
+        ["2", "a", "0.0", "", "0", "", "slo_infeasible"],
+        ["3", "b", "1.0", "", "0", "", "not_placed"],
+    ]
+
+
+def test_both_engines_say_the_same(planned: Desk) -> None:
+    for engine in ("fast", "events"):
+        words = ("--engine", engine, "--outcomes", f"{engine}.csv")
+        simulate(planned, "trace.csv", *words)
+    assert Path("fast.csv").read_bytes() == Path("events.csv").read_bytes()
+
+
+def test_the_fast_engine_says_what_it_does_not_do(planned: Desk) -> None:
+    words = ("--plan", "plan.yaml", "--trace", "trace.csv", "--set", "serving.policy.queue=edf")
+    result = planned.statmux("simulate", "deployment.yaml", *words, "--engine", "fast")
+    assert result.code == 2
+    assert "--engine auto" in result.err
+    assert planned.statmux("simulate", "deployment.yaml", *words).code == 0
+
+
+def test_scales_change_slos_and_time(planned: Desk) -> None:
+    planned.write("few.csv", "timestamp_s,model\n0.0,a\n0.2,a\n0.4,a\n0.6,a\n")
+    assert simulate(planned, "few.csv")["slo_attainment"] == 1.0
+    assert simulate(planned, "few.csv", "--slo-scale", "0.3")["slo_attainment"] == 0.0
+    doubled = simulate(planned, "few.csv", "--rate-scale", "1000")
+    assert doubled["slo_attainment"] == 0.5
+    result = planned.statmux(
+        "simulate", "deployment.yaml", "--plan", "plan.yaml", "--trace", "few.csv", "--rate-scale", "0"
+    )
+    assert result.code == 2
+
+
+def test_trimmed_ends_leave_the_statistics_but_not_the_outcomes(planned: Desk) -> None:
+    document = simulate(planned, "trace.csv", "--trim-s", "10", "--outcomes", "outcomes.csv")
+    dropped = int(10 / 29.85 * 200)
+    assert document["num_requests"] == 200 - 2 * dropped
+    assert len(Path("outcomes.csv").read_text().splitlines()) == 201
+
+
+def test_a_plan_that_does_not_fit_exits_with_three(planned: Desk) -> None:
+    words = ("--plan", "plan.yaml", "--trace", "trace.csv", "--set", "cluster.nodes[0].devices.memory=50B")
+    result = planned.statmux("simulate", "deployment.yaml", *words)
+    assert result.code == 3
+    assert "60 bytes" in result.err
+
+
+@published.needed
+def test_the_published_goodput_comes_out_of_the_command_line(desk: Desk) -> None:
+    folder = published.FOLDER / published.NAMES[2]
+    words = [word for override in published.ARTIFACT for word in ("--set", override)]
+    result = desk.statmux(
+        "simulate", folder / "deployment.yaml", "--plan", folder / "plan.mp-search.yaml",
+        "--trace", folder / "test.csv.gz", "--trim-s", "10", "-o", "json", *words,
+    )  # fmt: skip
+    goodput = published.figures(published.NAMES[2])["mp-search"]["goodput_test"]
+    assert result.document["slo_attainment"] == goodput
