@@ -39,7 +39,7 @@ def keep_the_deadline(situation: Situation) -> int:
     """
     limit = min(len(situation.queue), situation.max_batch_size, situation.costs.max_batch_size)
     members = list(islice(situation.queue.waiting(), limit))
-    return max((size for size in range(2, limit + 1) if _in_time(situation, members[:size])), default=1)
+    return next((size for size in range(limit, 1, -1) if _in_time(situation, members[:size])), 1)
 
 
 def _in_time(situation: Situation, members: list[Request]) -> bool:

@@ -64,8 +64,17 @@ class Queue:
         return found
 
     def waiting(self) -> Iterator[Request]:
-        """All waiting requests in order; O(n log n), changes nothing."""
-        return (request for _, request in sorted(self._entries) if request.id in self._members)
+        """All waiting requests in order; the first k take O(k log k). The queue must not change meanwhile."""
+        # The next in order is always a child, in the heap, of one that came before it.
+        entries = self._entries
+        frontier = [(entries[0][0], 0)] if entries else []
+        while frontier:
+            _, index = heapq.heappop(frontier)
+            request = entries[index][1]
+            if request.id in self._members:
+                yield request
+            for child in range(2 * index + 1, min(2 * index + 3, len(entries))):
+                heapq.heappush(frontier, (entries[child][0], child))
 
     def __len__(self) -> int:
         return len(self._members)
