@@ -13,11 +13,13 @@ import numpy as np
 
 from placement.baselines import Algorithm, mp_round_robin, mp_search, published_layouts
 from placement.buckets import buckets_of, likely_splits, search_splits
-from placement.greedy import Scored, fill
+from placement.candidate import Candidate
+from placement.greedy import Scored, fill, fill_up
 from placement.groups import Host, Layout, carve, hosts_of, num_free
 from placement.improve import improve
 from placement.incumbent import Incumbent
 from placement.problem import Problem
+from placement.required import open_as_needed
 
 # Simulated requests that bucketed searches may cost, a few seconds; the splits of devices that are nearest to
 # the split of load come first.
@@ -36,7 +38,7 @@ def auto(problem: Problem, incumbent: Incumbent) -> None:
     """Leaves its best placement in `incumbent`; the same for the same problem and seed."""
     hosts = hosts_of(problem.deployment.cluster)
     starts: list[Scored] = []
-    for phase, found in _starts(problem, hosts):
+    for phase, found in _starts(problem, hosts, incumbent):
         if found is not None:
             starts.append(found)
         incumbent.offer(found, phase=phase, num_evaluated=problem.num_evaluated)
@@ -44,10 +46,15 @@ def auto(problem: Problem, incumbent: Incumbent) -> None:
         _improve_best(problem, starts, incumbent)
 
 
-def _starts(problem: Problem, hosts: tuple[Host, ...]) -> Iterator[tuple[str, Scored | None]]:
+def _starts(
+    problem: Problem, hosts: tuple[Host, ...], incumbent: Incumbent
+) -> Iterator[tuple[str, Scored | None]]:
     for layout in layouts(problem, hosts):
         filled = fill(problem, layout)
         yield f"fill {len(layout)} x {layout[0].config}", filled.best if filled else None
+    if incumbent.best is None or _leaves_out(problem, incumbent.best.candidate):
+        for candidate in open_as_needed(problem):
+            yield "open unequal groups", fill_up(problem, candidate).best
     num_evaluated = problem.num_evaluated
     whole = problem if problem.trim_s == 0.0 else problem.untrimmed()
     if whole is not problem:
@@ -75,6 +82,12 @@ def layouts(problem: Problem, hosts: tuple[Host, ...]) -> Iterator[Layout]:
         layout = carve(hosts, config)
         if layout:
             yield layout
+
+
+def _leaves_out(problem: Problem, candidate: Candidate) -> bool:
+    """Whether a model that is asked for has no place."""
+    asked = np.flatnonzero(problem.trace.counts())
+    return any(not candidate.replicas_of(int(model)) for model in asked)
 
 
 def _improve_best(problem: Problem, starts: list[Scored], incumbent: Incumbent) -> None:

@@ -96,10 +96,11 @@ def _too_many(deployment: Deployment, required: list[ModelSpec]) -> Infeasible:
     needed = sum(_least_total_bytes(model) * model.min_replicas for model in required)
     available = sum(map(deployment.cluster.usable_bytes, deployment.cluster.devices))
     names = ", ".join(f"{model.min_replicas} x {model.name}" for model in required)
+    binds = "device memory binds" if needed > available else "no arrangement of groups found that holds them"
     return Infeasible(
         f"replicas.min cannot be met together: {names} need {needed} bytes ({format_bytes(needed)}) or "
-        f"more, all devices have {available} ({format_bytes(available)}), in equal groups; memory binds",
-        hint="lower replicas.min, or add devices or memory",
+        f"more, all devices have {available} ({format_bytes(available)}); {binds}",
+        hint="lower replicas.min, add devices or memory, or use --algorithm auto",
     )
 
 

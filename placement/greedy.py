@@ -32,14 +32,16 @@ class Filled:
 
 
 def fill(problem: Problem, layout: Layout) -> Filled | None:
+    """`fill_up` from the required replicas alone; None if they do not fit."""
+    candidate = with_required(problem, layout)
+    return None if candidate is None else fill_up(problem, candidate)
+
+
+def fill_up(problem: Problem, candidate: Candidate) -> Filled:
     """Add replicas one by one, to the least loaded group with room the most unserved model that fits there.
 
-    One simulation a replica: O((models + groups) x replicas x requests). None if required replicas do not
-    fit.
+    One simulation a replica: O((models + groups) x replicas x requests).
     """
-    candidate = with_required(problem, layout)
-    if candidate is None:
-        return None
     best: Scored | None = None
     while True:
         tally = problem.tally(candidate)

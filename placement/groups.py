@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from vocabulary.mesh import Cluster, Device
@@ -76,13 +76,26 @@ def carve(hosts: Sequence[Host], config: ParallelConfig) -> Layout:
     A group up to the size of a host lies inside one, aligned to its size; a larger one takes whole hosts of
     one node class. Left-over groups come smallest first, as in AlpaServe's artifact.
     """
-    blocks, left = _take(hosts, config.num_devices)
-    layout = [_mesh(block, config) for block in blocks if _stages_stay_inside(block, config)]
+    layout = equal_meshes(hosts, config)
+    left = without(hosts, [device for mesh in layout for device in mesh.devices])
     rest: list[Mesh] = []
     for size in _powers_of_two_below(config.num_devices):
         blocks, left = _take(left, size)
         rest += [_mesh(block, ParallelConfig(1, size)) for block in blocks]
     return (*layout, *reversed(rest)) if layout else ()
+
+
+def equal_meshes(hosts: Sequence[Host], config: ParallelConfig) -> Layout:
+    """As many groups of one configuration as there is room for; tensor parallelism stays inside hosts."""
+    blocks, _ = _take(hosts, config.num_devices)
+    return tuple(_mesh(block, config) for block in blocks if _stages_stay_inside(block, config))
+
+
+def without(hosts: Sequence[Host], devices: Collection[str]) -> tuple[Host, ...]:
+    """The same hosts with these devices taken."""
+    gone = frozenset(devices)
+    left = (replace(host, free=tuple(d for d in host.free if d.id not in gone)) for host in hosts)
+    return tuple(host for host in left if host.free)
 
 
 def _take(hosts: Sequence[Host], size: int) -> tuple[list[_Block], tuple[Host, ...]]:
@@ -94,8 +107,7 @@ def _take(hosts: Sequence[Host], size: int) -> tuple[list[_Block], tuple[Host, .
         if size <= host.size:
             taken = _aligned(host, size)
             blocks += [(replace(host, free=devices),) for devices in taken]
-            gone = {device.id for devices in taken for device in devices}
-            left.append(replace(host, free=tuple(d for d in host.free if d.id not in gone)))
+            left += without((host,), [device.id for devices in taken for device in devices])
             continue
         is_whole = len(host.free) == host.size and size % host.size == 0
         same_class = not whole or whole[0].node == host.node
@@ -109,7 +121,7 @@ def _take(hosts: Sequence[Host], size: int) -> tuple[list[_Block], tuple[Host, .
         if len(whole) * host.size == size:
             blocks.append(tuple(whole))
             whole = []
-    return blocks, tuple(host for host in (*left, *whole) if host.free)
+    return blocks, (*left, *whole)
 
 
 def _aligned(host: Host, size: int) -> list[tuple[Device, ...]]:

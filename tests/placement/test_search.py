@@ -66,6 +66,20 @@ def test_limits_on_replicas_are_kept() -> None:
     assert len(placement.holders("b")) >= 2
 
 
+def test_models_that_need_unequal_groups_all_get_a_place() -> None:
+    fleet = deployment(
+        model("a", 100, (2, 1)), model("b", 100, (1, 1)), model("c", 300, (1, 4)), num_devices=8
+    )
+    placement = search(fleet, requests({"a": 3.0, "b": 3.0, "c": 3.0})).placement
+    assert placement.models == {"a", "b", "c"}
+
+
+def test_required_replicas_that_need_unequal_groups_are_placed() -> None:
+    pair, single = model("a", 100, (2, 1), min_replicas=1), model("b", 100, (1, 1), min_replicas=2)
+    placement = search(deployment(pair, single), requests({"a": 1.0, "b": 1.0})).placement
+    assert (len(placement.holders("a")), len(placement.holders("b"))) == (1, 2)
+
+
 def test_a_model_for_which_there_is_no_room_is_left_out() -> None:
     fleet = deployment(model("small", 50), model("huge", 10_000), num_devices=2)
     plan = place(fleet, requests({"small": 1.0, "huge": 1.0}))

@@ -1,0 +1,75 @@
+"""Groups of unequal size, opened one by one for models that equal groups leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from placement.candidate import Candidate
+from placement.groups import Host, Mesh, carve, equal_meshes, hosts_of, without
+from placement.memory import allows
+from placement.problem import Problem
+from vocabulary.deployment import ModelSpec
+from vocabulary.parallel import ParallelConfig
+
+
+def open_as_needed(problem: Problem) -> Iterator[Candidate]:
+    """Placements of the required replicas and, where there is room, one of every other model with traffic.
+
+    Models that need most devices first; each on a group that has room, else on the smallest new one that
+    holds it. The devices left over are cut into equal groups, in every way. Nothing if a required replica
+    does not fit.
+    """
+    models = problem.deployment.models
+    candidate, hosts = Candidate((), ()), hosts_of(problem.deployment.cluster)
+    for index in _replicas_wanted(problem):
+        grown = _with_replica(problem, candidate, hosts, index)
+        if grown is not None:
+            candidate, hosts = grown
+        elif candidate.replicas_of(index) < models[index].min_replicas:
+            return
+    configs = sorted({config for model in models for config in _allowed(model)})
+    rests = [rest for rest in (carve(hosts, config) for config in configs) if rest]
+    if not candidate.layout:
+        return
+    for rest in rests or [()]:
+        yield Candidate((*candidate.layout, *rest), (*candidate.content, *(() for _ in rest)))
+
+
+def _replicas_wanted(problem: Problem) -> list[int]:
+    """Model indices: required replicas first, then one of each that is asked for; large models first."""
+    models, counts = problem.deployment.models, problem.trace.counts()
+    order = sorted(range(len(models)), key=lambda index: -_fewest_devices(models[index]))
+    required = [index for index in order for _ in range(models[index].min_replicas)]
+    return required + [index for index in order if counts[index] and not models[index].min_replicas]
+
+
+def _with_replica(
+    problem: Problem, candidate: Candidate, hosts: Sequence[Host], index: int
+) -> tuple[Candidate, Sequence[Host]] | None:
+    for group in range(len(candidate.layout)):
+        if problem.addable(candidate, group)[index]:
+            return candidate.plus(group, index), hosts
+    mesh = _smallest_mesh(problem, hosts, index)
+    if mesh is None:
+        return None
+    grown = Candidate((*candidate.layout, mesh), (*candidate.content, (index,)))
+    return grown, without(hosts, mesh.devices)
+
+
+def _smallest_mesh(problem: Problem, hosts: Sequence[Host], index: int) -> Mesh | None:
+    for config in sorted(_allowed(problem.deployment.models[index]), key=lambda c: (c.num_devices, c)):
+        for mesh in equal_meshes(hosts, config):
+            if np.all(problem.memory.used(mesh, (index,)) <= mesh.usable_bytes):
+                return mesh
+    return None
+
+
+def _fewest_devices(model: ModelSpec) -> int:
+    return min((config.num_devices for config in _allowed(model)), default=0)
+
+
+def _allowed(model: ModelSpec) -> list[ParallelConfig]:
+    profiled = model.profile.entries if model.profile is not None else ()
+    return [config for config in profiled if allows(model, config)]
