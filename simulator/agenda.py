@@ -6,6 +6,8 @@ import heapq
 from collections.abc import Iterator
 from typing import Generic, TypeVar, final
 
+from vocabulary.units import NEVER_S
+
 Event = TypeVar("Event")
 
 
@@ -25,8 +27,8 @@ class Agenda(Generic[Event]):
 
     @property
     def next_s(self) -> float:
-        """Time of the next event; the agenda must not be empty."""
-        return self._entries[0][0]
+        """Time of the next event; NEVER_S when there is none."""
+        return self._entries[0][0] if self._entries else NEVER_S
 
     def pop_instant(self, time_s: float) -> Iterator[Event]:
         """Remove and yield all events at `time_s`, also those added at this instant meanwhile."""

@@ -31,7 +31,7 @@ from vocabulary.outcomes import FATE_CODE, NO_GROUP, Outcomes
 from vocabulary.placement import Placement
 from vocabulary.request import Fate, Request
 from vocabulary.trace import Trace
-from vocabulary.units import TIME_TOLERANCE_S
+from vocabulary.units import NEVER_S, TIME_TOLERANCE_S
 
 
 def simulate(placement: Placement, trace: Trace, *, deployment: Deployment) -> Outcomes:
@@ -54,7 +54,8 @@ class _Shell:
     ) -> None:
         self._trace = trace
         self._slo_s = slo_s
-        self._arrival_s: list[float] = trace.arrival_s.tolist()
+        # After the last arrival comes one that never does.
+        self._arrival_s: list[float] = [*trace.arrival_s.tolist(), NEVER_S]
         self._model_index: list[int] = trace.model_index.tolist()
         self._overhead_s = catalog.latency.fixed_overhead_s
         self._cluster = ClusterScheduler(placement, catalog=catalog, policy=policy)
@@ -72,19 +73,11 @@ class _Shell:
             self._cluster.observe(GroupOpened(index))
 
     def run(self) -> None:
-        while self._next < len(self._arrival_s) or len(self._agenda):
-            self._instant(self._next_s())
+        while (now_s := min(self._arrival_s[self._next], self._agenda.next_s)) < NEVER_S:
+            self._instant(now_s)
 
     def outcomes(self) -> Outcomes:
         return Outcomes(self._trace, self._group_index, self._finish_s, self._fate, self._good)
-
-    def _next_s(self) -> float:
-        times_s = []
-        if self._next < len(self._arrival_s):
-            times_s.append(self._arrival_s[self._next])
-        if len(self._agenda):
-            times_s.append(self._agenda.next_s)
-        return min(times_s)
 
     def _instant(self, now_s: float) -> None:
         """Everything at `now_s`: all events, then the cluster machine, then the groups, until nothing moves.
@@ -100,14 +93,13 @@ class _Shell:
             self._perform_cluster(self._cluster.decide(now_s), touched)
             for index in sorted(touched):
                 self._perform_group(index, self._groups[index].decide(now_s), now_s)
-            more_events = len(self._agenda) and self._agenda.next_s == now_s
-            if not more_events and not self._settled_in_instant:
+            if self._agenda.next_s != now_s and not self._settled_in_instant:
                 return
             self._settled_in_instant = False
 
     def _observe_arrivals(self, now_s: float) -> None:
         arrival_s = self._arrival_s
-        while self._next < len(arrival_s) and arrival_s[self._next] == now_s:
+        while arrival_s[self._next] == now_s:
             index = self._model_index[self._next]
             name = self._trace.models[index]
             self._cluster.observe(Arrived(Request(self._next, name, now_s, self._slo_s[index])))

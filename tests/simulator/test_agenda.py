@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.agenda import Agenda
+from vocabulary.units import NEVER_S
 
 
 def agenda(*entries: tuple[float, str]) -> Agenda[str]:
@@ -51,9 +51,8 @@ def test_events_are_never_compared() -> None:
     assert len(list(filled.pop_instant(1.0))) == 2
 
 
-def test_an_empty_agenda_has_no_next() -> None:
-    with pytest.raises(IndexError):
-        _ = Agenda[str]().next_s
+def test_in_an_empty_agenda_nothing_is_ever_next() -> None:
+    assert Agenda[str]().next_s == NEVER_S
 
 
 @settings(deadline=None)
