@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simulator.simulate import simulate
+from simulator.fast_or_events import outcomes_of
 from statmux.render import Console
 from statmux.replay import Load, Replayed, replay
 from statmux.reporting.record import MEASURED_FILE, SIMULATED_FILE, write_run
+from statmux.scaling import with_slo_scale
 from statmux.summary import summary
 from vocabulary.deployment import Deployment
 from vocabulary.formats.disk import write_outcomes
@@ -35,8 +36,8 @@ class Job:
 def run_once(console: Console, job: Job, scale: float | None, record: Path | None) -> dict[str, Any]:
     """Replay, simulate, compare; `scale` multiplies all SLOs. With `record`, the run is written there."""
     replayed = _replay(console, job, scale)
-    scaled = _scaled(job.deployment, scale)
-    simulated = _simulate(scaled, job)
+    scaled = job.deployment if scale is None else with_slo_scale(job.deployment, scale)
+    simulated = outcomes_of(job.placement, job.trace, deployment=scaled, engine="auto")
     document = _document(scaled, job, replayed, simulated, scale)
     if record is not None:
         _write(record, document, scaled, job, replayed.outcomes, simulated)
@@ -53,22 +54,6 @@ def _replay(console: Console, job: Job, scale: float | None) -> Replayed:
         return asyncio.run(
             replay(job.address, load, groups=groups, progress=lambda done, _: progress.step(done))
         )
-
-
-def _scaled(deployment: Deployment, scale: float | None) -> Deployment:
-    if scale is None:
-        return deployment
-    models = tuple(
-        model
-        if model.slo.latency_s is None
-        else replace(model, slo=replace(model.slo, latency_s=model.slo.latency_s * scale))
-        for model in deployment.models
-    )
-    return replace(deployment, models=models)
-
-
-def _simulate(deployment: Deployment, job: Job) -> Outcomes:
-    return simulate(job.placement, job.trace, deployment=deployment)
 
 
 def _document(

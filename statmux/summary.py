@@ -1,39 +1,43 @@
-"""Outcomes as the document that verbs print: overall, and per model."""
+"""Outcomes, simulated or measured, as the document that verbs print."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
-from vocabulary.outcomes import FATES, Outcomes, kept_rows, statistics
+from vocabulary.outcomes import FATES, Outcomes, Statistics, kept_rows, statistics
 from vocabulary.request import Fate
 
 
 def summary(outcomes: Outcomes, *, trim_s: float = 0.0) -> dict[str, Any]:
-    """slo_attainment, num_requests, goodput_rps, latencies; the same under `models` by name; rejections."""
+    """Statistics of all requests and of every model, and why requests were not served."""
     rows = kept_rows(outcomes.trace, trim_s)
-    fates = Counter(FATES[code] for code in outcomes.fate[rows].tolist())
-    arrivals = outcomes.trace.arrival_s[rows]
-    span_s = float(arrivals[-1] - arrivals[0]) if len(arrivals) > 1 else 0.0
-    models = {}
-    for index, name in enumerate(outcomes.trace.models):
-        one = statistics(outcomes, rows=rows, model_index=index)
-        models[name] = _figures(one) | {"rate_rps": one.num_requests / span_s if span_s else 0.0}
-    whole = statistics(outcomes, rows=rows)
+    arrival_s = outcomes.trace.arrival_s[rows]
+    span_s = float(arrival_s[-1] - arrival_s[0]) if len(arrival_s) > 1 else 0.0
+    fates = outcomes.fate[rows].tolist()
+    late = outcomes.served[rows] & ~outcomes.good[rows]
     return {
-        **_figures(whole),
-        "goodput_rps": whole.goodput_rps,
-        "models": models,
-        "rejections": {fate.value: num for fate, num in fates.most_common() if fate is not Fate.SERVED},
+        **_figures(statistics(outcomes, rows=rows), span_s),
+        "rejections": {
+            fate.value: fates.count(code)
+            for code, fate in enumerate(FATES)
+            if fate is not Fate.SERVED and code in fates
+        },
+        "num_late": int(late.sum()),
+        "models": {
+            name: _figures(statistics(outcomes, rows=rows, model_index=index), span_s)
+            for index, name in enumerate(outcomes.trace.models)
+        },
     }
 
 
-def _figures(one: Any) -> dict[str, Any]:
+def _figures(found: Statistics, span_s: float) -> dict[str, Any]:
     return {
-        "slo_attainment": one.slo_attainment,
-        "num_requests": one.num_requests,
-        "num_served": one.num_served,
-        "p50_s": one.p50_s,
-        "p99_s": one.p99_s,
-        "mean_s": one.mean_s,
+        "slo_attainment": found.slo_attainment,
+        "num_requests": found.num_requests,
+        "num_served": found.num_served,
+        "rate_rps": found.num_requests / span_s if span_s else 0.0,
+        "goodput_rps": found.goodput_rps,
+        "p50_s": found.p50_s,
+        "p99_s": found.p99_s,
+        "mean_s": found.mean_s,
     }

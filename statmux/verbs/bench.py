@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,10 +77,10 @@ def _inputs(deployment: Deployment, address: str, sequence_length: int) -> Mappi
 
 
 def _trace(path: Path, deployment: Deployment, rate_scale: float) -> Trace:
+    from statmux.scaling import sped_up
     from vocabulary.formats.disk import load_trace
 
-    read = load_trace(path, models=deployment.model_names).aligned_to(deployment.model_names)
-    return replace(read, arrival_s=read.arrival_s / rate_scale)
+    return sped_up(load_trace(path, models=deployment.model_names), rate_scale)
 
 
 def _scale(word: str) -> float:

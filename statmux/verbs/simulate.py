@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from statmux.render import Console, milliseconds, percent, table
 from vocabulary.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from vocabulary.deployment import Deployment
-    from vocabulary.outcomes import Outcomes
-    from vocabulary.trace import Trace
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -47,6 +41,8 @@ def simulate(
     """Replay a trace on a plan in virtual time, with the scheduling code that serves."""
     from simulator.fast import load_compiler
     from simulator.fast_or_events import outcomes_of
+    from statmux.scaling import sped_up, with_slo_scale
+    from statmux.summary import summary
     from vocabulary.fit import check_fit
     from vocabulary.formats.disk import load_deployment, load_plan, load_trace, write_outcomes
 
@@ -63,57 +59,6 @@ def simulate(
         write_outcomes(outcomes, found, placement=placement)
     document = summary(found, trim_s=trim_s)
     Console(ctx.obj).result(document, lambda: _table(document))
-
-
-def with_slo_scale(deployment: Deployment, scale: float) -> Deployment:
-    """The same deployment with every SLO multiplied; models without one keep none."""
-    models = tuple(
-        model
-        if model.slo.latency_s is None
-        else replace(model, slo=replace(model.slo, latency_s=model.slo.latency_s * scale))
-        for model in deployment.models
-    )
-    return replace(deployment, models=models)
-
-
-def sped_up(trace: Trace, scale: float) -> Trace:
-    """The same requests in 1 / scale of the time."""
-    return replace(trace, arrival_s=trace.arrival_s / scale)
-
-
-def summary(outcomes: Outcomes, *, trim_s: float) -> dict[str, Any]:
-    """Statistics of all requests and of every model, and why requests were not served."""
-    from vocabulary.outcomes import FATES, kept_rows, statistics
-    from vocabulary.request import Fate
-
-    rows = kept_rows(outcomes.trace, trim_s)
-    fates = outcomes.fate[rows].tolist()
-    late = outcomes.served[rows] & ~outcomes.good[rows]
-    return {
-        **_statistics(statistics(outcomes, rows=rows)),
-        "rejections": {
-            fate.value: fates.count(code)
-            for code, fate in enumerate(FATES)
-            if fate is not Fate.SERVED and code in fates
-        },
-        "num_late": int(late.sum()),
-        "models": {
-            name: _statistics(statistics(outcomes, rows=rows, model_index=index))
-            for index, name in enumerate(outcomes.trace.models)
-        },
-    }
-
-
-def _statistics(found: Any) -> dict[str, Any]:
-    return {
-        "slo_attainment": found.slo_attainment,
-        "num_requests": found.num_requests,
-        "num_served": found.num_served,
-        "goodput_rps": found.goodput_rps,
-        "p50_s": found.p50_s,
-        "p99_s": found.p99_s,
-        "mean_s": found.mean_s,
-    }
 
 
 def _check_scale(flag: str, scale: float) -> None:
