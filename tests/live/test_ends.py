@@ -1,0 +1,132 @@
+"""How fleets end: asked to, asked twice, asked too early, hit in a part, or killed outright."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from controller.control import ROOT
+from statmux.client import Client, ServerFailed, Unavailable
+from statmux.client.operations import InferResult
+from tests.live.fleet_files import GPT2, write_small_fleet
+from tests.live.fleet_process import ServedFleet
+
+pytestmark = pytest.mark.cluster
+X = np.arange(6, dtype=np.int32)
+
+
+def in_flight(
+    fleet: ServedFleet, client: Client, pool: ThreadPoolExecutor, model: str, *, count: int
+) -> list[Future[InferResult]]:
+    """Requests that the fleet has accepted and not answered."""
+    before = fleet.ask("status")["num_pending"]
+    calls = [pool.submit(client.infer, model, {"INPUT0": X}, timeout_s=None) for _ in range(count)]
+    fleet.until(lambda: fleet.ask("status")["num_pending"] == before + count)
+    return calls
+
+
+def test_a_killed_worker_fails_its_requests_at_once_and_a_drained_fleet_answers_the_others(
+    folder: Path, serve: Callable[..., ServedFleet]
+):
+    fleet = serve(write_small_fleet(folder, num_groups=2, stage_s=1.0))
+    with Client(fleet.until_ready()["grpc"]) as client, ThreadPoolExecutor() as pool:
+        doomed = in_flight(fleet, client, pool, "m0", count=3)
+        os.kill(fleet.group("g0")["pid"], signal.SIGKILL)
+        for call in doomed:
+            with pytest.raises(ServerFailed, match="the group that ran the request failed"):
+                call.result()
+        check_without_g0(fleet, client)
+        accepted = in_flight(fleet, client, pool, "m1", count=2)
+        fleet.process.send_signal(signal.SIGTERM)
+        assert [np.array_equal(call.result().outputs["OUTPUT0"], X) for call in accepted] == [True, True]
+    assert fleet.wait() == 0, fleet.said
+    assert '"event": "group lost"' in fleet.said
+    fleet.check_clean_end()
+
+
+def check_without_g0(fleet: ServedFleet, client: Client) -> None:
+    """The lost group is closed, its model refused with a reason, the other group goes on."""
+    status = fleet.ask("status")
+    assert (status["state"], status["is_ready"]) == ("degraded", False)
+    assert [(group["id"], group["is_open"], group["in_flight"]) for group in status["groups"]] == [
+        ("g0", False, 0),
+        ("g1", True, 0),
+    ]
+    assert "degraded" in fleet.run_verb("status").stdout
+    with pytest.raises(Unavailable, match="no group that holds model 'm0' is open") as caught:
+        client.infer("m0", {"INPUT0": X})
+    assert caught.value.reason == "UNAVAILABLE"
+    with pytest.raises(Unavailable, match="group g0"):
+        client.load("m0", timeout_s=60.0)
+    assert not client.is_ready() and not client.is_model_ready("m0")
+    states = {model.name: model.state for model in client.models()}
+    assert states == {"m0": "UNAVAILABLE", "m1": "READY"}
+
+
+def test_a_second_signal_does_not_wait_and_says_so_to_who_does(
+    folder: Path, serve: Callable[..., ServedFleet]
+):
+    fleet = serve(write_small_fleet(folder, stage_s=600.0))
+    with Client(fleet.until_ready()["grpc"]) as client, ThreadPoolExecutor() as pool:
+        waiting = in_flight(fleet, client, pool, "m0", count=2)
+        fleet.process.send_signal(signal.SIGTERM)
+        fleet.until(lambda: fleet.ask("status")["state"] == "draining")
+        assert not client.is_ready()
+        with pytest.raises(Unavailable, match="draining"):
+            client.infer("m0", {"INPUT0": X})
+        fleet.process.send_signal(signal.SIGINT)
+        for call in waiting:
+            with pytest.raises(Unavailable, match="the fleet stopped before it answered") as caught:
+                call.result()
+            assert caught.value.reason == "DRAINING"
+    assert fleet.wait() == 0, fleet.said
+    fleet.check_clean_end()
+
+
+@pytest.mark.parametrize("heard", ["starting Ray", "group g0: loading"])
+def test_a_fleet_told_to_end_while_it_starts_ends(
+    folder: Path, serve: Callable[..., ServedFleet], heard: str
+):
+    fleet = serve(write_small_fleet(folder, models=f'{{source: "{GPT2}"}}'))
+    fleet.until_said(heard)
+    fleet.process.send_signal(signal.SIGTERM)
+    assert fleet.wait() == 0, fleet.said
+    assert "error: " not in fleet.said, fleet.said
+    fleet.check_clean_end()
+
+
+def test_a_killed_fleet_takes_all_of_ray_along_and_can_be_started_again(
+    folder: Path, serve: Callable[..., ServedFleet]
+):
+    fleet = serve(write_small_fleet(folder))
+    fleet.until_ready()
+    assert len(fleet.marked_processes()) > 4
+    fleet.process.kill()
+    assert fleet.wait() == -signal.SIGKILL
+    (socket,) = (folder / ROOT).glob("*/control.sock")
+    asked = fleet.run_verb("status")
+    assert asked.returncode == 4 and "error: no fleet answers at" in asked.stderr
+    again = serve(folder, "--set", "cluster.address=127.0.0.1:1")
+    assert again.wait() == 4, "the socket of the dead fleet is in nobody's way"
+    socket.unlink(missing_ok=True)
+    fleet.check_clean_end()
+
+
+def test_a_drain_that_takes_too_long_is_cut_short(folder: Path, serve: Callable[..., ServedFleet]):
+    grace = ("--set", "serving.drain.graceful_shutdown_timeout_s=0.1")
+    fleet = serve(write_small_fleet(folder, stage_s=600.0), *grace)
+    with Client(fleet.until_ready()["grpc"]) as client, ThreadPoolExecutor() as pool:
+        (waiting,) = in_flight(fleet, client, pool, "m0", count=1)
+        ran: subprocess.CompletedProcess[str] = fleet.run_verb("stop", "--wait", "-o", "json")
+        assert ran.returncode == 0, ran.stderr
+        with pytest.raises(Unavailable, match="the fleet stopped before it answered"):
+            waiting.result()
+    assert fleet.wait() == 0, fleet.said
+    fleet.check_clean_end()

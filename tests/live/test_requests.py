@@ -1,0 +1,171 @@
+"""Requests to a living fleet: what is computed, what is refused, and what becomes of those that give up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from statmux.client import AsyncClient, Client, DeadlineExceeded, InvalidRequest, Rejected, Unavailable
+from statmux.client.operations import InferResult
+from tests.live.fleet_files import BERT, GPT2, SEQUENCE_LENGTH
+from tests.live.fleet_process import ServedFleet
+from vocabulary.parallel import ParallelConfig
+from workers.model import load_model
+
+pytestmark = pytest.mark.cluster
+X = np.arange(6, dtype=np.int32)
+HOUR_MS = 3.6e6
+
+
+def token_ids(*, rows: int, length: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 1000, size=(rows, length), dtype=np.int64)
+
+
+def masked(ids: np.ndarray, *, num_kept: int) -> dict[str, np.ndarray]:
+    mask = np.ones_like(ids)
+    mask[:, num_kept:] = 0
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+@pytest.mark.parametrize(
+    ("model", "source", "inputs"),
+    [
+        ("bert", BERT, masked(token_ids(rows=2, length=11, seed=0), num_kept=8)),
+        ("bert", BERT, masked(token_ids(rows=1, length=SEQUENCE_LENGTH, seed=1), num_kept=SEQUENCE_LENGTH)),
+        ("gpt2", GPT2, {"input_ids": token_ids(rows=1, length=7, seed=2)}),
+    ],
+)
+def test_outputs_are_those_of_the_model_on_one_device(
+    client: Client, model: str, source: str, inputs: dict[str, np.ndarray]
+):
+    alone = load_model(
+        source,
+        config=ParallelConfig(1, 1),
+        devices=jax.devices()[:1],
+        batch_buckets=(len(inputs["input_ids"]),),
+        sequence_buckets=(SEQUENCE_LENGTH,),
+        base_dir=Path(),
+    )
+    (expected,) = alone.unpad(alone.run(alone.pad([inputs])))
+    served = client.infer(model, inputs)
+    assert served.group == "g0"
+    assert served.outputs.keys() == expected.keys()
+    for name, array in expected.items():
+        # Sums over two devices add up in another order than on one.
+        np.testing.assert_allclose(served.outputs[name], array, rtol=0, atol=1e-5 * np.abs(array).max())
+
+
+@pytest.mark.parametrize(
+    ("ids", "words"),
+    [
+        (np.full((1, 4), 10**6), "input_ids go from 1000000 to 1000000, outside 0 to"),
+        (np.full((1, 4), -1), "outside 0 to"),
+        (np.ones((1, SEQUENCE_LENGTH + 1)), "17 tokens are more than the longest bucket, 16"),
+        (np.ones((2, 4)), "2 rows are more than the largest bucket, 1"),
+    ],
+)
+def test_what_a_model_cannot_compute_is_refused_and_the_group_goes_on(
+    mixed: ServedFleet, client: Client, ids: np.ndarray, words: str
+):
+    with pytest.raises(InvalidRequest) as caught:
+        client.infer("gpt2", {"input_ids": ids.astype(np.int64)})
+    assert "model 'gpt2'" in str(caught.value) and words in str(caught.value)
+    assert np.isfinite(client.infer("gpt2", {"input_ids": [[1, 2]]}).outputs["logits"]).all()
+    assert mixed.group("g0")["num_recompiles"] == 0
+
+
+def test_a_bad_request_does_not_spoil_the_good_ones_beside_it(client: Client):
+    def ask(token_id: int) -> InferResult | InvalidRequest:
+        try:
+            return client.infer("gpt2", {"input_ids": np.array([[token_id]])})
+        except InvalidRequest as error:
+            return error
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, [1, 10**6] * 8))
+    assert [type(answer) for answer in answers] == [InferResult, InvalidRequest] * 8
+
+
+def test_a_burst_beyond_the_objective_is_refused_without_a_hint_to_try_again(
+    mixed: ServedFleet, address: str
+):
+    async def burst() -> list[object]:
+        async with AsyncClient(address) as ours:
+            calls = [ours.infer("slow", {"INPUT0": X}) for _ in range(10)]
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+    answers = asyncio.run(burst())
+    refused = [answer for answer in answers if isinstance(answer, Rejected)]
+    served = [answer for answer in answers if isinstance(answer, InferResult)]
+    assert len(refused) + len(served) == 10 and refused and served, answers
+    assert {(one.reason, one.retry_after_s) for one in refused} == {("SLO_INFEASIBLE", None)}
+    assert "would answer later than the 0.95 s allowed" in str(refused[0])
+
+
+def test_what_cannot_be_met_even_on_an_idle_fleet_is_refused(client: Client):
+    with pytest.raises(Rejected) as caught:
+        client.infer("slow", {"INPUT0": X}, slo_ms=100)
+    assert caught.value.reason == "SLO_INFEASIBLE"
+    with pytest.raises(Rejected):
+        client.infer("slow", {"INPUT0": X}, timeout_s=0.2)
+
+
+@pytest.mark.parametrize("way", ["cancelled", "disconnected"])
+def test_a_call_that_is_given_up_frees_its_place(mixed: ServedFleet, address: str, client: Client, way: str):
+    async def give_up() -> None:
+        async with AsyncClient(address) as ours:
+            calls = [
+                asyncio.ensure_future(ours.infer("slow", {"INPUT0": X}, slo_ms=HOUR_MS)) for _ in range(4)
+            ]
+            await asyncio.to_thread(mixed.until, lambda: mixed.group("g1")["in_flight"] == 4)
+            if way == "disconnected":
+                await ours.close()
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+
+    served_before = mixed.ask("status")["models"]["slow"]["num_served"]
+    asyncio.run(give_up())
+    # A full second of work was given up: the next request meets its objective only if its place is free.
+    client.infer("slow", {"INPUT0": X}, slo_ms=HOUR_MS)
+    status = mixed.ask("status")
+    assert status["num_pending"] == 0
+    assert mixed.group("g1")["in_flight"] == 0
+    assert status["models"]["slow"]["num_served"] == served_before + 1
+    assert client.infer("slow", {"INPUT0": X}).group == "g1"
+
+
+def test_a_request_to_a_group_that_hangs_ends_at_its_deadline_and_frees_its_place(
+    mixed: ServedFleet, client: Client
+):
+    worker = mixed.group("g1")["pid"]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        with pytest.raises(DeadlineExceeded):
+            client.infer("fast", {"INPUT0": X}, timeout_s=0.5)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    assert np.array_equal(client.infer("fast", {"INPUT0": X}).outputs["OUTPUT0"], X)
+    assert mixed.group("g1")["in_flight"] == 0
+
+
+def test_a_model_in_no_group_says_so(client: Client):
+    with pytest.raises(Unavailable, match="no group of the placement holds") as caught:
+        client.infer("homeless", {"INPUT0": X})
+    assert caught.value.reason == "NOT_PLACED"
+
+
+def test_an_unloaded_model_is_refused_until_it_is_loaded_again(mixed: ServedFleet, client: Client):
+    client.unload("fast")
+    with pytest.raises(Unavailable) as caught:
+        client.infer("fast", {"INPUT0": X})
+    assert caught.value.reason == "NOT_LOADED"
+    client.load("fast")
+    assert np.array_equal(client.infer("fast", {"INPUT0": X}).outputs["OUTPUT0"], X)
