@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import Any, final
 
 import jax
 
-from vocabulary.errors import InvalidInput
+from vocabulary.deployment import ModelSpec
+from vocabulary.errors import InvalidInput, StatmuxError
 from vocabulary.messages import Batch
 from vocabulary.numpy_tensors import array_of, tensor_of
 from workers.engine import Answer, BatchResult, Finished, Freed, ModelInterface, Tensors
@@ -68,18 +69,25 @@ class JaxEngine:
                 hint="check the node's device count in the deployment",
             )
         for model in spec.models:
-            assert model.source is not None, model
-            loaded = load_model(
-                model.source,
-                architecture=model.architecture,
-                config=spec.group.config,
-                devices=devices,
-                batch_buckets=model.batch_sizes,
-                sequence_buckets=model.sequence_lengths,
-                base_dir=Path(spec.source_folder),
-            )
-            loaded.compile()
-            self._models[model.name] = loaded
+            try:
+                self._models[model.name] = self._load(model, devices)
+            except StatmuxError as error:
+                place = f"model {model.name}, {error.where}" if error.where else f"model {model.name}"
+                raise type(error)(error.message, where=place, hint=error.hint) from error
+
+    def _load(self, model: ModelSpec, devices: Sequence[jax.Device]) -> ShardedModel:
+        assert model.source is not None, model
+        loaded = load_model(
+            model.source,
+            architecture=model.architecture,
+            config=self._spec.group.config,
+            devices=devices,
+            batch_buckets=model.batch_sizes,
+            sequence_buckets=model.sequence_lengths,
+            base_dir=Path(self._spec.source_folder),
+        )
+        loaded.compile()
+        return loaded
 
     def start(
         self, batch: Batch, inputs: tuple[Tensors, ...], *, stage_freed: Freed, finished: Finished

@@ -52,7 +52,11 @@ def open_source(source: str, *, base_dir: Path) -> Checkpoint:
 def open_directory(directory: Path, *, source: str) -> DirectoryCheckpoint:
     """A folder with config.json and safetensors: one file, or shards with an index."""
     if not directory.is_dir():
-        raise InvalidInput(f"there is no directory {directory}", where=source)
+        raise InvalidInput(
+            f"there is no directory {directory}",
+            where=source,
+            hint="relative paths start at the deployment file; other sources are file://, package:// and random://",
+        )
     config = HubConfig(read_json(directory / "config.json"), str(directory / "config.json"))
     config.only("quantization_config")
     files = _weight_files(directory)
