@@ -155,10 +155,14 @@ class Fleet:
         loop = asyncio.get_running_loop()
         cluster = RayCluster(self._deployment, progress=self._progress)
         stack.push_async_callback(loop.run_in_executor, None, cluster.close)
-        await loop.run_in_executor(None, cluster.open)
-        if self._stop.is_set():
-            return
-        starting = loop.run_in_executor(None, cluster.start_groups, specs)
+
+        def start() -> tuple[StartedGroup, ...]:
+            cluster.open()
+            # Ray has put a handler of its own before ours, which prints a stack.
+            loop.call_soon_threadsafe(self._catch_signals)
+            return cluster.start_groups(specs)
+
+        starting = loop.run_in_executor(None, start)
         if not await self._outlasts_stop(starting):
             await loop.run_in_executor(None, cluster.close)
             # Closing makes it fail, and there is nobody left who wants to know how.

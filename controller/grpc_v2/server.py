@@ -125,6 +125,7 @@ def _check_free(host: str, port: int) -> None:
                 probe.listen(1)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            hint = "stop the other process, or choose another endpoints.grpc.port"
+            hint = "stop the other process, or choose another port with --port or endpoints.grpc.port"
             raise PortInUse(f"another process listens on {where}", hint=hint) from error
-        raise RuntimeFailure(f"cannot listen on {where}: {error.strerror or error}") from error
+        hint = "endpoints.grpc.host must be an address of this machine"
+        raise RuntimeFailure(f"cannot listen on {where}: {error.strerror or error}", hint=hint) from error
