@@ -16,7 +16,7 @@ metadata: {{name: {name}}}
 cluster:
   address: {address}
   nodes:
-  - {{name: n, count: {hosts}, devices: {{type: cpu, count: 2, memory: {memory}}}}}
+  - {{name: n, count: {hosts}, devices: {{type: cpu, count: 4, memory: {memory}}}}}
 models:
 """
 _MIXED_MODELS = f"""\
@@ -36,12 +36,14 @@ api_version: v1alpha1
 kind: PlacementPlan
 groups:
 - {id: g0, devices: ["n-0:0", "n-0:1"], tensor: 2, pipeline: 1, models: [bert, gpt2]}
+- {id: g2, devices: ["n-0:2", "n-0:3"], tensor: 1, pipeline: 2, models: [bert]}
 - {id: g1, devices: ["n-1:0", "n-1:1"], tensor: 1, pipeline: 2, models: [fast, slow]}
 """
 
 
 def write_mixed_fleet(folder: Path) -> Path:
-    """bert and gpt2 computed on g0 (2 devices share each layer); fast and slow emulated on g1 (2 stages).
+    """bert and gpt2 computed on g0, where 2 devices share each layer, and bert on g2 too, in 2 stages; fast
+    and slow emulated on g1, in 2 stages.
 
     slow: two stages of 0.3 s and an SLO of 0.95 s, so a second request at the same time still makes it and a
     third does not. homeless is in no group.

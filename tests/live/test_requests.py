@@ -34,32 +34,45 @@ def masked(ids: np.ndarray, *, num_kept: int) -> dict[str, np.ndarray]:
     return {"input_ids": ids, "attention_mask": mask}
 
 
-@pytest.mark.parametrize(
-    ("model", "source", "inputs"),
-    [
-        ("bert", BERT, masked(token_ids(rows=2, length=11, seed=0), num_kept=8)),
-        ("bert", BERT, masked(token_ids(rows=1, length=SEQUENCE_LENGTH, seed=1), num_kept=SEQUENCE_LENGTH)),
-        ("gpt2", GPT2, {"input_ids": token_ids(rows=1, length=7, seed=2)}),
-    ],
-)
-def test_outputs_are_those_of_the_model_on_one_device(
-    client: Client, model: str, source: str, inputs: dict[str, np.ndarray]
-):
+def check_outputs(source: str, requests: list[dict[str, np.ndarray]], answers: list[InferResult]) -> None:
+    """That every answer is what the model gives on one device of this process."""
     alone = load_model(
         source,
         config=ParallelConfig(1, 1),
         devices=jax.devices()[:1],
-        batch_buckets=(len(inputs["input_ids"]),),
+        batch_buckets=(1, 2),
         sequence_buckets=(SEQUENCE_LENGTH,),
         base_dir=Path(),
     )
-    (expected,) = alone.unpad(alone.run(alone.pad([inputs])))
-    served = client.infer(model, inputs)
-    assert served.group == "g0"
-    assert served.outputs.keys() == expected.keys()
-    for name, array in expected.items():
-        # Sums over two devices add up in another order than on one.
-        np.testing.assert_allclose(served.outputs[name], array, rtol=0, atol=1e-5 * np.abs(array).max())
+    for request, answer in zip(requests, answers, strict=True):
+        (expected,) = alone.unpad(alone.run(alone.pad([request])))
+        assert answer.outputs.keys() == expected.keys()
+        for name, array in expected.items():
+            # Sums over two devices add up in another order than on one.
+            np.testing.assert_allclose(answer.outputs[name], array, rtol=0, atol=1e-5 * np.abs(array).max())
+
+
+def test_outputs_are_those_of_the_model_on_one_device(client: Client):
+    requests = [{"input_ids": token_ids(rows=1, length=length, seed=length)} for length in (1, 7, 16)]
+    answers = [client.infer("gpt2", request) for request in requests]
+    assert {answer.group for answer in answers} == {"g0"}
+    check_outputs(GPT2, requests, answers)
+
+
+def test_replicas_with_other_meshes_give_the_same_outputs_to_many_at_once(mixed: ServedFleet, address: str):
+    requests = [
+        masked(token_ids(rows=1 + index % 2, length=1 + index % 16, seed=index), num_kept=1 + index % 8)
+        for index in range(64)
+    ]
+
+    async def burst() -> list[InferResult]:
+        async with AsyncClient(address) as ours:
+            return await asyncio.gather(*[ours.infer("encoder", request) for request in requests])
+
+    answers = asyncio.run(burst())
+    assert {answer.group for answer in answers} == {"g0", "g2"}
+    check_outputs(BERT, requests, answers)
+    assert [group["num_recompiles"] for group in mixed.ask("status")["groups"]] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
