@@ -51,6 +51,8 @@ _REJECTED = {
     Reason.UNAVAILABLE: "not_ready",
     Reason.DRAINING: "draining",
     Reason.INVALID_TENSOR: "invalid",
+    Reason.INVALID_PARAMETER: "invalid",
+    Reason.UNSUPPORTED: "invalid",
 }
 # What says nothing of how well the fleet keeps its objectives.
 _CLIENTS_FAULT = (Reason.CANCELLED, Reason.INVALID_TENSOR)
@@ -101,8 +103,12 @@ class FleetMetrics:
                 self._executed(request, done, group, predicted_finish_s)
         else:
             self._refused(request, answer, latency_s)
-        code = "OK" if isinstance(answer, InferReply) else STATUS[answer.reason].name
-        self._child(self._families.requests, model, self._protocol, code, "default").inc()
+        self._count(model, "OK" if isinstance(answer, InferReply) else STATUS[answer.reason].name)
+
+    def turned_away(self, model: str, refusal: Refusal) -> None:
+        """Count a call that was refused for its form: it says nothing of latency or objectives."""
+        self._rejected(model, refusal)
+        self._count(model, STATUS[refusal.reason].name)
 
     def group_lost(self, group: str, why: str) -> None:
         self._child(self._families.groups_lost, group).inc()
@@ -181,10 +187,16 @@ class FleetMetrics:
         totals = self._totals[request.model]
         totals.num_failed += 1
         totals.failed_s += latency_s
-        if refusal.reason in _REJECTED:
-            self._child(self._families.rejected, request.model, _REJECTED[refusal.reason]).inc()
+        self._rejected(request.model, refusal)
         if request.slo_s != NEVER_S and refusal.reason not in _CLIENTS_FAULT:
             self._objective(request, False)
+
+    def _rejected(self, model: str, refusal: Refusal) -> None:
+        if refusal.reason in _REJECTED:
+            self._child(self._families.rejected, model, _REJECTED[refusal.reason]).inc()
+
+    def _count(self, model: str, code: str) -> None:
+        self._child(self._families.requests, model, self._protocol, code, "default").inc()
 
     def _objective(self, request: Request, is_met: bool) -> None:
         totals = self._totals[request.model]

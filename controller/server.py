@@ -132,6 +132,9 @@ class FleetServer:
     def changed(self) -> Pulse:
         return self._changed
 
+    def turned_away(self, model: str, refusal: Refusal) -> None:
+        self._metrics.turned_away(model, refusal)
+
     def models(self) -> Mapping[str, ModelView]:
         return self._views
 

@@ -75,6 +75,15 @@ class Admission:
     def _examine(self, message: bytes, time_remaining_s: float | None) -> tuple[Form, InferCall]:
         request = parsed(message)
         check = self._check(request.model_name)
+        try:
+            return self._fitted(check, request, time_remaining_s)
+        except Refused as refused:
+            self._fleet.turned_away(check.view.name, refused.refusal)
+            raise
+
+    def _fitted(
+        self, check: ModelCheck, request: object, time_remaining_s: float | None
+    ) -> tuple[Form, InferCall]:
         check_version(check.view, request.model_version)
         tensors = check.tensors_of(request)
         form = Form(

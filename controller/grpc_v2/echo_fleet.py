@@ -56,6 +56,9 @@ class EchoFleet:
             future.set_result(InferReply(call.tensors, group="echo"))
         return future
 
+    def turned_away(self, model: str, refusal: Refusal) -> None:
+        return None
+
     def models(self) -> Mapping[str, ModelView]:
         return self._views
 

@@ -161,6 +161,9 @@ class Fleet(Protocol):
         An exception in the future is a bug; the client sees INTERNAL without its text.
         """
 
+    def turned_away(self, model: str, refusal: Refusal) -> None:
+        """A call for a known model was refused for its form and does not come to `infer`. For counting."""
+
     def models(self) -> Mapping[str, ModelView]:
         """Every name and alias that clients may use. Called for each request: hand out the same mapping,
         and the same ModelView object for as long as the view does not change."""

@@ -19,6 +19,7 @@ from tests.live.fleet_process import ServedFleet, run_verb
 
 pytestmark = pytest.mark.cluster
 X = np.arange(6, dtype=np.int32)
+GOOD = {"INPUT0": X}
 # Labels, sorted, and the value of each sample by its name.
 Samples = dict[str, dict[tuple[tuple[str, str], ...], float]]
 
@@ -76,18 +77,20 @@ def test_metrics_count_what_was_sent(mixed: ServedFleet, client: Client):
     before = scraped(mixed)
     sent: Counter[tuple[str, str]] = Counter()
 
-    def send(model: str, **settings: float) -> None:
+    def send(model: str, inputs: dict[str, np.ndarray], **settings: float) -> None:
         try:
-            client.infer(model, {"INPUT0": X}, **settings)
+            client.infer(model, inputs, **settings)
             sent[model, "OK"] += 1
         except ClientError as error:
             sent[model, error.reason] += 1
 
     for _ in range(3):
-        send("fast")
-    send("slow")
-    send("slow", slo_ms=1)
-    send("homeless")
+        send("fast", GOOD)
+    send("fast", {"INPUT0": X[None]})
+    send("gpt2", {"input_ids": np.full((1, 2), 10**6)})
+    send("slow", GOOD)
+    send("slow", GOOD, slo_ms=1)
+    send("homeless", GOOD)
     after = scraped(mixed)
 
     def grown(name: str, **labels: str) -> float:
@@ -95,7 +98,11 @@ def test_metrics_count_what_was_sent(mixed: ServedFleet, client: Client):
 
     assert sent == {
         ("fast", "OK"): 3, ("slow", "OK"): 1, ("slow", "SLO_INFEASIBLE"): 1, ("homeless", "NOT_PLACED"): 1,
+        ("fast", "INVALID_TENSOR"): 1, ("gpt2", "INVALID_TENSOR"): 1,
     }  # fmt: skip
+    for model in ("fast", "gpt2"):
+        assert grown("statmux_requests_total", model=model, code="INVALID_ARGUMENT") == 1, model
+        assert grown("statmux_requests_rejected_total", model=model, reason="invalid") == 1, model
     assert grown("statmux_requests_total", model="fast", code="OK", protocol="grpc_v2") == 3
     assert grown("statmux_requests_total", model="slow", code="RESOURCE_EXHAUSTED") == 1
     assert grown("statmux_requests_total", model="homeless", code="UNAVAILABLE") == 1
@@ -111,7 +118,7 @@ def test_metrics_count_what_was_sent(mixed: ServedFleet, client: Client):
 
 
 def test_metrics_describe_the_fleet_with_the_names_that_are_promised(mixed: ServedFleet, client: Client):
-    client.infer("slow", {"INPUT0": X})
+    client.infer("slow", GOOD)
     samples = scraped(mixed)
     assert total(samples, "statmux_model_state", model="bert", group="g0", state="READY") == 1
     assert total(samples, "statmux_model_state", model="bert", group="g0") == 1, "one state at a time"
