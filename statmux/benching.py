@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from vocabulary.outcomes import Outcomes
 from vocabulary.placement import Placement
 from vocabulary.trace import Trace
 
+# What an emulated model calls its platform (`workers.engine.ECHO`; that room is not imported here).
+EMULATED_PLATFORM = "statmux_emulated"
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -30,6 +34,7 @@ class Job:
     trace: Trace
     address: str
     inputs: Mapping[str, Mapping[str, object]]
+    is_emulated: bool
     timeout_s: float
 
 
@@ -63,7 +68,7 @@ def _document(
     return {
         "fleet": deployment.name,
         "address": job.address,
-        "emulated": any(model.engine == "emulated" for model in deployment.models),
+        "emulated": job.is_emulated,
         "slo_scale": scale,
         "slo_attainment": measured["slo_attainment"],
         "slo_attainment_simulated": expected["slo_attainment"],
@@ -126,6 +131,11 @@ def _assumptions(document: dict[str, Any], deployment: Deployment) -> list[str]:
         f"this client was at most {document['max_client_lag_s'] * 1e3:.1f} ms late",
         "attainment counts every request: refused, unplaced and failed ones are missed",
     ]
+    if not document["emulated"] and any("cpu" in node.device_type for node in deployment.cluster.nodes):
+        lines.append(
+            "CPU devices are virtual: groups that compute at the same time share this machine's "
+            f"{os.cpu_count()} cores and slow each other down, which the simulation does not know"
+        )
     if document["emulated"]:
         lines.insert(0, "emulated: stages slept for their profiled latency instead of computing")
     return lines

@@ -9,6 +9,7 @@ are handed to every command that reads the deployment (`--set PATH=VALUE`).
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import shutil
@@ -70,11 +71,12 @@ def _serve_and_replay(start_s: float, deployment: list[str], plan: str, trace: s
             "wait for it",
             ["status", "--wait", "ready", "--timeout", f"{_READY_TIMEOUT_S}s", "--quiet"],
         )
+        overhead = _overhead(start_s, ["bench", *deployment, "--plan", plan, "--calibrate", "100"])
         record = str(FOLDER / "run")
         _step(
             start_s,
             "replay the traffic",
-            ["bench", *deployment, "--plan", plan, "--trace", trace, "--record", record],
+            ["bench", *deployment, "--plan", plan, "--trace", trace, "--record", record, "--set", overhead],
         )
         _step(start_s, "write the report", ["report", record, "--out", str(FOLDER / "report.html")])
         _step(start_s, "stop", ["stop", "--wait"])
@@ -84,6 +86,15 @@ def _serve_and_replay(start_s: float, deployment: list[str], plan: str, trace: s
         raise _Failed(f"`statmux serve` did not end within {_STOP_TIMEOUT_S} s") from None
     finally:
         _end(fleet)
+
+
+def _overhead(start_s: float, words: Sequence[str]) -> str:
+    """What a lone request takes beyond its profile, as the `--set` of the simulation beside the replay."""
+    _say(start_s, f"measure the fixed overhead: {_shown(words)}")
+    ended = subprocess.run([*_command(words), "-o", "json"], stdout=subprocess.PIPE)
+    if ended.returncode != 0:
+        raise _Failed(f"`{_shown(words)}` ended with {ended.returncode}")
+    return f"simulation.fixed_overhead_s={json.loads(ended.stdout)['fixed_overhead_s']:.6f}"
 
 
 def _end(fleet: subprocess.Popen[bytes]) -> None:

@@ -12,6 +12,7 @@ from statmux.render import Console, milliseconds, percent, table
 from vocabulary.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from statmux.client import ModelMetadata
     from vocabulary.deployment import Deployment
     from vocabulary.placement import Placement
     from vocabulary.trace import Trace
@@ -42,20 +43,26 @@ def bench(
     ] = None,
 ) -> None:
     """Replay a trace against a running fleet at its own times; simulate the same; print both."""
-    from statmux.benching import Job, run_once
+    from statmux.benching import EMULATED_PLATFORM, Job, run_once
+    from statmux.samples import sample_inputs
     from vocabulary.formats.disk import load_deployment, load_plan
 
     console = Console(ctx.obj)
     read = load_deployment(deployment, overrides=ctx.obj.overrides)
     placement = load_plan(plan, deployment=read).placement
     address = url or f"{read.grpc.host}:{read.grpc.port}"
-    inputs = _inputs(read, address, sequence_length)
+    described = _described(read, address)
+    inputs = {
+        name: sample_inputs(one.inputs, sequence_length=sequence_length) for name, one in described.items()
+    }
+    # The fleet's word, not the file's: `serve --engine` may have overridden it.
+    is_emulated = any(one.platform == EMULATED_PLATFORM for one in described.values())
     if calibrate:
-        _calibrate(console, read, placement, address, inputs, calibrate)
+        _calibrate(console, read, placement, address, inputs, calibrate, is_emulated)
         return
     if trace is None:
         raise InvalidInput("there is no trace to replay", hint="give --trace FILE, or --calibrate N")
-    job = Job(read, placement, _trace(trace, read, rate_scale), address, inputs, timeout)
+    job = Job(read, placement, _trace(trace, read, rate_scale), address, inputs, is_emulated, timeout)
     scales = [None] if slo_scale is None else [_scale(word) for word in slo_scale.split(",")]
     if record is not None and len(scales) > 1:
         raise InvalidInput("--record holds one run", hint="give one --slo-scale with it")
@@ -64,16 +71,12 @@ def bench(
     console.result(document, lambda: _sweep_table(document) if "runs" in document else _table(document))
 
 
-def _inputs(deployment: Deployment, address: str, sequence_length: int) -> Mapping[str, Mapping[str, object]]:
-    """A sample for every model that the endpoint knows."""
+def _described(deployment: Deployment, address: str) -> Mapping[str, ModelMetadata]:
+    """What the endpoint says of every model of the deployment."""
     from statmux.client import Client
-    from statmux.samples import sample_inputs
 
     with Client(address) as client:
-        described = {name: client.model_metadata(name) for name in deployment.model_names}
-    return {
-        name: sample_inputs(one.inputs, sequence_length=sequence_length) for name, one in described.items()
-    }
+        return {name: client.model_metadata(name) for name in deployment.model_names}
 
 
 def _trace(path: Path, deployment: Deployment, rate_scale: float) -> Trace:
@@ -149,6 +152,7 @@ def _calibrate(
     address: str,
     inputs: Mapping[str, Mapping[str, object]],
     num_requests: int,
+    is_emulated: bool,
 ) -> None:
     import asyncio
     from dataclasses import asdict
@@ -161,10 +165,10 @@ def _calibrate(
         )
     )
     console.result(
-        asdict(found),
+        {"emulated": is_emulated, **asdict(found)},
         lambda: (
-            f"fixed overhead {found.fixed_overhead_s * 1e3:.3f} ms (quartiles "
-            f"{found.lower_quartile_s * 1e3:.3f} to {found.upper_quartile_s * 1e3:.3f}, "
+            f"{'emulated: ' if is_emulated else ''}fixed overhead {found.fixed_overhead_s * 1e3:.3f} ms "
+            f"(quartiles {found.lower_quartile_s * 1e3:.3f} to {found.upper_quartile_s * 1e3:.3f}, "
             f"{found.num_requests} requests)\n"
             f"use it: --set simulation.fixed_overhead_s={found.fixed_overhead_s:.6f}"
         ),
