@@ -35,14 +35,22 @@ class ControlServer:
 
     async def start(self) -> None:
         """Raises RuntimeFailure when a living fleet holds the socket; a dead one's socket is replaced."""
+        if is_alive(self._path):
+            raise RuntimeFailure(
+                f"a fleet of this name runs already ({self._path})",
+                hint="stop it with `statmux stop`, or give the deployment another metadata.name",
+            )
+        try:
+            await self._listen()
+        except OSError as error:
+            raise RuntimeFailure(
+                f"cannot listen on {self._path}: {error.strerror or error}",
+                hint="start it in a folder that you may write to; metadata.name must be short",
+            ) from error
+
+    async def _listen(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if self._path.exists():
-            if _is_alive(self._path):
-                raise RuntimeFailure(
-                    f"a fleet of this name runs already ({self._path})",
-                    hint="stop it with `statmux stop`, or give the deployment another metadata.name",
-                )
-            self._path.unlink()
+        self._path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._serve, str(self._path), limit=_MAX_LINE_BYTES)
         os.chmod(self._path, 0o600)
 
@@ -91,7 +99,8 @@ def ask(path: Path, verb: str, *, timeout_s: float, **words: object) -> dict[str
     return json.loads(line)
 
 
-def _is_alive(path: Path) -> bool:
+def is_alive(path: Path) -> bool:
+    """Whether a fleet listens there."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(2.0)

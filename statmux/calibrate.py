@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from statmux.client import AsyncClient
 from vocabulary.catalog import Catalog
+from vocabulary.errors import InvalidInput
 from vocabulary.placement import Placement
 
 # The first requests open connections and fill caches.
@@ -33,10 +34,21 @@ async def calibrate(
     catalog: Catalog,
     num_requests: int,
 ) -> Calibration:
-    """One request at a time, models in turn, each compared with the profile of the group that answered."""
+    """One request at a time, models in turn, each compared with the profile of the group that answered.
+
+    Raises InvalidInput for fewer than two requests, or where no model is placed.
+    """
+    if num_requests < 2:
+        raise InvalidInput(
+            "one request has no spread", hint="calibrate with 2 requests or more; 100 are good"
+        )
     beyond_s = []
     async with AsyncClient(address) as client:
         names = [name for name in inputs if placement.holders(name)]
+        if not names:
+            raise InvalidInput(
+                "the plan places none of the models", hint="calibrate against the plan that runs"
+            )
         for number in range(_NUM_WARM + num_requests):
             name = names[number % len(names)]
             groups = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from controller.control import ROOT, socket_path
+from controller.control import ROOT, is_alive, socket_path
 from vocabulary.errors import InvalidInput, Unreachable
 
 
 def control_socket(fleet: str | None) -> Path:
-    """The named fleet's, else the only one's of this folder. Raises InvalidInput when there are several."""
+    """The named fleet's, else the only one's of this folder. Raises InvalidInput when several live."""
     if fleet is not None:
         return socket_path(fleet)
     found = sorted(path.parent.name for path in ROOT.glob("*/control.sock"))
@@ -18,6 +18,8 @@ def control_socket(fleet: str | None) -> Path:
             f"no fleet was started in this folder ({ROOT}/*/control.sock)",
             hint="run this where `statmux serve` runs, or name the fleet with --fleet",
         )
-    if len(found) > 1:
-        raise InvalidInput(f"several fleets run here: {', '.join(found)}", hint="choose one with --fleet")
-    return socket_path(found[0])
+    # A fleet that was killed leaves its socket.
+    alive = [name for name in found if is_alive(socket_path(name))] if len(found) > 1 else found
+    if len(alive) > 1:
+        raise InvalidInput(f"several fleets run here: {', '.join(alive)}", hint="choose one with --fleet")
+    return socket_path((alive or found)[0])

@@ -7,6 +7,7 @@ summaries, assumptions. measured.csv and simulated.csv are outcome files.
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocabulary.errors import InvalidInput
+from vocabulary.formats.disk import read_text, write_bytes
 
 RUN_FILE = "run.json"
 MEASURED_FILE = "measured.csv"
 SIMULATED_FILE = "simulated.csv"
+KIND = "RunRecord"
+# What a page cannot be drawn without.
+_KEYS = {"fleet", "measured", "models", "plan"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +51,46 @@ class RunRecord:
 
 def write_run(folder: Path, run: Mapping[str, Any]) -> None:
     """Write run.json; the outcome files are written beside it by the caller."""
-    folder.mkdir(parents=True, exist_ok=True)
-    document = {"api_version": "v1alpha1", "kind": "RunRecord", **run}
-    (folder / RUN_FILE).write_text(json.dumps(document, indent=1) + "\n")
+    document = {"api_version": "v1alpha1", "kind": KIND, **run}
+    write_bytes(folder / RUN_FILE, f"{json.dumps(document, indent=1)}\n".encode())
 
 
 def read_record(folder: Path) -> RunRecord:
     """Raises InvalidInput when the folder is not a run record."""
+    if not (folder / RUN_FILE).is_file():
+        raise _no_record(folder, f"there is no {RUN_FILE}")
     try:
-        run = json.loads((folder / RUN_FILE).read_text())
-        measured = _read_rows(folder / MEASURED_FILE)
-    except FileNotFoundError as error:
-        raise InvalidInput(
-            f"{error.filename} is not there",
-            where=str(folder),
-            hint="make a record with `statmux bench --record`",
-        ) from None
-    except (ValueError, KeyError) as error:
-        raise InvalidInput(f"not a run record: {error}", where=str(folder)) from None
+        run = json.loads(read_text(folder / RUN_FILE))
+    except ValueError as error:
+        raise _no_record(folder, f"{RUN_FILE} is not JSON: {error}") from None
+    if not isinstance(run, dict) or run.get("kind") != KIND or not run.keys() >= _KEYS:
+        raise _no_record(folder, f"{RUN_FILE} is not of kind {KIND} with {', '.join(sorted(_KEYS))}")
     simulated = folder / SIMULATED_FILE
-    return RunRecord(folder, run, measured, _read_rows(simulated) if simulated.exists() else None)
+    return RunRecord(
+        folder,
+        run,
+        _read_rows(folder / MEASURED_FILE),
+        _read_rows(simulated) if simulated.exists() else None,
+    )
+
+
+def _no_record(folder: Path, why: str) -> InvalidInput:
+    return InvalidInput(
+        f"not a run record: {why}", where=str(folder), hint="make a record with `statmux bench --record`"
+    )
 
 
 def _read_rows(path: Path) -> Rows:
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+    try:
+        return _columns(rows)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(
+            f"not a file of outcomes: {error}", where=str(path), hint="make the record again"
+        ) from None
+
+
+def _columns(rows: list[dict[str, str]]) -> Rows:
     arrival_s = np.array([float(row["arrival_s"]) for row in rows])
     finish_s = np.array([float(row["finish_s"]) if row["finish_s"] else np.nan for row in rows])
     return Rows(
