@@ -18,6 +18,7 @@ from controller.control import ControlServer, socket_path
 from controller.fleet_specs import worker_specs
 from controller.grpc_v2 import start_grpc
 from controller.grpc_v2.server import RunningEndpoint
+from controller.links import open_link
 from controller.metrics import FleetMetrics
 from controller.plan_facts import plan_facts
 from controller.ray_cluster import RayCluster
@@ -28,7 +29,7 @@ from scheduling.cluster import ClusterScheduler
 from vocabulary.deployment import Deployment
 from vocabulary.errors import RuntimeFailure
 from vocabulary.plan import Plan
-from workers.frames import Frame, Hello
+from workers.frames import Frame
 from workers.link import SocketLink
 from workers.spec import WorkerSpec
 
@@ -62,7 +63,10 @@ class Fleet:
         self._start_s = time.monotonic()
         self._started: tuple[StartedGroup, ...] = ()
         grpc, http = deployment.grpc, deployment.metrics
-        self._addresses = {"grpc": f"{grpc.host}:{grpc.port}", "metrics": f"{http.host}:{http.port}"}
+        self._addresses = {
+            "grpc": _authority(grpc.host, grpc.port),
+            "metrics": _authority(http.host, http.port),
+        }
         self._metrics = FleetMetrics(deployment.model_names)
         self._server = FleetServer(
             deployment,
@@ -122,7 +126,7 @@ class Fleet:
             max_message_bytes=grpc.max_message_bytes,
         )
         stack.push_async_callback(endpoint.stop, 0.0)
-        self._addresses["grpc"] = f"{grpc.host}:{endpoint.port}"
+        self._addresses["grpc"] = _authority(grpc.host, endpoint.port)
         return endpoint
 
     def _open_metrics(self, stack: AsyncExitStack) -> None:
@@ -137,7 +141,7 @@ class Fleet:
         stack.callback(thread.join)
         stack.callback(http.server_close)
         stack.callback(http.shutdown)
-        self._addresses["metrics"] = f"{metrics.host}:{http.server_port}"
+        self._addresses["metrics"] = _authority(metrics.host, http.server_port)
         self._metrics.watch_groups(
             self._placement,
             waiting=lambda index: beat.num_waiting if (beat := server.beat_of(index)) else 0.0,
@@ -170,37 +174,27 @@ class Fleet:
             return
         self._started = await starting
         for index, started in enumerate(self._started):
-            await self._connect(index, started, key, stack)
+            link = await self._connect(index, started, key)
+            stack.callback(link.close)
+        cluster.watch(lambda group_id, why: loop.call_soon_threadsafe(self._lose, group_id, why))
 
-    async def _connect(self, index: int, started: StartedGroup, key: str, stack: AsyncExitStack) -> None:
-        loop, server, address = asyncio.get_running_loop(), self._server, started.address
+    async def _connect(self, index: int, started: StartedGroup, key: str) -> SocketLink:
+        server = self._server
 
         def receive(frame: Frame) -> None:
             server.receive(index, frame)
 
-        def lost(why: str) -> None:
-            if self._state != "stopped":
-                _log.error("group lost", group=self._placement.groups[index].id, why=why)
-                server.lose_group(index, why)
+        link = await open_link(
+            started, key=key, receive=receive, lost=lambda why: self._lose(started.group_id, why)
+        )
+        server.open_group(index, link, started.interfaces)
+        return link
 
-        def link() -> SocketLink:
-            return SocketLink(receive, lost)
-
-        try:
-            if address.socket_path:
-                _, made = await loop.create_unix_connection(link, address.socket_path)
-            else:
-                _, made = await loop.create_connection(link, address.host, address.port)
-        except OSError as error:
-            group_id = self._placement.groups[index].id
-            raise RuntimeFailure(
-                f"the worker of group {group_id} does not answer at {address}: {error.strerror or error}",
-                hint="if it is on another host, its node must be reachable from here on any port",
-            ) from error
-        made.send(Hello(key, time.monotonic()))
-        made.flush()
-        stack.callback(made.close)
-        server.open_group(index, made, started.interfaces)
+    def _lose(self, group_id: str, why: str) -> None:
+        """Its link says so at once where its process died, Ray after a while where its host did."""
+        index = next(index for index, group in enumerate(self._placement.groups) if group.id == group_id)
+        if self._state != "stopped" and self._server.lose_group(index, why):
+            _log.error("group lost", group=group_id, why=why)
 
     async def _outlasts_stop(self, work: asyncio.Future) -> bool:
         """Wait until `work` is done, or until a stop is asked for: then False."""
@@ -244,3 +238,8 @@ class Fleet:
     async def _stop_verb(self, request: object) -> dict[str, object]:
         self._ask_to_stop()
         return {"state": "draining", "num_pending": self._server.num_pending}
+
+
+def _authority(host: str, port: int) -> str:
+    """As it stands in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

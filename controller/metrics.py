@@ -110,7 +110,7 @@ class FleetMetrics:
         self._rejected(model, refusal)
         self._count(model, STATUS[refusal.reason].name)
 
-    def group_lost(self, group: str, why: str) -> None:
+    def group_lost(self, group: str) -> None:
         self._child(self._families.groups_lost, group).inc()
 
     def statistics(self, model: str) -> ModelStatistics:

@@ -104,14 +104,16 @@ class FleetServer:
         self._post(GroupOpened(group_index))
         self._refresh()
 
-    def lose_group(self, group_index: int, why: str) -> None:
-        """The group's worker is gone; its requests are answered with FAILED."""
-        if self._links[group_index] is not None:
-            self._links[group_index] = self._beats[group_index] = None
-            self._losses[group_index] = why
-            self._metrics.group_lost(self._placement.groups[group_index].id, why)
-            self._post(GroupLost(group_index))
-            self._soon(self._refresh)
+    def lose_group(self, group_index: int, why: str) -> bool:
+        """The group's worker is gone; its requests are answered with FAILED. False: that was known."""
+        if self._links[group_index] is None:
+            return False
+        self._links[group_index] = self._beats[group_index] = None
+        self._losses[group_index] = why
+        self._metrics.group_lost(self._placement.groups[group_index].id)
+        self._post(GroupLost(group_index))
+        self._soon(self._refresh)
+        return True
 
     def receive(self, group_index: int, frame: Frame) -> None:
         """A frame of the group's worker."""

@@ -195,6 +195,14 @@ def test_calibration_says_what_a_request_costs_beyond_its_stages(mixed: ServedFl
     assert found["lower_quartile_s"] <= found["fixed_overhead_s"] <= found["upper_quartile_s"]
 
 
+def test_calibration_needs_more_than_one_request(mixed: ServedFleet, address: str):
+    ran = mixed.run_verb(
+        *("bench", "deployment.yaml", "--plan", "plan.yaml", "--url", address, "--calibrate", "1")
+    )
+    assert ran.returncode == 2
+    assert "error: one request has no spread" in ran.stderr and "hint: " in ran.stderr
+
+
 def test_bench_says_when_nobody_answers(mixed: ServedFleet, trace_file: Path):
     ran = mixed.run_verb(
         *("bench", "deployment.yaml", "--plan", "plan.yaml", "--trace", trace_file.name),
