@@ -5,7 +5,7 @@ times faster on w1's placement with its profile scaled down in time. The simulat
 measured beforehand with lone requests (`bench --calibrate`), not fitted to the replays. Every number is
 emulated: real processes and sockets, stages that sleep.
 
-    python -m benchmarks.fidelity --data ../shared/data --out fidelity.json
+    python -m benchmarks.fidelity --data "$DATA" --out fidelity.json
 """
 
 from __future__ import annotations

@@ -28,6 +28,9 @@ from vocabulary.placement import Placement
 from vocabulary.request import Fate, Request
 from vocabulary.units import NEVER_S
 
+# What settled so went through the stages; anything else left the queue without running.
+_RAN = frozenset({Fate.SERVED, Fate.FAILED, Fate.INVALID})
+
 
 @dataclass(slots=True)
 class _InFlight:
@@ -111,7 +114,7 @@ class ClusterScheduler:
                 continue
             self._num_queued[request.model] -= 1
             load = request.candidate.group
-            if event.fate is Fate.SERVED:
+            if event.fate in _RAN:
                 load.served(event.finish_s)
             else:
                 load.dropped(now_s, request.candidate.stages_s)

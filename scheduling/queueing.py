@@ -8,6 +8,8 @@ from typing import final
 
 from vocabulary.request import Request
 
+# Removed requests that a queue may hold beyond its members before it is made anew.
+_SPARE_ENTRIES = 64
 Key = tuple[float, float, int]
 
 
@@ -61,6 +63,9 @@ class Queue:
         """Forget a request; False if it is not here (any more)."""
         found = request_id in self._members
         self._members.discard(request_id)
+        if len(self._entries) > 2 * len(self._members) + _SPARE_ENTRIES:
+            self._entries = [entry for entry in self._entries if entry[1].id in self._members]
+            heapq.heapify(self._entries)
         return found
 
     def waiting(self) -> Iterator[Request]:

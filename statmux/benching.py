@@ -21,9 +21,6 @@ from vocabulary.outcomes import Outcomes
 from vocabulary.placement import Placement
 from vocabulary.trace import Trace
 
-# What an emulated model calls its platform (`workers.engine.ECHO`; that room is not imported here).
-EMULATED_PLATFORM = "statmux_emulated"
-
 
 @dataclass(frozen=True, slots=True)
 class Job:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from vocabulary.errors import InvalidInput
 from vocabulary.outcomes import FATES, Outcomes, Statistics, kept_rows, statistics
 from vocabulary.request import Fate
 
 
 def summary(outcomes: Outcomes, *, trim_s: float = 0.0) -> dict[str, Any]:
-    """Statistics of all requests and of every model, and why requests were not served."""
+    """Statistics of all requests and of every model, and why requests were not served.
+
+    Raises InvalidInput when trimming leaves nothing.
+    """
     rows = kept_rows(outcomes.trace, trim_s)
+    if len(outcomes.trace) and rows.start == rows.stop:
+        raise InvalidInput(
+            f"{trim_s:g} s at each end leave none of {outcomes.trace.duration_s:g} s to count",
+            where="--trim-s",
+            hint="trim less",
+        )
     arrival_s = outcomes.trace.arrival_s[rows]
     span_s = float(arrival_s[-1] - arrival_s[0]) if len(arrival_s) > 1 else 0.0
     fates = outcomes.fate[rows].tolist()

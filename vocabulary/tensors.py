@@ -10,6 +10,8 @@ ELEMENT_BYTES: Mapping[str, int] = {
     "BOOL": 1, "UINT8": 1, "UINT16": 2, "UINT32": 4, "UINT64": 8, "INT8": 1, "INT16": 2, "INT32": 4,
     "INT64": 8, "FP16": 2, "BF16": 2, "FP32": 4, "FP64": 8,
 }  # fmt: skip
+# What an emulated model calls its platform, so that clients can say so.
+EMULATED_PLATFORM = "statmux_emulated"
 DATATYPES = (*ELEMENT_BYTES, "BYTES")
 
 

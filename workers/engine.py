@@ -11,7 +11,7 @@ from scheduling.pipeline import PipelineClock
 from vocabulary.catalog import Catalog
 from vocabulary.messages import Batch
 from vocabulary.placement import Group
-from vocabulary.tensors import Tensor, TensorSpec
+from vocabulary.tensors import EMULATED_PLATFORM, Tensor, TensorSpec
 
 Tensors = tuple[Tensor, ...]
 
@@ -72,7 +72,7 @@ Finished = Callable[[BatchResult], None]
 ECHO = ModelInterface(
     inputs=(TensorSpec("INPUT0", "INT32", (-1,)),),
     outputs=(TensorSpec("OUTPUT0", "INT32", (-1,)),),
-    platform="statmux_emulated",
+    platform=EMULATED_PLATFORM,
 )
 
 

@@ -112,7 +112,9 @@ class FrameReader:
         self._buffer += chunk
         start = 0
         while (end := self._frame_end(start)) is not None:
-            yield _parse(bytes(self._buffer[start:end]))
+            with memoryview(self._buffer) as buffer:
+                frame = bytes(buffer[start:end])
+            yield _parse(frame)
             start = end
         if start:
             del self._buffer[:start]

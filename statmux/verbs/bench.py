@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from statmux.durations import seconds
 from statmux.render import Console, milliseconds, percent, table
-from vocabulary.errors import InvalidInput
+from vocabulary.errors import InvalidInput, Unreachable
 
 if TYPE_CHECKING:
     from statmux.client import ModelMetadata
@@ -34,7 +35,9 @@ def bench(
     ] = None,
     rate_scale: Annotated[float, typer.Option(help="Replay so many times faster.", min=1e-6)] = 1.0,
     sequence_length: Annotated[int, typer.Option(help="Tokens of a generated input.", min=1)] = 16,
-    timeout: Annotated[float, typer.Option(help="Seconds that a request waits.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(parser=seconds, metavar="DURATION", help="How long a request waits.")
+    ] = "60s",  # type: ignore[assignment]
     calibrate: Annotated[
         int, typer.Option(help="Measure the fixed overhead with N lone requests instead.", min=0)
     ] = 0,
@@ -43,9 +46,10 @@ def bench(
     ] = None,
 ) -> None:
     """Replay a trace against a running fleet at its own times; simulate the same; print both."""
-    from statmux.benching import EMULATED_PLATFORM, Job, run_once
+    from statmux.benching import Job, run_once
     from statmux.samples import sample_inputs
     from vocabulary.formats.disk import load_deployment, load_plan
+    from vocabulary.tensors import EMULATED_PLATFORM
 
     console = Console(ctx.obj)
     read = load_deployment(deployment, overrides=ctx.obj.overrides)
@@ -73,10 +77,16 @@ def bench(
 
 def _described(deployment: Deployment, address: str) -> Mapping[str, ModelMetadata]:
     """What the endpoint says of every model of the deployment."""
-    from statmux.client import Client
+    from statmux.client import Client, Unavailable
 
-    with Client(address) as client:
-        return {name: client.model_metadata(name) for name in deployment.model_names}
+    try:
+        with Client(address) as client:
+            return {name: client.model_metadata(name) for name in deployment.model_names}
+    except Unavailable as error:
+        raise Unreachable(
+            f"no fleet answers at {address} ({error.message})",
+            hint="start it with `statmux serve`, or give its --url",
+        ) from None
 
 
 def _trace(path: Path, deployment: Deployment, rate_scale: float) -> Trace:
