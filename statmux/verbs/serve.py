@@ -54,7 +54,6 @@ def serve(
     check_exposure(read, insecure=insecure)
     chosen = load_plan(plan, deployment=read)
     check_fit(chosen.placement, read)
-    worker_specs(read, chosen.placement, key="")
     worker_specs(read, chosen.placement, key="")  # its refusals are for now, not for when Ray is up
     for warning in read.warnings:
         console.warn(warning)
