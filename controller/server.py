@@ -19,6 +19,7 @@ from controller.grpc_v2 import (
     Refusal,
 )
 from controller.metrics import FleetMetrics
+from controller.model_board import ModelBoard
 from controller.refusals import refusal
 from scheduling.cluster import ClusterScheduler
 from vocabulary.deployment import Deployment
@@ -79,7 +80,7 @@ class FleetServer:
         self._soon = soon
         self._metrics = metrics
         self._slo_s = {model.name: model.slo_s(deployment.latency) for model in deployment.models}
-        self._aliases = {model.name: model.aliases for model in deployment.models}
+        self._board = ModelBoard(deployment.models, placement)
         self._links: list[Link | None] = [None] * len(placement.groups)
         self._beats: list[Beat | None] = [None] * len(placement.groups)
         self._pending: dict[int, _Pending] = {}
@@ -87,32 +88,23 @@ class FleetServer:
         self._is_decision_due = False
         self._unflushed: set[int] = set()
         self._is_draining = False
-        self._closed_models: set[str] = set()
-        self._losses: dict[int, str] = {}
-        self._interfaces: dict[str, ModelInterface] = {}
-        self._views: Mapping[str, ModelView] = {}
-        self._changed = Pulse()
-        self._refresh()
 
     # What the workers' side calls.
 
     def open_group(self, group_index: int, link: Link, interfaces: Mapping[str, ModelInterface]) -> None:
         """The group's models are warm and `link` leads to its worker."""
         self._links[group_index] = link
-        self._losses.pop(group_index, None)
-        self._interfaces.update(interfaces)
         self._post(GroupOpened(group_index))
-        self._refresh()
+        self._board.open_group(group_index, interfaces)
 
     def lose_group(self, group_index: int, why: str) -> bool:
         """The group's worker is gone; its requests are answered with FAILED. False: that was known."""
         if self._links[group_index] is None:
             return False
         self._links[group_index] = self._beats[group_index] = None
-        self._losses[group_index] = why
         self._metrics.group_lost(self._placement.groups[group_index].id)
         self._post(GroupLost(group_index))
-        self._soon(self._refresh)
+        self._board.lose_group(group_index, why)
         return True
 
     def receive(self, group_index: int, frame: Frame) -> None:
@@ -132,17 +124,16 @@ class FleetServer:
 
     @property
     def changed(self) -> Pulse:
-        return self._changed
+        return self._board.changed
 
     def turned_away(self, model: str, refusal: Refusal) -> None:
         self._metrics.turned_away(model, refusal)
 
     def models(self) -> Mapping[str, ModelView]:
-        return self._views
+        return self._board.views
 
     def is_ready(self) -> bool:
-        groups_open = all(self._machine.is_open(index) for index in range(len(self._placement.groups)))
-        return groups_open and not self._is_draining
+        return self._board.are_all_open() and not self._is_draining
 
     def infer(self, call: InferCall) -> asyncio.Future[InferReply | Refusal]:
         future = asyncio.get_running_loop().create_future()
@@ -153,9 +144,9 @@ class FleetServer:
         request = Request(request_id, call.model, now_s, slo_s, deadline_s)
         self._pending[request_id] = _Pending(future, request, call.tensors)
         future.add_done_callback(lambda done: self._forget(request_id) if done.cancelled() else None)
-        if self._is_draining or call.model in self._closed_models:
+        if self._is_draining or self._board.is_closed(call.model):
             self._end(request_id, Refusal(*self._closed_reason(call.model)), None)
-        elif call.model not in self._interfaces:
+        elif not self._board.is_known(call.model):
             # It came unchecked, since what the model takes is not known before the first of its groups opens.
             fate = Fate.UNAVAILABLE if self._placement.holders(call.model) else Fate.NOT_PLACED
             self._end(request_id, refusal(request, fate, now_s=now_s), None)
@@ -165,12 +156,9 @@ class FleetServer:
 
     async def load(self, model: str) -> Refusal | None:
         """Take the model (back) into service; returns when it is READY."""
-        self._closed_models.discard(model)
-        self._refresh()
-        view = self._views[model]
-        while view.state is ModelState.LOADING:
-            await self._changed.wait()
-            view = self._views[model]
+        self._board.open_model(model)
+        while (view := self._board.views[model]).state is ModelState.LOADING:
+            await self._board.changed.wait()
         if view.state is ModelState.READY:
             return None
         reason = Reason.UNAVAILABLE if self._placement.holders(model) else Reason.NOT_PLACED
@@ -178,8 +166,7 @@ class FleetServer:
 
     async def unload(self, model: str) -> Refusal | None:
         """Take the model out of service. Its weights stay resident until the placement changes."""
-        self._closed_models.add(model)
-        self._refresh()
+        self._board.close_model(model)
         return None
 
     def statistics(self, model: str) -> ModelStatistics:
@@ -190,7 +177,7 @@ class FleetServer:
     def start_draining(self) -> None:
         """Readiness goes off; accepted requests run on, new ones are refused."""
         self._is_draining = True
-        self._refresh()
+        self._board.refresh()
 
     @property
     def num_pending(self) -> int:
@@ -215,7 +202,7 @@ class FleetServer:
         return self._machine.group_in_flight(group_index)
 
     def is_open(self, group_index: int) -> bool:
-        return self._machine.is_open(group_index)
+        return self._board.is_open(group_index)
 
     # The shell itself.
 
@@ -300,36 +287,3 @@ class FleetServer:
         if self._is_draining:
             return Reason.DRAINING, "the fleet is draining; try another replica of the endpoint"
         return Reason.NOT_LOADED, f"model {model!r} was unloaded; load it first"
-
-    def _refresh(self) -> None:
-        """Make the views of all models anew; called when a group or a model opens or closes."""
-        views = {name: self._view(name) for name in self._slo_s}
-        self._views = views | {alias: views[name] for name in views for alias in self._aliases[name]}
-        self._changed.beat()
-
-    def _view(self, name: str) -> ModelView:
-        state, why = self._state(name)
-        interface = self._interfaces.get(name)
-        if interface is None:
-            return ModelView(name, (), (), state=state, state_reason=why)
-        return ModelView(
-            name,
-            interface.inputs,
-            interface.outputs,
-            platform=interface.platform,
-            state=state,
-            state_reason=why,
-        )
-
-    def _state(self, name: str) -> tuple[ModelState, str]:
-        holders = self._placement.holders(name)
-        if not holders:
-            return ModelState.UNAVAILABLE, "no group of the placement holds it"
-        if name in self._closed_models:
-            return ModelState.UNAVAILABLE, "unloaded"
-        if any(self._machine.is_open(index) for index in holders):
-            return ModelState.READY, ""
-        if all(index in self._losses for index in holders):
-            lost = "; ".join(f"group {self._placement.groups[i].id}: {self._losses[i]}" for i in holders)
-            return ModelState.UNAVAILABLE, f"all its groups are lost ({lost})"
-        return ModelState.LOADING, "its groups are not open"

@@ -1,0 +1,94 @@
+"""What clients see of each model, made anew when a group or a model opens or closes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import final
+
+from controller.grpc_v2 import ModelState, ModelView, Pulse
+from vocabulary.deployment import ModelSpec
+from vocabulary.placement import Placement
+from workers.engine import ModelInterface
+
+
+@final
+class ModelBoard:
+    """Knows which groups are open or lost and which models users took out of service. `changed` beats."""
+
+    def __init__(self, models: Iterable[ModelSpec], placement: Placement) -> None:
+        self.changed = Pulse()
+        self.views: Mapping[str, ModelView] = {}
+        self._aliases = {model.name: model.aliases for model in models}
+        self._placement = placement
+        self._interfaces: dict[str, ModelInterface] = {}
+        self._open: set[int] = set()
+        self._losses: dict[int, str] = {}
+        self._closed: set[str] = set()
+        self.refresh()
+
+    def open_group(self, group_index: int, interfaces: Mapping[str, ModelInterface]) -> None:
+        self._open.add(group_index)
+        self._losses.pop(group_index, None)
+        self._interfaces.update(interfaces)
+        self.refresh()
+
+    def lose_group(self, group_index: int, why: str) -> None:
+        self._open.discard(group_index)
+        self._losses[group_index] = why
+        self.refresh()
+
+    def open_model(self, name: str) -> None:
+        """Back into service."""
+        self._closed.discard(name)
+        self.refresh()
+
+    def close_model(self, name: str) -> None:
+        """Out of service; what it takes stays known."""
+        self._closed.add(name)
+        self.refresh()
+
+    def is_open(self, group_index: int) -> bool:
+        return group_index in self._open
+
+    def are_all_open(self) -> bool:
+        return len(self._open) == len(self._placement.groups)
+
+    def is_closed(self, name: str) -> bool:
+        return name in self._closed
+
+    def is_known(self, name: str) -> bool:
+        """What it takes is known, since one of its groups was open."""
+        return name in self._interfaces
+
+    def refresh(self) -> None:
+        """New views under every name and alias, and a beat for who watches them."""
+        views = {name: self._view(name) for name in self._aliases}
+        self.views = views | {alias: views[name] for name in views for alias in self._aliases[name]}
+        self.changed.beat()
+
+    def _view(self, name: str) -> ModelView:
+        state, why = self._state(name)
+        interface = self._interfaces.get(name)
+        if interface is None:
+            return ModelView(name, (), (), state=state, state_reason=why)
+        return ModelView(
+            name,
+            interface.inputs,
+            interface.outputs,
+            platform=interface.platform,
+            state=state,
+            state_reason=why,
+        )
+
+    def _state(self, name: str) -> tuple[ModelState, str]:
+        holders = self._placement.holders(name)
+        if not holders:
+            return ModelState.UNAVAILABLE, "no group of the placement holds it"
+        if name in self._closed:
+            return ModelState.UNAVAILABLE, "unloaded"
+        if not self._open.isdisjoint(holders):
+            return ModelState.READY, ""
+        if self._losses.keys() >= set(holders):
+            lost = "; ".join(f"group {self._placement.groups[i].id}: {self._losses[i]}" for i in holders)
+            return ModelState.UNAVAILABLE, f"all its groups are lost ({lost})"
+        return ModelState.LOADING, "its groups are not open"
