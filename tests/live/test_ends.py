@@ -91,13 +91,22 @@ def test_a_second_signal_does_not_wait_and_says_so_to_who_does(
 
 
 @pytest.mark.parametrize("heard", ["starting Ray", "group g0: loading"])
-def test_a_fleet_told_to_end_while_it_starts_ends(
+def test_a_fleet_that_starts_answers_that_it_is_not_ready_and_ends_when_told_to(
     folder: Path, serve: Callable[..., ServedFleet], heard: str
 ):
-    fleet = serve(write_small_fleet(folder, models=f'{{source: "{GPT2}"}}'))
+    # So many shapes to compile that it is still at it when we are done.
+    shapes = "batch_sizes: [1, 2, 3, 4, 5, 6, 7, 8], sequence_lengths: [8, 16, 24, 32]"
+    fleet = serve(write_small_fleet(folder, models=f'{{source: "{GPT2}", {shapes}}}'))
     fleet.until_said(heard)
+    status = fleet.ask("status")
+    assert (status["state"], status["is_ready"]) == ("loading", False)
+    with Client(status["endpoints"]["grpc"]) as client:
+        assert client.is_live() and not client.is_ready() and not client.is_model_ready("m0")
+        with pytest.raises(Unavailable, match="no group that holds model 'm0' is open"):
+            client.infer("m0", {"input_ids": np.ones((1, 4), np.int64)})
     fleet.process.send_signal(signal.SIGTERM)
     assert fleet.wait() == 0, fleet.said
+    assert "ready after" not in fleet.said
     assert "error: " not in fleet.said, fleet.said
     fleet.check_clean_end()
 
