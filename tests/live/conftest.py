@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from statmux.client import Client
+from tests.controller.ray_fleet import make_shadows
 from tests.live.fleet_files import write_mixed_fleet
 from tests.live.fleet_process import ServedFleet
 
@@ -36,9 +37,12 @@ def serve() -> Iterator[Callable[..., ServedFleet]]:
 
 @pytest.fixture(scope="session")
 def mixed() -> Iterator[ServedFleet]:
-    """The mixed fleet, ready. At the end it is stopped as a user would, and must leave nothing."""
+    """The mixed fleet, ready, in a folder where packages have our names.
+
+    At the end it is stopped as a user would, and must leave nothing.
+    """
     with tempfile.TemporaryDirectory(prefix="live-") as path, ExitStack() as stack:
-        fleet = ServedFleet(write_mixed_fleet(Path(path)))
+        fleet = ServedFleet(make_shadows(write_mixed_fleet(Path(path))))
         stack.callback(fleet.kill)
         fleet.until_ready()
         yield fleet

@@ -18,7 +18,8 @@ from uuid import uuid4
 
 from controller.control import ROOT, ask
 
-STATMUX = (sys.executable, "-m", "statmux.main")
+# -P, as the installed command: nothing is imported from where the user stands.
+STATMUX = (sys.executable, "-P", "-m", "statmux.main")
 # Bounds, for a machine that does other things as well; nothing is measured by them.
 START_TIMEOUT_S = 120.0
 END_TIMEOUT_S = 90.0
