@@ -188,6 +188,8 @@ class Fleet:
             started, key=key, receive=receive, lost=lambda why: self._lose(started.group_id, why)
         )
         server.open_group(index, link, started.interfaces)
+        if not link.is_open:  # it died before the server knew it
+            self._lose(started.group_id, "its link closed while it opened")
         return link
 
     def _lose(self, group_id: str, why: str) -> None:
@@ -208,7 +210,7 @@ class Fleet:
         self._state = "draining"
         self._progress("draining")
         drain = self._deployment.drain
-        self._server.start_draining()
+        self._server.start_leaving()
         grace = asyncio.ensure_future(self._finish(drain.readiness_lead_s, drain.graceful_shutdown_timeout_s))
         now = asyncio.ensure_future(self._stop_now.wait())
         await asyncio.wait((grace, now), return_when=asyncio.FIRST_COMPLETED)
@@ -217,6 +219,7 @@ class Fleet:
 
     async def _finish(self, lead_s: float, grace_s: float) -> None:
         await asyncio.sleep(lead_s)
+        self._server.start_draining()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await self._server.until_idle()

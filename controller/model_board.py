@@ -50,8 +50,11 @@ class ModelBoard:
     def is_open(self, group_index: int) -> bool:
         return group_index in self._open
 
-    def are_all_open(self) -> bool:
-        return len(self._open) == len(self._placement.groups)
+    def are_all_served(self) -> bool:
+        """Every model that is placed has an open group; a lost replica of several is no reason to say no."""
+        groups = self._placement.groups
+        held = {model for index in self._open for model in groups[index].models}
+        return held == self._placement.models
 
     def is_closed(self, name: str) -> bool:
         return name in self._closed
@@ -62,9 +65,14 @@ class ModelBoard:
 
     def refresh(self) -> None:
         """New views under every name and alias, and a beat for who watches them."""
-        views = {name: self._view(name) for name in self._aliases}
+        views = {name: self._same_or_new(name) for name in self._aliases}
         self.views = views | {alias: views[name] for name in views for alias in self._aliases[name]}
         self.changed.beat()
+
+    def _same_or_new(self, name: str) -> ModelView:
+        """The object that is known already, while nothing about the model changes."""
+        new, old = self._view(name), self.views.get(name)
+        return old if old == new else new
 
     def _view(self, name: str) -> ModelView:
         state, why = self._state(name)

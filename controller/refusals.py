@@ -14,9 +14,11 @@ def refusal(request: Request, fate: Fate, *, now_s: float, error: str = "") -> R
         return Refusal(Reason.INVALID_TENSOR, f"model {request.model!r}: {error}")
     allowed_s = min(request.slo_s, request.deadline_s - request.arrival_s)
     words = _WORDS[fate].format(model=request.model, allowed_s=allowed_s, error=error or "its worker is gone")
-    return Refusal(Reason[fate.name], words)
+    return Refusal(Reason[fate.name], words, _RETRY_AFTER_S.get(fate))
 
 
+# What may be over soon. A request that cannot meet its SLO gets no hint: asking again only adds load.
+_RETRY_AFTER_S = {Fate.QUEUE_FULL: 1.0, Fate.UNAVAILABLE: 1.0}
 _WORDS = {
     Fate.SLO_INFEASIBLE: "model {model!r} would answer later than the {allowed_s:.6g} s allowed",
     Fate.QUEUE_FULL: "the queue of model {model!r} is full",

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import assert_never, final
 
+import structlog
+
 from controller.grpc_v2 import (
     InferCall,
     InferReply,
@@ -26,6 +28,7 @@ from vocabulary.deployment import Deployment
 from vocabulary.messages import (
     Arrived,
     Cancelled,
+    ClusterCommand,
     ClusterEvent,
     Forward,
     GroupLost,
@@ -44,6 +47,7 @@ from workers.link import Link
 from workers.server import Soon
 
 Clock = Callable[[], float]
+_log = structlog.get_logger("statmux.controller")
 
 
 @dataclass(slots=True)
@@ -87,6 +91,7 @@ class FleetServer:
         self._ids = count()
         self._is_decision_due = False
         self._unflushed: set[int] = set()
+        self._is_leaving = False
         self._is_draining = False
 
     # What the workers' side calls.
@@ -133,7 +138,7 @@ class FleetServer:
         return self._board.views
 
     def is_ready(self) -> bool:
-        return self._board.are_all_open() and not self._is_draining
+        return self._board.are_all_served() and not self._is_leaving
 
     def infer(self, call: InferCall) -> asyncio.Future[InferReply | Refusal]:
         future = asyncio.get_running_loop().create_future()
@@ -174,9 +179,14 @@ class FleetServer:
 
     # What the life cycle calls.
 
+    def start_leaving(self) -> None:
+        """Readiness goes off; requests are served as before, while load balancers look elsewhere."""
+        self._is_leaving = True
+        self._board.refresh()
+
     def start_draining(self) -> None:
-        """Readiness goes off; accepted requests run on, new ones are refused."""
-        self._is_draining = True
+        """Accepted requests run on, new ones are refused."""
+        self._is_leaving = self._is_draining = True
         self._board.refresh()
 
     @property
@@ -215,23 +225,29 @@ class FleetServer:
     def _decide(self) -> None:
         self._is_decision_due = False
         for command in self._machine.decide(self._clock()):
-            match command:
-                case Forward(request, group_index, predicted_finish_s):
-                    self._forward(request, group_index, predicted_finish_s)
-                case Withdraw(request_id, group_index):
-                    link = self._links[group_index]
-                    if link is not None:
-                        link.send(Withdrawn(request_id))
-                        self._unflushed.add(group_index)
-                case Reply(request_id, fate, group_index):
-                    self._reply(request_id, fate, group_index)
-                case _:
-                    assert_never(command)
+            try:
+                self._perform(command)
+            except Exception:  # a bug must not take the other requests of this instant with it
+                _log.exception("command failed", command=repr(command))
         for index in self._unflushed:
             link = self._links[index]
             if link is not None:
                 link.flush()
         self._unflushed.clear()
+
+    def _perform(self, command: ClusterCommand) -> None:
+        match command:
+            case Forward(request, group_index, predicted_finish_s):
+                self._forward(request, group_index, predicted_finish_s)
+            case Withdraw(request_id, group_index):
+                link = self._links[group_index]
+                if link is not None:
+                    link.send(Withdrawn(request_id))
+                    self._unflushed.add(group_index)
+            case Reply(request_id, fate, group_index):
+                self._reply(request_id, fate, group_index)
+            case _:
+                assert_never(command)
 
     def _forward(self, request: Request, group_index: int, predicted_finish_s: float) -> None:
         pending = self._pending[request.id]

@@ -25,7 +25,6 @@ class Policy:
     batching: str = "none"
     max_batch_size: int = 16
     max_queued_requests: int = 100_000
-    default_timeout_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, final
 
 import jax
+import structlog
 
 from vocabulary.deployment import ModelSpec
 from vocabulary.errors import InvalidInput, StatmuxError
@@ -23,6 +24,8 @@ from vocabulary.numpy_tensors import array_of, tensor_of
 from workers.engine import Answer, BatchResult, Finished, Freed, ModelInterface, Tensors
 from workers.model import ShardedModel, load_model
 from workers.spec import WorkerSpec
+
+_log = structlog.get_logger("statmux.worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,11 @@ class JaxEngine:
             is_last = stage + 1 == len(self._stages)
             answers = _answers(job) if is_last else ()
         except Exception as error:
-            self._tell(job.finished, BatchResult(job.batch.id, error=f"stage {stage}: {error}"))
+            _log.exception("stage failed", stage=stage, model=job.batch.model, batch=job.batch.id)
+            # The client gets the kind, the log the words: they may hold what is not the client's to see.
+            self._tell(
+                job.finished, BatchResult(job.batch.id, error=f"{type(error).__name__} in stage {stage}")
+            )
             return
         finally:
             if stage == 0:

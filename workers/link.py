@@ -46,6 +46,10 @@ class SocketLink(asyncio.Protocol):
             return
         self._unsent += encode_frame(header, tensors)
 
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
     def flush(self) -> None:
         unsent, self._unsent = self._unsent, []
         if unsent and self._transport is not None and not self._transport.is_closing():

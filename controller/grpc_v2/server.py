@@ -20,6 +20,7 @@ from controller.grpc_v2.stream import Streams
 from vocabulary.errors import RuntimeFailure
 
 MAX_MESSAGE_BYTES = 64 * 2**20
+_MAX_UNREAD_CALLS = 1_000_000
 
 
 class PortInUse(RuntimeFailure):
@@ -75,6 +76,9 @@ def _options(max_message_bytes: int) -> list[tuple[str, int]]:
     return [
         ("grpc.so_reuseport", 0),  # or a second server on the port would silently take half of the calls
         ("grpc.max_receive_message_length", max_message_bytes),
+        # Of calls that it has not handed to us yet, grpc cancels some beyond 1000, at random. Ours to refuse.
+        ("grpc.server.max_pending_requests", _MAX_UNREAD_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", _MAX_UNREAD_CALLS),
     ]
 
 

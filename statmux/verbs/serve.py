@@ -31,8 +31,9 @@ def serve(
     ctx: typer.Context,
     deployment: Annotated[Path, typer.Argument(help="The deployment file.", show_default=False)],
     plan: Annotated[
-        Path, typer.Option(help="The plan to serve, from `statmux plan --out`.", show_default=False)
-    ],
+        Path | None,
+        typer.Option(help="The plan to serve; else one is searched for the models' `workload`."),
+    ] = None,
     engine: Annotated[Engine | None, typer.Option(help="For all models.", show_default=False)] = None,
     grpc_port: Annotated[
         int | None, typer.Option("--port", "--grpc-port", min=0, max=65535, show_default=False)
@@ -52,15 +53,24 @@ def serve(
     console = Console(ctx.obj)
     read = _chosen(load_deployment(deployment, overrides=ctx.obj.overrides), engine, grpc_port, metrics_port)
     check_exposure(read, insecure=insecure)
-    chosen = load_plan(plan, deployment=read)
+    chosen = _searched(console, read) if plan is None else load_plan(plan, deployment=read)
     check_fit(chosen.placement, read)
     worker_specs(read, chosen.placement, key="")  # its refusals are for now, not for when Ray is up
     for warning in read.warnings:
         console.warn(warning)
     if dry_run:
-        console.say(f"{deployment} with {plan} can be served")
+        console.say(f"{deployment} can be served with {plan or 'a plan searched now'}")
         return
     _run(console, read, chosen)
+
+
+def _searched(console: Console, deployment: Deployment) -> Plan:
+    """As `statmux plan` without a trace does it."""
+    from placement.search import place
+    from simulator.workload import expected_trace
+
+    with console.progress("searching a placement"):
+        return place(deployment, expected_trace(deployment))
 
 
 def _chosen(

@@ -212,7 +212,6 @@ def _policy(serving: ServingShape) -> Policy:
         batching=policy.batching,
         max_batch_size=policy.max_batch_size,
         max_queued_requests=policy.max_queued_requests,
-        default_timeout_s=policy.default_timeout_s,
     )
 
 

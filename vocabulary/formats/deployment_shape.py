@@ -170,7 +170,7 @@ class PolicyShape(Shape):
     batching: Literal["none", "deadline"] = _POLICY.batching
     max_batch_size: Count = _POLICY.max_batch_size
     max_queued_requests: Count = _POLICY.max_queued_requests
-    default_timeout_s: Positive = _POLICY.default_timeout_s
+    default_timeout_s: Annotated[Positive | None, NoEffect()] = None
     on_overload: Annotated[later.OnOverload | None, NoEffect()] = None
 
 
