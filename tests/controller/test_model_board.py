@@ -33,10 +33,10 @@ def test_models_load_until_a_group_of_theirs_is_open(board: ModelBoard):
     assert states(board) == ["LOADING", "LOADING", "UNAVAILABLE"]
     board.open_group(1, {"twice": ECHO})
     assert states(board) == ["READY", "LOADING", "UNAVAILABLE"]
-    assert not board.are_all_open()
+    assert not board.are_all_served()
     board.open_group(0, {"twice": ECHO, "once": ECHO})
     assert states(board) == ["READY", "READY", "UNAVAILABLE"]
-    assert board.are_all_open()
+    assert board.are_all_served()
 
 
 def test_a_model_is_there_as_long_as_one_of_its_groups_is(board: ModelBoard):
@@ -44,6 +44,7 @@ def test_a_model_is_there_as_long_as_one_of_its_groups_is(board: ModelBoard):
         board.open_group(index, {"twice": ECHO, "once": ECHO})
     board.lose_group(0, "killed")
     assert states(board) == ["READY", "UNAVAILABLE", "UNAVAILABLE"]
+    assert not board.are_all_served()
     assert board.views["once"].state_reason == "all its groups are lost (group g0: killed)"
     board.lose_group(1, "gone")
     assert board.views["double"].state_reason == "all its groups are lost (group g0: killed; group g1: gone)"
@@ -76,3 +77,12 @@ def test_every_change_beats_and_no_change_keeps_the_views(board: ModelBoard):
     board.close_model("once")
     assert board.changed.count == count + 2
     assert board.views is not before
+
+
+def test_a_lost_replica_of_several_leaves_all_models_served_and_their_views_the_same(board: ModelBoard):
+    for index in (0, 1):
+        board.open_group(index, {"twice": ECHO, "once": ECHO})
+    before = board.views["twice"]
+    board.lose_group(1, "killed")
+    assert board.are_all_served()
+    assert board.views["twice"] is before

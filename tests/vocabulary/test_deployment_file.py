@@ -104,9 +104,10 @@ def test_the_complete_draft_of_the_conventions_is_valid_and_says_what_has_no_eff
     assert deployment.name == "demo-fleet"
     assert deployment.models[0].min_replicas == 1
     assert "models[].kv_cache" in deployment.accepted_only
+    assert "serving.policy.default_timeout_s" in deployment.accepted_only
     assert "serving.autoscaling" not in deployment.accepted_only  # it is off, which is what happens
     assert "endpoints.http" in deployment.accepted_only
-    assert len(deployment.accepted_only) == len(set(deployment.accepted_only)) == 28
+    assert len(deployment.accepted_only) == len(set(deployment.accepted_only)) == 29
 
 
 def test_overrides_win_and_the_last_one_wins_most():
