@@ -27,7 +27,7 @@ def status_of(
     """One JSON-able document; `docs/reference` describes its keys."""
     return {
         "fleet": deployment.name,
-        "state": "degraded" if state == "ready" and not server.is_ready() else state,
+        "state": _state(state, server, len(placement.groups)),
         "is_ready": server.is_ready(),
         "uptime_s": round(uptime_s, 3),
         "engines": sorted({model.engine for model in deployment.models}),
@@ -39,6 +39,12 @@ def status_of(
         ],
         "models": {model.name: _model(model, server, metrics) for model in deployment.models},
     }
+
+
+def _state(state: str, server: FleetServer, num_groups: int) -> str:
+    """Still ready where a lost group has replicas elsewhere, but worth a look."""
+    is_whole = all(server.is_open(index) for index in range(num_groups))
+    return state if is_whole or state != "ready" else "degraded"
 
 
 def _group(

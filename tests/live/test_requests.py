@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -120,6 +121,20 @@ def test_a_burst_beyond_the_objective_is_refused_without_a_hint_to_try_again(
     assert len(refused) + len(served) == 10 and refused and served, answers
     assert {(one.reason, one.retry_after_s) for one in refused} == {("SLO_INFEASIBLE", None)}
     assert "would answer later than the 0.95 s allowed" in str(refused[0])
+
+
+def test_of_thousands_of_calls_at_once_each_is_answered_by_the_fleet(address: str):
+    """grpc would by itself cancel some of those beyond the first 1000 that it has not handed over yet."""
+
+    async def burst() -> list[object]:
+        async with AsyncClient(address) as ours:
+            calls = [ours.infer("slow", {"INPUT0": X}, slo_ms=1) for _ in range(3000)]
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+    answers = Counter(
+        answer.reason if isinstance(answer, Rejected) else repr(answer) for answer in asyncio.run(burst())
+    )
+    assert answers == {"SLO_INFEASIBLE": 3000}
 
 
 def test_what_cannot_be_met_even_on_an_idle_fleet_is_refused(client: Client):

@@ -209,7 +209,7 @@ def test_bench_says_when_nobody_answers(mixed: ServedFleet, trace_file: Path):
         *("--url", "127.0.0.1:1"),
     )
     assert ran.returncode == 4
-    assert "error: 127.0.0.1:1" in ran.stderr and "Traceback" not in ran.stderr
+    assert "error: no fleet answers at 127.0.0.1:1" in ran.stderr and "Traceback" not in ran.stderr
 
 
 def test_a_second_fleet_of_the_same_name_is_refused_and_the_first_goes_on(mixed: ServedFleet, client: Client):
