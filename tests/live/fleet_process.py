@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, final
 from uuid import uuid4
@@ -79,6 +79,17 @@ class ServedFleet:
     def group(self, group_id: str) -> dict[str, Any]:
         """A group's part of the status."""
         return next(group for group in self.ask("status")["groups"] if group["id"] == group_id)
+
+    @contextlib.contextmanager
+    def held(self, group_id: str) -> Iterator[int]:
+        """The group's worker stands still meanwhile, so that what it is sent stays in flight. Its pid."""
+        pid = self.group(group_id)["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield pid
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def until(self, claim: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
         """Ask again until it holds; each look is a round trip to the fleet."""

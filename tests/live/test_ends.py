@@ -35,16 +35,19 @@ def in_flight(
 def test_a_killed_worker_fails_its_requests_at_once_and_a_drained_fleet_answers_the_others(
     folder: Path, serve: Callable[..., ServedFleet]
 ):
-    fleet = serve(write_small_fleet(folder, num_groups=2, stage_s=1.0))
+    fleet = serve(write_small_fleet(folder, num_groups=2))
     with Client(fleet.until_ready()["grpc"]) as client, ThreadPoolExecutor() as pool:
-        doomed = in_flight(fleet, client, pool, "m0", count=3)
-        os.kill(fleet.group("g0")["pid"], signal.SIGKILL)
-        for call in doomed:
-            with pytest.raises(ServerFailed, match="the group that ran the request failed"):
-                call.result()
+        with fleet.held("g0") as worker:
+            doomed = in_flight(fleet, client, pool, "m0", count=3)
+            os.kill(worker, signal.SIGKILL)
+            for call in doomed:
+                with pytest.raises(ServerFailed, match="the group that ran the request failed"):
+                    call.result()
         check_without_g0(fleet, client)
-        accepted = in_flight(fleet, client, pool, "m1", count=2)
-        fleet.process.send_signal(signal.SIGTERM)
+        with fleet.held("g1"):
+            accepted = in_flight(fleet, client, pool, "m1", count=2)
+            fleet.process.send_signal(signal.SIGTERM)
+            fleet.until(lambda: fleet.ask("status")["state"] == "draining")
         assert [np.array_equal(call.result().outputs["OUTPUT0"], X) for call in accepted] == [True, True]
     assert fleet.wait() == 0, fleet.said
     assert '"event": "group lost"' in fleet.said

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import jax
 import numpy as np
 import pytest
 
+from controller.grpc_v2.messages import ModelInferRequest
 from statmux.client import AsyncClient, Client, DeadlineExceeded, InvalidRequest, Rejected, Unavailable
 from statmux.client.operations import InferResult
 from tests.live.fleet_files import BERT, GPT2, SEQUENCE_LENGTH
@@ -145,41 +146,61 @@ def test_what_cannot_be_met_even_on_an_idle_fleet_is_refused(client: Client):
         client.infer("slow", {"INPUT0": X}, timeout_s=0.2)
 
 
-@pytest.mark.parametrize("way", ["cancelled", "disconnected"])
-def test_a_call_that_is_given_up_frees_its_place(mixed: ServedFleet, address: str, client: Client, way: str):
-    async def give_up() -> None:
-        async with AsyncClient(address) as ours:
-            calls = [
-                asyncio.ensure_future(ours.infer("slow", {"INPUT0": X}, slo_ms=HOUR_MS)) for _ in range(4)
-            ]
-            await asyncio.to_thread(mixed.until, lambda: mixed.group("g1")["in_flight"] == 4)
-            if way == "disconnected":
-                await ours.close()
-            for call in calls:
-                call.cancel()
-            await asyncio.gather(*calls, return_exceptions=True)
+async def cancel_calls(address: str, wait_for_four: Callable[[], Awaitable[None]]) -> None:
+    async with AsyncClient(address) as ours:
+        calls = [asyncio.ensure_future(ours.infer("slow", {"INPUT0": X}, slo_ms=HOUR_MS)) for _ in range(4)]
+        await wait_for_four()
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def leave_calls(address: str, wait_for_four: Callable[[], Awaitable[None]]) -> None:
+    """The connection goes, with all that is on it."""
+    ours = AsyncClient(address)
+    calls = [asyncio.ensure_future(ours.infer("slow", {"INPUT0": X}, slo_ms=HOUR_MS)) for _ in range(4)]
+    await wait_for_four()
+    await ours.close()
+    await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def cancel_stream(address: str, wait_for_four: Callable[[], Awaitable[None]]) -> None:
+    request = ModelInferRequest(model_name="slow", raw_input_contents=[X.tobytes()])
+    request.inputs.add(name="INPUT0", datatype="INT32", shape=X.shape)
+    request.parameters["slo_ms"].int64_param = int(HOUR_MS)
+    async with grpc.aio.insecure_channel(address) as channel:
+        stream = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")()
+        for _ in range(4):
+            await stream.write(request.SerializeToString())
+        await wait_for_four()
+        stream.cancel()
+
+
+@pytest.mark.parametrize("give_up", [cancel_calls, leave_calls, cancel_stream])
+def test_calls_that_are_given_up_free_their_places(
+    mixed: ServedFleet,
+    address: str,
+    client: Client,
+    give_up: Callable[[str, Callable[[], Awaitable[None]]], Coroutine[None, None, None]],
+):
+    async def wait_for_four() -> None:
+        await asyncio.to_thread(mixed.until, lambda: mixed.group("g1")["in_flight"] == 4)
 
     served_before = mixed.ask("status")["models"]["slow"]["num_served"]
-    asyncio.run(give_up())
-    # A full second of work was given up: the next request meets its objective only if its place is free.
+    with mixed.held("g1"):
+        asyncio.run(give_up(address, wait_for_four))
+        mixed.until(lambda: mixed.ask("status")["num_pending"] == 0)
     client.infer("slow", {"INPUT0": X}, slo_ms=HOUR_MS)
-    status = mixed.ask("status")
-    assert status["num_pending"] == 0
     assert mixed.group("g1")["in_flight"] == 0
-    assert status["models"]["slow"]["num_served"] == served_before + 1
-    assert client.infer("slow", {"INPUT0": X}).group == "g1"
+    assert mixed.ask("status")["models"]["slow"]["num_served"] == served_before + 1
+    assert client.infer("slow", {"INPUT0": X}).group == "g1", "a request meets its objective again"
 
 
 def test_a_request_to_a_group_that_hangs_ends_at_its_deadline_and_frees_its_place(
     mixed: ServedFleet, client: Client
 ):
-    worker = mixed.group("g1")["pid"]
-    os.kill(worker, signal.SIGSTOP)
-    try:
-        with pytest.raises(DeadlineExceeded):
-            client.infer("fast", {"INPUT0": X}, timeout_s=0.5)
-    finally:
-        os.kill(worker, signal.SIGCONT)
+    with mixed.held("g1"), pytest.raises(DeadlineExceeded):
+        client.infer("fast", {"INPUT0": X}, timeout_s=0.5)
     assert np.array_equal(client.infer("fast", {"INPUT0": X}).outputs["OUTPUT0"], X)
     assert mixed.group("g1")["in_flight"] == 0
 
