@@ -41,8 +41,8 @@ def test_the_document_has_totals_models_by_name_and_reasons(planned: Desk) -> No
     assert document["models"]["a"]["slo_attainment"] == pytest.approx(2 / 3)
     assert document["models"]["a"]["p50_s"] == pytest.approx(0.3)
     assert document["models"]["b"] == {
-        "slo_attainment": 0.0, "num_requests": 1, "num_served": 0, "rate_rps": 1.0, "goodput_rps": 0.0, "p50_s": None,
-        "p99_s": None, "mean_s": None,
+        "slo_attainment": 0.0, "num_requests": 1, "num_served": 0, "rate_rps": 1.0, "goodput_rps": 0.0,
+        "p50_s": None, "p99_s": None, "mean_s": None,
     }  # fmt: skip
 
 
