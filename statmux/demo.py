@@ -18,12 +18,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "deploy" / "examples" / "demo" / "deployment.yaml"
 FOLDER = Path(".statmux") / "demo"
 _READY_TIMEOUT_S = 150
 _STOP_TIMEOUT_S = 60
+_LOOK_S = 0.3
 
 
 def main(example: Path = EXAMPLE, duration: str = "60s", extra: Sequence[str] = ()) -> int:
@@ -66,11 +68,7 @@ def _serve_and_replay(start_s: float, deployment: list[str], plan: str, trace: s
     _say(start_s, f"serve it: {_shown(serve)} &")
     fleet = subprocess.Popen(_command(serve))
     try:
-        _step(
-            start_s,
-            "wait for it",
-            ["status", "--wait", "ready", "--timeout", f"{_READY_TIMEOUT_S}s", "--quiet"],
-        )
+        _wait_ready(start_s, fleet)
         overhead = _overhead(start_s, ["bench", *deployment, "--plan", plan, "--calibrate", "100"])
         record = str(FOLDER / "run")
         _step(
@@ -86,6 +84,23 @@ def _serve_and_replay(start_s: float, deployment: list[str], plan: str, trace: s
         raise _Failed(f"`statmux serve` did not end within {_STOP_TIMEOUT_S} s") from None
     finally:
         _end(fleet)
+
+
+def _wait_ready(start_s: float, fleet: subprocess.Popen[bytes]) -> None:
+    """Until the fleet is ready; at once when it ended instead (a port in use, say)."""
+    words = ["status", "--wait", "ready", "--timeout", f"{_READY_TIMEOUT_S}s", "--quiet"]
+    _say(start_s, f"wait for it: {_shown(words)}")
+    waiting = subprocess.Popen(_command(words))
+    try:
+        while waiting.poll() is None and fleet.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                waiting.wait(_LOOK_S)
+        if fleet.poll() is not None:
+            raise _Failed(f"`statmux serve` ended with {fleet.returncode}")
+        if waiting.returncode != 0:
+            raise _Failed(f"`{_shown(words)}` ended with {waiting.returncode}")
+    finally:
+        _end(waiting)
 
 
 def _overhead(start_s: float, words: Sequence[str]) -> str:

@@ -86,3 +86,26 @@ def test_demo_that_cannot_start_says_so_and_fails(tmp_path: Path) -> None:
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1
     assert "`statmux profile" in ended.stderr
+
+
+def test_demo_whose_port_is_taken_ends_with_the_fleet_instead_of_waiting_for_it(tmp_path: Path) -> None:
+    (tmp_path / "fleet.yaml").write_text(FLEET)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = f"--set=endpoints.grpc.port={taken.getsockname()[1]}"
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "statmux.demo",
+            "--example",
+            "fleet.yaml",
+            "--duration",
+            "6s",
+            port,
+        ]
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1
+    assert "another process listens on" in ended.stderr
+    assert "`statmux serve` ended with 1" in ended.stderr
