@@ -1,0 +1,51 @@
+"""Serving a model that generates: what a step of its engine costs, and what the engine may hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """Seconds of one step: constant_s + token_s x tokens computed + kv_token_s x tokens attended to.
+
+    Tokens attended to are those in the cache when the step starts, summed over its sequences.
+    """
+
+    constant_s: float
+    token_s: float
+    kv_token_s: float = 0.0
+
+    def of(self, num_tokens: int, num_kv_tokens: int) -> float:
+        return self.constant_s + self.token_s * num_tokens + self.kv_token_s * num_kv_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationLimits:
+    """What the engine of one model on one group may hold, and how it makes room.
+
+    max_batched_tokens: computed in one step; max_sequences: running at once; a page holds the keys and
+    values of page_tokens tokens. reserves_output: pages for the whole answer are taken at admission, so
+    nothing is ever preempted; without it pages are taken as sequences grow, and the sequence admitted last
+    gives its own back when there are none. is_chunked: a prompt may be computed in several steps.
+    """
+
+    num_pages: int
+    page_tokens: int = 16
+    max_batched_tokens: int = 2048
+    max_sequences: int = 256
+    is_chunked: bool = True
+    reserves_output: bool = False
+    has_prefix_cache: bool = False
+
+    def pages_of(self, num_tokens: int) -> int:
+        """Pages that hold so many tokens."""
+        return -(-num_tokens // self.page_tokens)
+
+    def can_ever_run(self, input_tokens: int, output_tokens: int) -> bool:
+        """Whether a request fits an idle engine; one that does not is refused up front.
+
+        The last token of an answer is sent, not computed, so it takes no place in the cache.
+        """
+        fits_step = self.is_chunked or input_tokens <= self.max_batched_tokens
+        return fits_step and self.pages_of(input_tokens + max(output_tokens, 1) - 1) <= self.num_pages
