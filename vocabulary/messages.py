@@ -1,8 +1,12 @@
-"""What machines hear (events, past tense) and say (commands, imperative). No payload travels here."""
+"""What machines hear (events, past tense) and say (commands, imperative). No payload travels here.
+
+A simulated request is a dozen messages, so they are structs of msgspec: made in a seventh of a frozen
+dataclass's time (docs/decisions/0006-messages-are-structs.md).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from vocabulary.request import Fate, Request
 
@@ -10,20 +14,17 @@ from vocabulary.request import Fate, Request
 # a group machine hears Arrived, Cancelled, StageFreed, BatchFinished.
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(msgspec.Struct, frozen=True, gc=False):
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
-class Cancelled:
+class Cancelled(msgspec.Struct, frozen=True, gc=False):
     """The client went away or its deadline passed."""
 
     request_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True, gc=False):
     """A group is done with a request; `finish_s` is when its last stage ended."""
 
     request_id: int
@@ -31,27 +32,23 @@ class Settled:
     finish_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class GroupOpened:
+class GroupOpened(msgspec.Struct, frozen=True, gc=False):
     """The group's models are loaded and warm; it takes requests from now on."""
 
     group_index: int
 
 
-@dataclass(frozen=True, slots=True)
-class GroupLost:
+class GroupLost(msgspec.Struct, frozen=True, gc=False):
     """The group's process is gone, and with it every request it held."""
 
     group_index: int
 
 
-@dataclass(frozen=True, slots=True)
-class StageFreed:
+class StageFreed(msgspec.Struct, frozen=True, gc=False):
     """The first stage can take the next batch."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchFinished:
+class BatchFinished(msgspec.Struct, frozen=True, gc=False):
     """A batch left the last stage; `failed` when the engine raised instead."""
 
     batch_id: int
@@ -61,23 +58,20 @@ class BatchFinished:
 # Commands. Forward, Withdraw and Reply are the cluster machine's; RunBatch and Settle a group machine's.
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(msgspec.Struct, frozen=True, gc=False):
     request: Request
     group_index: int
     predicted_finish_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Withdraw:
+class Withdraw(msgspec.Struct, frozen=True, gc=False):
     """Tell the group that nobody waits for the request any more."""
 
     request_id: int
     group_index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """The one answer of a request. `group_index` is None if no group ever had it."""
 
     request_id: int
@@ -85,8 +79,7 @@ class Reply:
     group_index: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True, gc=False):
     """Requests of one model that run together; a slice of a request is (request, num_tokens)."""
 
     id: int
@@ -98,13 +91,11 @@ class Batch:
         return len(self.requests)
 
 
-@dataclass(frozen=True, slots=True)
-class RunBatch:
+class RunBatch(msgspec.Struct, frozen=True, gc=False):
     batch: Batch
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(msgspec.Struct, frozen=True, gc=False):
     """Tell the cluster that the group is done with these requests."""
 
     request_ids: tuple[int, ...]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from vocabulary.units import NEVER_S, TIME_TOLERANCE_S
 
@@ -22,8 +23,7 @@ class Fate(Enum):
     FAILED = "failed"  # the worker answered with an error or died
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, gc=False):
     """`id` orders ties (lower first). A one-shot request is one slice of one token.
 
     deadline_s: the client does not wait past it; slo_s: the latency objective from arrival.
