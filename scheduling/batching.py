@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import islice
+
+import msgspec
 
 from scheduling.pipeline import PipelineClock
 from scheduling.queueing import Queue
@@ -12,8 +13,7 @@ from vocabulary.catalog import BatchCosts
 from vocabulary.request import Request
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(msgspec.Struct, frozen=True):
     """What a batching function may look at. `queue` holds the head's model only; it is not empty."""
 
     now_s: float

@@ -53,9 +53,11 @@ class ClusterScheduler:
         self._max_queued = policy.max_queued_requests
         self._overhead_s = catalog.latency.fixed_overhead_s
         self._loads = tuple(GroupLoad(i, g.config.pipeline) for i, g in enumerate(placement.groups))
-        self._candidates = _candidates(placement, self._loads, catalog)
-        self._num_routed = dict.fromkeys(self._candidates, 0)
-        self._num_queued = dict.fromkeys(self._candidates, 0)
+        self._holders = _holders(placement, self._loads, catalog)
+        # Of every placed model, the holders that are open: what a router chooses from.
+        self._open: dict[str, tuple[Candidate, ...]] = dict.fromkeys(self._holders, ())
+        self._num_routed = dict.fromkeys(self._holders, 0)
+        self._num_queued = dict.fromkeys(self._holders, 0)
         self._in_flight: dict[int, _InFlight] = {}
         self._arrived: list[Request] = []
         self._settled: list[Settled] = []
@@ -72,6 +74,7 @@ class ClusterScheduler:
                 self._cancelled.append(request_id)
             case GroupOpened(index):
                 self._loads[index].is_open = True
+                self._find_open()
             case GroupLost(index):
                 self._lost.append(index)
             case _:
@@ -87,8 +90,10 @@ class ClusterScheduler:
             self._cancel(commands)
         if self._arrived:
             arrived, self._arrived = self._arrived, []
-            arrived.sort(key=attrgetter("arrival_s", "id"))
-            commands.extend(self._place(request, now_s) for request in arrived)
+            if len(arrived) > 1:
+                arrived.sort(key=attrgetter("arrival_s", "id"))
+            for request in arrived:
+                commands.append(self._place(request, now_s))
         return commands
 
     @property
@@ -107,7 +112,8 @@ class ClusterScheduler:
 
     def _settle(self, now_s: float, commands: list[ClusterCommand]) -> None:
         settled, self._settled = self._settled, []
-        settled.sort(key=attrgetter("finish_s", "request_id"))
+        if len(settled) > 1:
+            settled.sort(key=attrgetter("finish_s", "request_id"))
         for event in settled:
             request = self._in_flight.pop(event.request_id, None)
             if request is None:  # its group was lost, and the request answered, before this came
@@ -125,6 +131,7 @@ class ClusterScheduler:
         lost, self._lost = set(self._lost), []
         for index in sorted(lost):
             self._loads[index].lost()
+        self._find_open()
         for request_id, request in sorted(self._in_flight.items()):
             index = request.candidate.group.index
             if index in lost:
@@ -148,20 +155,22 @@ class ClusterScheduler:
                 commands.append(Reply(request_id, Fate.CANCELLED))
 
     def _place(self, request: Request, now_s: float) -> ClusterCommand:
-        holders = self._candidates.get(request.model)
-        if holders is None:
-            return Reply(request.id, Fate.NOT_PLACED)
-        candidates = [candidate for candidate in holders if candidate.group.is_open]
+        model = request.model
+        candidates = self._open.get(model)
         if not candidates:
-            return Reply(request.id, Fate.UNAVAILABLE)
-        if self._num_queued[request.model] >= self._max_queued:
+            return Reply(request.id, Fate.NOT_PLACED if candidates is None else Fate.UNAVAILABLE)
+        if self._num_queued[model] >= self._max_queued:
             return Reply(request.id, Fate.QUEUE_FULL)
-        chosen = self._route(candidates, now_s, self._num_routed[request.model])
-        self._num_routed[request.model] += 1
+        chosen = self._route(candidates, now_s, self._num_routed[model])
+        self._num_routed[model] += 1
         finish_s = chosen.finish_s(now_s) + self._overhead_s
         if not self._admit(request, finish_s, self._slack_s):
             return Reply(request.id, Fate.SLO_INFEASIBLE, chosen.group.index)
         return self._forward(request, chosen, now_s)
+
+    def _find_open(self) -> None:
+        for model, holders in self._holders.items():
+            self._open[model] = tuple(candidate for candidate in holders if candidate.group.is_open)
 
     def _forward(self, request: Request, chosen: Candidate, now_s: float) -> Forward:
         finish_s = chosen.group.take(now_s, chosen.stages_s) + self._overhead_s
@@ -170,7 +179,7 @@ class ClusterScheduler:
         return Forward(request, chosen.group.index, finish_s)
 
 
-def _candidates(
+def _holders(
     placement: Placement, loads: tuple[GroupLoad, ...], catalog: Catalog
 ) -> Mapping[str, tuple[Candidate, ...]]:
     by_model: dict[str, list[Candidate]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from operator import attrgetter
 from typing import assert_never, final
 
 from scheduling.batching import BATCHING, Situation
@@ -37,7 +38,11 @@ class GroupScheduler:
         self._batch_size = BATCHING[policy.batching]
         self._max_batch_size = policy.max_batch_size
         self._queue = Queue(ORDERS[policy.queue])
-        self._by_model = {model: Queue(ORDERS[policy.queue]) for model in group.models}
+        self._models = group.models
+        # A batch takes requests of one model, in order; without batching the one queue is enough.
+        self._by_model = (
+            {} if policy.batching == "none" else {m: Queue(ORDERS[policy.queue]) for m in group.models}
+        )
         self._clock = PipelineClock(group.config.pipeline)
         self._running: dict[int, Batch] = {}
         self._num_batches = 0
@@ -49,7 +54,8 @@ class GroupScheduler:
         match event:
             case Arrived(request):
                 self._queue.push(request)
-                self._by_model[request.model].push(request)
+                if self._by_model:
+                    self._by_model[request.model].push(request)
             case StageFreed():
                 self._is_stage_free = True
             case BatchFinished():
@@ -82,15 +88,19 @@ class GroupScheduler:
         return sum(batch.size for batch in self._running.values())
 
     def waiting_by_model(self) -> Counter[str]:
-        return Counter({model: len(queue) for model, queue in self._by_model.items()})
+        waiting = Counter(dict.fromkeys(self._models, 0))
+        waiting.update(request.model for request in self._queue.members())
+        return waiting
 
     def _settle_finished(self) -> list[GroupCommand]:
-        finished, self._finished = sorted(self._finished, key=lambda event: event.batch_id), []
+        finished, self._finished = self._finished, []
+        if len(finished) > 1:
+            finished.sort(key=attrgetter("batch_id"))
         commands: list[GroupCommand] = []
         for event in finished:
             batch = self._running.pop(event.batch_id)
             fate = Fate.FAILED if event.failed else Fate.SERVED
-            commands.append(Settle(tuple(request.id for request in batch.requests), fate))
+            commands.append(Settle(tuple([request.id for request in batch.requests]), fate))
         return commands
 
     def _settle_cancelled(self) -> list[GroupCommand]:
@@ -127,24 +137,30 @@ class GroupScheduler:
             finish_s = self._clock.finish_s(now_s, self._costs[head.model].single)
             if head.is_in_time(finish_s + self._overhead_s):
                 break
-            late.append(self._pop(head).id)
+            late.append(self._pop_head().id)
         return tuple(late)
 
     def _take_batch(self, head: Request, now_s: float) -> Batch:
-        queue, costs = self._by_model[head.model], self._costs[head.model]
-        situation = Situation(now_s, queue, costs, self._clock, self._overhead_s, self._max_batch_size)
-        size = self._batch_size(situation)
-        requests = tuple(self._pop(queue.head()) for _ in range(size))
-        self._clock.occupy(now_s, costs.of(size))
+        costs = self._costs[head.model]
+        requests = self._pop_batch(head, now_s) if self._by_model else (self._queue.pop(),)
+        self._clock.occupy(now_s, costs.of(len(requests)))
         batch = Batch(self._num_batches, head.model, requests)
         self._num_batches += 1
         self._running[batch.id] = batch
         self._is_stage_free = False
         return batch
 
-    def _pop(self, request: Request | None) -> Request:
-        """Take a request out of both queues."""
-        assert request is not None
-        self._queue.remove(request.id)
-        self._by_model[request.model].remove(request.id)
-        return request
+    def _pop_batch(self, head: Request, now_s: float) -> tuple[Request, ...]:
+        """The head and those of its model that run with it."""
+        queue, costs = self._by_model[head.model], self._costs[head.model]
+        situation = Situation(now_s, queue, costs, self._clock, self._overhead_s, self._max_batch_size)
+        members = tuple(queue.pop() for _ in range(self._batch_size(situation)))
+        for request in members:
+            self._queue.remove(request.id)
+        return members
+
+    def _pop_head(self) -> Request:
+        head = self._queue.pop()
+        if self._by_model:
+            self._by_model[head.model].remove(head.id)
+        return head

@@ -68,6 +68,10 @@ class Queue:
             heapq.heapify(self._entries)
         return found
 
+    def members(self) -> Iterator[Request]:
+        """All waiting requests, in no order; O(n)."""
+        return (request for _, request in self._entries if request.id in self._members)
+
     def waiting(self) -> Iterator[Request]:
         """All waiting requests in order; the first k take O(k log k). The queue must not change meanwhile."""
         # The next in order is always a child, in the heap, of one that came before it.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
 from typing import Generic, TypeVar, final
 
 from vocabulary.units import NEVER_S
@@ -30,10 +29,12 @@ class Agenda(Generic[Event]):
         """Time of the next event; NEVER_S when there is none."""
         return self._entries[0][0] if self._entries else NEVER_S
 
-    def pop_instant(self, time_s: float) -> Iterator[Event]:
-        """Remove and yield all events at `time_s`, also those added at this instant meanwhile."""
-        while self._entries and self._entries[0][0] == time_s:
-            yield heapq.heappop(self._entries)[2]
+    def pop_instant(self, time_s: float) -> list[Event]:
+        """Remove all events at `time_s`."""
+        entries, events = self._entries, []
+        while entries and entries[0][0] == time_s:
+            events.append(heapq.heappop(entries)[2])
+        return events
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import final
+
+import msgspec
 
 from scheduling.pipeline import PipelineClock
 from vocabulary.catalog import Catalog
@@ -11,8 +12,7 @@ from vocabulary.messages import Batch
 from vocabulary.placement import Group
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True, gc=False):
     """When a started batch frees the first stage and when it leaves the last."""
 
     stage_free_s: float

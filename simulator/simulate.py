@@ -9,6 +9,7 @@ import numpy as np
 from scheduling.cluster import ClusterScheduler
 from scheduling.group import GroupScheduler
 from simulator.agenda import Agenda
+from simulator.arrivals import Arrivals
 from simulator.engine import ProfileEngine
 from vocabulary.catalog import Catalog
 from vocabulary.deployment import Deployment, Policy
@@ -54,30 +55,30 @@ class _Shell:
     ) -> None:
         self._trace = trace
         self._slo_s = slo_s
-        # After the last arrival comes one that never does.
-        self._arrival_s: list[float] = [*trace.arrival_s.tolist(), NEVER_S]
-        self._model_index: list[int] = trace.model_index.tolist()
+        self._arrivals = Arrivals(trace)
         self._overhead_s = catalog.latency.fixed_overhead_s
         self._cluster = ClusterScheduler(placement, catalog=catalog, policy=policy)
         self._groups = [GroupScheduler(g, catalog=catalog, policy=policy) for g in placement.groups]
         self._engines = [ProfileEngine(group, catalog) for group in placement.groups]
         self._agenda: Agenda[tuple[int, GroupEvent]] = Agenda()
-        self._next = 0
-        self._settled_in_instant = False
+        self._cluster_heard = True
         # Columns of the outcomes.
         self._group_index = np.full(len(trace), NO_GROUP, dtype=np.int32)
         self._finish_s = np.zeros(len(trace))
         self._fate = np.full(len(trace), FATE_CODE[Fate.NOT_PLACED], dtype=np.int8)
-        self._good = np.zeros(len(trace), dtype=bool)
         for index in range(len(placement.groups)):
             self._cluster.observe(GroupOpened(index))
 
     def run(self) -> None:
-        while (now_s := min(self._arrival_s[self._next], self._agenda.next_s)) < NEVER_S:
+        agenda, arrivals = self._agenda, self._arrivals
+        while (now_s := min(arrivals.next_s, agenda.next_s)) < NEVER_S:
             self._instant(now_s)
 
     def outcomes(self) -> Outcomes:
-        return Outcomes(self._trace, self._group_index, self._finish_s, self._fate, self._good)
+        served = self._fate == FATE_CODE[Fate.SERVED]
+        latest_s = np.array(self._slo_s)[self._trace.model_index] + TIME_TOLERANCE_S
+        good = served & (self._finish_s - self._trace.arrival_s <= latest_s)
+        return Outcomes(self._trace, self._group_index, self._finish_s, self._fate, good)
 
     def _instant(self, now_s: float) -> None:
         """Everything at `now_s`: all events, then the cluster machine, then the groups, until nothing moves.
@@ -86,24 +87,26 @@ class _Shell:
         """
         self._observe_arrivals(now_s)
         while True:
-            touched = set()
+            touched: set[int] = set()
             for index, event in self._agenda.pop_instant(now_s):
                 self._groups[index].observe(event)
                 touched.add(index)
-            self._perform_cluster(self._cluster.decide(now_s), touched)
-            for index in sorted(touched):
+            if self._cluster_heard:  # without an event it has nothing to decide
+                self._cluster_heard = False
+                self._perform_cluster(self._cluster.decide(now_s), touched)
+            for index in sorted(touched) if len(touched) > 1 else touched:
                 self._perform_group(index, self._groups[index].decide(now_s), now_s)
-            if self._agenda.next_s != now_s and not self._settled_in_instant:
+            if self._agenda.next_s != now_s and not self._cluster_heard:
                 return
-            self._settled_in_instant = False
 
     def _observe_arrivals(self, now_s: float) -> None:
-        arrival_s = self._arrival_s
-        while arrival_s[self._next] == now_s:
-            index = self._model_index[self._next]
-            name = self._trace.models[index]
-            self._cluster.observe(Arrived(Request(self._next, name, now_s, self._slo_s[index])))
-            self._next += 1
+        arrivals = self._arrivals
+        while arrivals.next_s == now_s:
+            index = arrivals.model_index
+            request = Request(arrivals.row, self._trace.models[index], now_s, self._slo_s[index])
+            self._cluster.observe(Arrived(request))
+            self._cluster_heard = True
+            arrivals.advance()
 
     def _perform_cluster(self, commands: list[ClusterCommand], touched: set[int]) -> None:
         for command in commands:
@@ -134,9 +137,7 @@ class _Shell:
 
     def _settle(self, request_id: int, fate: Fate, now_s: float) -> None:
         self._cluster.observe(Settled(request_id, fate, now_s))
-        self._settled_in_instant = True
+        self._cluster_heard = True
         if fate is Fate.SERVED:
             finish_s = now_s + self._overhead_s
             self._finish_s[request_id] = finish_s
-            slo_s = self._slo_s[self._model_index[request_id]]
-            self._good[request_id] = finish_s - self._arrival_s[request_id] <= slo_s + TIME_TOLERANCE_S

@@ -32,18 +32,6 @@ def test_an_instant_without_events_gives_none() -> None:
     assert len(filled) == 1
 
 
-def test_what_is_added_at_this_instant_meanwhile_comes_too() -> None:
-    filled = agenda((1.0, "a"))
-    heard = []
-    for event in filled.pop_instant(1.0):
-        heard.append(event)
-        if event == "a":
-            filled.add(1.0, "b")
-            filled.add(1.5, "c")
-    assert heard == ["a", "b"]
-    assert filled.next_s == 1.5
-
-
 def test_events_are_never_compared() -> None:
     filled: Agenda[object] = Agenda()
     filled.add(1.0, object())
