@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.fast_or_events import outcomes_of
+from statmux.precise import run_precisely
 from statmux.render import Console
 from statmux.replay import Load, Replayed, replay
 from statmux.reporting.record import MEASURED_FILE, SIMULATED_FILE, write_run
@@ -53,7 +53,7 @@ def _replay(console: Console, job: Job, scale: float | None) -> Replayed:
     label = "replaying" if scale is None else f"replaying at SLO scale {scale:g}"
     groups = [group.id for group in job.placement.groups]
     with console.progress(label, total=len(job.trace)) as progress:
-        return asyncio.run(
+        return run_precisely(
             replay(job.address, load, groups=groups, progress=lambda done, _: progress.step(done))
         )
 

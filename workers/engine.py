@@ -80,7 +80,9 @@ ECHO = ModelInterface(
 class EmulatedEngine:
     """Takes as long as the profile says, on the loop's clock, and echoes its input.
 
-    Timers are set at the absolute times that the pipeline clock computes, as the simulator's engine does.
+    Timers are set at the absolute times that the pipeline clock computes, as the simulator's engine does. A
+    batch that waited for the first stage starts when the stage was free, not when the timer that says so
+    fired: a device with a queue does not idle between two batches, and lateness would add up over a burst.
     """
 
     def __init__(self, group: Group, *, catalog: Catalog, loop: asyncio.AbstractEventLoop) -> None:
@@ -88,6 +90,8 @@ class EmulatedEngine:
         self._clock = PipelineClock(group.config.pipeline)
         self._busy_s = [0.0] * group.config.pipeline
         self._loop = loop
+        # When the first stage was free, while the turn that this set off lasts.
+        self._freed_s: float | None = None
 
     def interfaces(self) -> Mapping[str, ModelInterface]:
         return dict.fromkeys(self._costs, ECHO)
@@ -100,11 +104,29 @@ class EmulatedEngine:
     ) -> None:
         stages_s = self._costs[batch.model].of(batch.size)
         now_s = self._loop.time()
-        finish_s = self._clock.occupy(now_s, stages_s)
+        finish_s = self._clock.occupy(self._start_s(batch, now_s), stages_s)
         self._busy_s = [busy + stage for busy, stage in zip(self._busy_s, stages_s, strict=True)]
         result = BatchResult(batch.id, tuple(_echo(one) for one in inputs))
-        self._at(now_s, self._clock.free_s[0], stage_freed)
+        free_s = self._clock.free_s[0]
+        # Stages that take no time are never late, and there are many of them a second.
+        freed = stage_freed if free_s == now_s else lambda: self._free(free_s, stage_freed)
+        self._at(now_s, free_s, freed)
         self._at(now_s, finish_s, lambda: finished(result))
+
+    def _start_s(self, batch: Batch, now_s: float) -> float:
+        """Never before the batch's last request arrived."""
+        if self._freed_s is None:
+            return now_s
+        return max(self._freed_s, max(request.arrival_s for request in batch.requests))
+
+    def _free(self, free_s: float, stage_freed: Freed) -> None:
+        """What the server decides on hearing it runs before `_forget`: both are due in this turn."""
+        self._freed_s = free_s
+        stage_freed()
+        self._loop.call_soon(self._forget)
+
+    def _forget(self) -> None:
+        self._freed_s = None
 
     def _at(self, now_s: float, time_s: float, callback: Callable[[], None]) -> None:
         """A stage that takes no time needs no timer."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
-import selectors
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from vocabulary.errors import RuntimeFailure
 from workers.engine import EmulatedEngine, Engine, ModelInterface
 from workers.frames import Frame, Hello
 from workers.link import SocketLink
-from workers.precise_timers import ask_for_precise_timers
+from workers.precise_timers import ask_for_precise_timers, precise_loop
 from workers.server import GroupServer
 from workers.spec import Address, WorkerSpec
 
@@ -27,8 +26,7 @@ class WorkerHost:
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
-        # select() waits in microseconds; epoll and uvloop round up to milliseconds, too coarse to emulate.
-        self._loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
+        self._loop = precise_loop()
         self._thread = threading.Thread(target=self._run_loop, name="group-server", daemon=True)
         self._engine = _engine(spec, self._loop)
         machine = GroupScheduler(spec.group, catalog=spec.catalog, policy=spec.policy)

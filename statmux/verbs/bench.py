@@ -164,12 +164,12 @@ def _calibrate(
     num_requests: int,
     is_emulated: bool,
 ) -> None:
-    import asyncio
     from dataclasses import asdict
 
     from statmux.calibrate import calibrate
+    from statmux.precise import run_precisely
 
-    found = asyncio.run(
+    found = run_precisely(
         calibrate(
             address, inputs, placement=placement, catalog=deployment.catalog(), num_requests=num_requests
         )
