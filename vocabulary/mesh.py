@@ -27,13 +27,14 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class NodeClass:
-    """`count` equal hosts with `devices_per_host` equal devices each."""
+    """`count` equal hosts with `devices_per_host` equal devices each. `cost_per_hour` is of one host."""
 
     name: str
     count: int
     device_type: str
     devices_per_host: int
     memory_bytes: int
+    cost_per_hour: float | None = None
 
     def devices(self) -> tuple[Device, ...]:
         return tuple(

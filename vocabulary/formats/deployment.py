@@ -189,7 +189,14 @@ def _cluster(shape: DeploymentShape, profiles: Mapping[str, Profile]) -> Cluster
     if shape.cluster.nodes is None:
         return Cluster((_default_node(profiles),), reserve)
     nodes = (
-        NodeClass(node.name, node.count, node.devices.type, node.devices.count, node.devices.memory)
+        NodeClass(
+            node.name,
+            node.count,
+            node.devices.type,
+            node.devices.count,
+            node.devices.memory,
+            node.cost_per_hour,
+        )
         for node in shape.cluster.nodes
     )
     return Cluster(tuple(nodes), reserve)

@@ -76,7 +76,7 @@ class NodeShape(Shape):
     interconnect: Annotated[later.Interconnect | None, NoEffect()] = None
     host: Annotated[later.Host | None, NoEffect()] = None
     labels: dict[str, Any] | None = None
-    cost_per_hour: Annotated[NonNegative | None, NoEffect()] = None
+    cost_per_hour: NonNegative | None = None
 
 
 class ReserveShape(Shape):
