@@ -21,6 +21,26 @@ class StepTimes:
 
 
 @dataclass(frozen=True, slots=True)
+class Prefix:
+    """How a prompt begins: chained hashes of its full blocks; equal hashes mean equal prompts up to there."""
+
+    block_hashes: tuple[int, ...]
+    block_tokens: int
+
+    def page_keys(self, input_tokens: int, page_tokens: int) -> list[tuple[int, int]]:
+        """What identifies each full page of the prompt and all before it, as far as blocks are known.
+
+        A page is known by the block that its last token is in: pages and blocks need not align.
+        """
+        num_known = min(input_tokens, len(self.block_hashes) * self.block_tokens)
+        hashes, block_tokens = self.block_hashes, self.block_tokens
+        return [
+            (hashes[((index + 1) * page_tokens - 1) // block_tokens], index)
+            for index in range(num_known // page_tokens)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationLimits:
     """What the engine of one model on one group may hold, and how it makes room.
 
@@ -45,7 +65,10 @@ class GenerationLimits:
     def can_ever_run(self, input_tokens: int, output_tokens: int) -> bool:
         """Whether a request fits an idle engine; one that does not is refused up front.
 
-        The last token of an answer is sent, not computed, so it takes no place in the cache.
+        The last token of an answer is sent, not computed, so it takes no place in the cache. A sequence that
+        gave its pages back computes its prompt and all it has said at once, when prompts are not chunked.
         """
-        fits_step = self.is_chunked or input_tokens <= self.max_batched_tokens
-        return fits_step and self.pages_of(input_tokens + max(output_tokens, 1) - 1) <= self.num_pages
+        prompt_tokens, answer_tokens = max(input_tokens, 1), max(output_tokens, 1) - 1
+        at_once = prompt_tokens + (0 if self.reserves_output else answer_tokens)
+        fits_step = self.is_chunked or at_once <= self.max_batched_tokens
+        return fits_step and self.pages_of(prompt_tokens + answer_tokens) <= self.num_pages

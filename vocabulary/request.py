@@ -6,6 +6,7 @@ from enum import Enum
 
 import msgspec
 
+from vocabulary.generation import Prefix
 from vocabulary.units import NEVER_S, TIME_TOLERANCE_S
 
 
@@ -24,9 +25,11 @@ class Fate(Enum):
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """`id` orders ties (lower first). A one-shot request is one slice of one token.
+    """`id` orders ties (lower first). A request without output tokens is one-shot.
 
-    deadline_s: the client does not wait past it; slo_s: the latency objective from arrival.
+    deadline_s: the client does not wait past it; slo_s: the latency objective from arrival; ttft_s, tpot_s:
+    objectives of the time to the first token, and of the mean time of each token after it. prefix: how the
+    prompt begins, where that is known.
     """
 
     id: int
@@ -34,7 +37,11 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     arrival_s: float
     slo_s: float = NEVER_S
     deadline_s: float = NEVER_S
-    num_tokens: int = 1
+    input_tokens: int = 0
+    output_tokens: int = 0
+    prefix: Prefix | None = None
+    ttft_s: float = NEVER_S
+    tpot_s: float = NEVER_S
 
     def is_in_time(self, finish_s: float) -> bool:
         """Whether an end at `finish_s` keeps the SLO and the client's deadline."""

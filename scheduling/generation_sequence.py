@@ -1,0 +1,107 @@
+"""What a scheduler of generating requests works with: sequences, their steps, what came of a step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from scheduling.prefixes import PageKey
+from vocabulary.request import Request
+
+
+@final
+class Sequence:
+    """A request that is being answered.
+
+    prompt_tokens: to compute before the next token can be emitted (after a preemption, with all that was
+    emitted before); num_cached: tokens in the cache; num_held: tokens that its pages can hold.
+    """
+
+    __slots__ = (
+        "is_dropped",
+        "is_in_flight",
+        "keys",
+        "num_cached",
+        "num_emitted",
+        "num_held",
+        "num_keyed",
+        "output_tokens",
+        "pages",
+        "prompt_tokens",
+        "request",
+    )
+
+    def __init__(self, request: Request, keys: list[PageKey]) -> None:
+        self.request = request
+        self.keys = keys
+        # A prompt begins with at least one token, an answer has at least one.
+        self.prompt_tokens = max(request.input_tokens, 1)
+        self.output_tokens = max(request.output_tokens, 1)
+        self.pages: list[int] = []
+        self.num_cached = 0
+        self.num_emitted = 0
+        self.num_held = 0
+        # Pages at the front that came from the cache of prefixes.
+        self.num_keyed = 0
+        self.is_in_flight = False
+        # Nobody waits for it any more: it leaves when its step ends.
+        self.is_dropped = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One pass through the stages: the sequences in it, and how many tokens each computes.
+
+    num_tokens: their sum, at most the limit of a step; num_kv_tokens: tokens of its sequences in the cache
+    when it starts.
+    """
+
+    sequences: tuple[Sequence, ...]
+    slices: tuple[int, ...]
+    num_tokens: int
+    num_kv_tokens: int
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        return tuple(sequence.request for sequence in self.sequences)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Request ids in the order of the step: whose first token came, who is done, who left before that."""
+
+    num_emitted: int
+    first_token_ids: tuple[int, ...] = ()
+    finished_ids: tuple[int, ...] = ()
+    dropped_ids: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class GenerationStatistics:
+    """Totals since the start.
+
+    num_recomputed: tokens whose keys and values were lost to a preemption; num_hit: prompt tokens found in
+    the cache of prefixes; num_sequence_steps: sequences, summed over steps; num_held, num_stored: places in
+    the pages of a step's sequences, and the tokens in them at its end, summed over steps.
+    """
+
+    num_steps: int = 0
+    num_tokens: int = 0
+    num_emitted: int = 0
+    num_admitted: int = 0
+    num_preempted: int = 0
+    num_recomputed: int = 0
+    num_hit: int = 0
+    num_sequence_steps: int = 0
+    max_sequences: int = 0
+    num_held: int = 0
+    num_stored: int = 0
+
+    @property
+    def waste(self) -> float:
+        """Share of the places in pages that held nothing; 0 before the first step."""
+        return 1.0 - self.num_stored / self.num_held if self.num_held else 0.0
+
+    @property
+    def mean_sequences(self) -> float:
+        return self.num_sequence_steps / self.num_steps if self.num_steps else 0.0
