@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -11,17 +12,19 @@ from numpy.typing import NDArray
 
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.document import did_you_mean
-from vocabulary.formats.trace_faults import first_fault, line_of_row
-from vocabulary.formats.trace_table import (
-    COLUMNS,
-    REQUIRED,
-    column_names,
-    format_table,
-    kind_of,
-    read_columns,
-    unpacked,
-)
-from vocabulary.trace import Trace
+from vocabulary.formats.trace_rows import Labels, Rows, Skipped
+from vocabulary.formats.trace_source import Source, source_of
+from vocabulary.formats.trace_table import COLUMNS, LIST_COLUMNS, REQUIRED, format_table
+from vocabulary.formats.trace_tokens import BLOCK, COUNTS, HASHES, token_columns, tokens_of
+from vocabulary.trace import Tokens, Trace
+
+
+@dataclass(frozen=True, slots=True)
+class TraceReading:
+    """A trace, and what was left out of it."""
+
+    trace: Trace
+    skipped: Skipped
 
 
 def parse_trace(
@@ -37,152 +40,132 @@ def parse_trace(
 
     columns: our column names -> the file's; models: the only ones that may occur, and the order of the
     result's (by first arrival without it); only_model: every request is for it, no column is read;
-    in_order=False sorts arrivals that are not (stable).
+    in_order=False sorts arrivals that are not (stable). `tokens` are filled when the file has both counts.
     """
-    source = _Source(raw, name, columns or {})
-    table = source.read(REQUIRED if only_model is None else REQUIRED[:1])
-    arrival_s = source.arrivals(table)
+    return read_trace(
+        raw, name=name, columns=columns, models=models, only_model=only_model, in_order=in_order
+    ).trace
+
+
+def read_trace(
+    raw: bytes,
+    *,
+    name: str,
+    kind: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    models: Sequence[str] | None = None,
+    only_model: str | None = None,
+    in_order: bool = True,
+    per_s: float = 1.0,
+    skips_bad: bool = False,
+) -> TraceReading:
+    """As `parse_trace`; `skips_bad` leaves out rows that it would refuse, `per_s` is what a second counts."""
+    file = _File(source_of(raw, name=name, kind=kind), columns or {})
+    wanted = file.wanted(REQUIRED if only_model is None else REQUIRED[:1])
+    rows = Rows(file.source, file.types(wanted), skips_bad=skips_bad)
+    arrival_s = rows.seconds(file.label("timestamp_s"), per_s=per_s)
     if in_order:
-        source.check_order(arrival_s)
-    model_index, names = (
-        source.models(table, models)
+        _check_order(rows, arrival_s, file.label("timestamp_s"))
+    labels = (
+        rows.labels(file.label("model"), allowed=models)
         if only_model is None
-        else (np.zeros(len(arrival_s), dtype=np.int32), (only_model,))
+        else Labels(np.zeros(len(arrival_s), dtype=np.int32), (only_model,), is_fixed=True)
     )
-    order = slice(None) if in_order else np.argsort(arrival_s, kind="stable")
-    return Trace(arrival_s[order], model_index[order], names)
+    tokens = tokens_of(rows, file.label)
+    return TraceReading(sorted_trace(rows, arrival_s, labels, tokens), rows.skipped)
+
+
+def sorted_trace(
+    rows: Rows, arrival_s: NDArray[np.float64], labels: Labels, tokens: Tokens | None = None
+) -> Trace:
+    """Of the rows that are right, by arrival, and within an instant as in the file.
+
+    Names that only wrong rows have are not among the models, unless `labels` were restricted to them.
+    """
+    kept = rows.kept()
+    if isinstance(kept, slice) and np.all(arrival_s[1:] >= arrival_s[:-1]):
+        return Trace(arrival_s, labels.index, labels.names, tokens)
+    chosen = np.arange(len(rows))[kept]
+    chosen = chosen[np.argsort(arrival_s[chosen], kind="stable")]
+    if not isinstance(kept, slice):
+        labels = labels.used_by(chosen)
+    tokens = None if tokens is None else tokens.take(chosen)
+    return Trace(arrival_s[chosen], labels.index[chosen], labels.names, tokens)
 
 
 def parse_table(raw: bytes, *, name: str, columns: Mapping[str, str] | None = None) -> pa.Table:
     """All columns of conventions 3.9 that the file has, under our names, not checked beyond their types."""
-    source = _Source(raw, name, columns or {})
-    return source.read([column for column in COLUMNS if column in REQUIRED or source.has(column)])
+    file = _File(source_of(raw, name=name), columns or {})
+    wanted = file.wanted(REQUIRED, optional=tuple(COLUMNS))
+    return Rows(file.source, file.types(wanted)).table.rename_columns(list(wanted))
 
 
 def trace_columns(raw: bytes, *, name: str) -> tuple[str, ...]:
     """Names of the file's columns (JSONL: of its first row). Raises InvalidInput when it has none to read."""
-    return column_names(unpacked(raw, name=name), kind=kind_of(name), name=name)
+    return source_of(raw, name=name).header
 
 
 def trace_table(trace: Trace) -> pa.Table:
-    """A trace as a table of its two columns."""
+    """A trace as a table of its columns."""
     names = pa.DictionaryArray.from_arrays(pa.array(trace.model_index), pa.array(trace.models, pa.string()))
-    return pa.table({"timestamp_s": trace.arrival_s, "model": names.cast(pa.string())})
+    tokens = {} if trace.tokens is None else token_columns(trace.tokens)
+    return pa.table({"timestamp_s": trace.arrival_s, "model": names.cast(pa.string()), **tokens})
 
 
 def format_trace(trace: Trace, *, name: str) -> bytes:
-    """The bytes of a file called `name`; reading them gives the same arrivals to the last bit."""
+    """The bytes of a file called `name`; reading them gives the same requests to the last bit.
+
+    CSV holds no lists: there, prefix hashes are left out.
+    """
     return format_table(trace_table(trace), name=name)
 
 
 @final
-class _Source:
-    """One file: its bytes, and where its columns are."""
+class _File:
+    """Where our columns are in a file."""
 
-    def __init__(self, raw: bytes, name: str, columns: Mapping[str, str]) -> None:
-        self._name = name
-        self._kind = kind_of(name)
-        self._raw = unpacked(raw, name=name)
+    def __init__(self, source: Source, columns: Mapping[str, str]) -> None:
+        self.source = source
         self._columns = columns
-        self._header = column_names(self._raw, kind=self._kind, name=name)
         for column in columns:
             if column not in COLUMNS:
                 hint = did_you_mean(column, tuple(COLUMNS))
                 raise InvalidInput(f"traces have no column {column}", where="--columns", hint=hint)
 
-    def has(self, column: str) -> bool:
-        return self._source(column) in self._header
-
-    def read(self, wanted: Sequence[str]) -> pa.Table:
-        """The columns under our names."""
-        for column in wanted:
-            if not self.has(column):
-                raise self._missing(column)
-        types = {self._source(column): COLUMNS[column] for column in wanted}
-        try:
-            table = read_columns(self._raw, types, kind=self._kind, header=self._header)
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise self._unreadable(wanted, str(error)) from None
-        if len(table) == 0:
-            hint = "a trace needs at least one row"
-            raise InvalidInput("the trace holds no requests", where=self._name, hint=hint)
-        return table.rename_columns(list(wanted))
-
-    def arrivals(self, table: pa.Table) -> NDArray[np.float64]:
-        column = table["timestamp_s"].combine_chunks()
-        label = self._source("timestamp_s")
-        if column.null_count:
-            row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-            raise self._wrong(row, f"{label} is empty", hint="every request needs its arrival in seconds")
-        arrival_s = column.to_numpy(zero_copy_only=False)
-        wrong = ~np.isfinite(arrival_s) | (arrival_s < 0)
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            cause = "negative" if arrival_s[row] < 0 else "not a finite number"
-            hint = "arrivals are seconds from the start of the trace, 0 or more"
-            raise self._wrong(row, f"{label} is {arrival_s[row]}, which is {cause}", hint=hint)
-        return arrival_s
-
-    def check_order(self, arrival_s: NDArray[np.float64]) -> None:
-        backwards = np.diff(arrival_s) < 0
-        if backwards.any():
-            row = int(np.argmax(backwards)) + 1
-            label = self._source("timestamp_s")
-            message = f"{label} goes back in time, from {arrival_s[row - 1]} to {arrival_s[row]}"
-            raise self._wrong(row, message, hint="sort the rows, or use `statmux trace import`, which sorts")
-
-    def models(
-        self, table: pa.Table, allowed: Sequence[str] | None
-    ) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-        """Index of each request into the names."""
-        column = table["model"].combine_chunks()
-        encoded = column.dictionary_encode()
-        try:
-            names = tuple(encoded.dictionary.to_pylist())
-        except UnicodeDecodeError:
-            raise self._unreadable(REQUIRED, "a model is not UTF-8 text") from None
-        if column.null_count or "" in names:
-            row = next(number for number, name in enumerate(column.to_pylist()) if not name)
-            hint = "every request needs its model"
-            raise self._wrong(row, f"{self._source('model')} is empty", hint=hint)
-        index = encoded.indices.to_numpy().astype(np.int32)
-        if allowed is None:
-            return index, names
-        position = {name: number for number, name in enumerate(allowed)}
-        for number, name in enumerate(names):
-            if name not in position:
-                message = f"unknown model {name!r}"
-                hint = f"{did_you_mean(name, tuple(allowed))} (models of the deployment)"
-                raise self._wrong(int(np.argmax(index == number)), message, hint=hint)
-        lookup = np.array([position[name] for name in names], dtype=np.int32)
-        return lookup[index], tuple(allowed)
-
-    def _source(self, column: str) -> str:
+    def label(self, column: str) -> str:
+        """The file's name for it."""
         return self._columns.get(column, column)
 
+    def wanted(
+        self, required: Sequence[str], *, optional: Sequence[str] = (*COUNTS, HASHES, BLOCK)
+    ) -> tuple[str, ...]:
+        """Columns to read: those that must be there, those that are, and those that the user named."""
+        for column in (*required, *self._columns):
+            if not self.source.has(self.label(column)):
+                raise self._missing(column)
+        found = [column for column in optional if self.source.has(self.label(column))]
+        if self.source.kind == "csv":
+            found = [column for column in found if column not in LIST_COLUMNS]
+        return tuple(dict.fromkeys((*required, *found)))
+
+    def types(self, wanted: Sequence[str]) -> dict[str, pa.DataType]:
+        return {self.label(column): COLUMNS[column] for column in wanted}
+
     def _missing(self, column: str) -> InvalidInput:
-        source = self._source(column)
-        called = f" (for {column})" if source != column else ""
-        hint = f"{did_you_mean(source, self._header)}; `statmux trace import --columns {column}=NAME` renames"
+        label = self.label(column)
+        called = f" (for {column})" if label != column else ""
+        near = did_you_mean(label, self.source.header)
+        hint = f"{near}; `statmux trace import --columns {column}=NAME` renames"
         if column == "model":
             hint += ", and `--model NAME` is for traces of one model"
-        where = self._name if self._kind == "parquet" else f"{self._name}:1"
-        return InvalidInput(f"there is no column {source}{called}", where=where, hint=hint)
+        where = self.source.name if self.source.kind == "parquet" else f"{self.source.name}:1"
+        return InvalidInput(f"there is no column {label}{called}", where=where, hint=hint)
 
-    def _unreadable(self, wanted: Sequence[str], cause: str) -> InvalidInput:
-        numbers = [self._source(column) for column in wanted if pa.types.is_floating(COLUMNS[column])]
-        fault = first_fault(self._raw, kind=self._kind, header=self._header, numbers=numbers)
-        if fault is not None:
-            return InvalidInput(fault.message, where=f"{self._name}:{fault.line}", hint=fault.hint)
-        if self._kind == "csv" and self._raw.count(b"\n") <= 1:
-            hint = "a trace needs at least one row"
-            return InvalidInput("the trace holds no requests", where=self._name, hint=hint)
-        message = f"cannot be read: {cause.splitlines()[0]}"
-        return InvalidInput(
-            message, where=self._name, hint=f"columns are {', '.join(REQUIRED)}, seconds and text"
-        )
 
-    def _wrong(self, row: int, message: str, *, hint: str) -> InvalidInput:
-        line = line_of_row(self._raw, row, kind=self._kind, header=self._header)
-        where = f"{self._name}: row {line}" if self._kind == "parquet" else f"{self._name}:{line}"
-        return InvalidInput(message, where=where, hint=hint)
+def _check_order(rows: Rows, arrival_s: NDArray[np.float64], label: str) -> None:
+    backwards = np.concatenate([[False], np.diff(arrival_s) < 0])
+    rows.refuse(
+        backwards,
+        lambda row: f"{label} goes back in time, from {arrival_s[row - 1]} to {arrival_s[row]}",
+        hint="sort the rows, or use `statmux trace import`, which sorts",
+    )
