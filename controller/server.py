@@ -274,7 +274,8 @@ class FleetServer:
         if fate is Fate.SERVED and pending.done is not None and isinstance(done, Done):
             group_id = self._placement.groups[group_index].id if group_index is not None else ""
             queue_s = done.start_s - pending.request.arrival_s
-            self._end(request_id, InferReply(pending.done.tensors, group_id, queue_s), group_index)
+            reply = InferReply(pending.done.tensors, group_id, queue_s, done.finish_s - done.start_s)
+            self._end(request_id, reply, group_index)
         else:
             error = done.error if isinstance(done, Done) else ""
             self._end(

@@ -10,6 +10,7 @@ from typing import Any
 
 from simulator.fast_or_events import outcomes_of
 from statmux.precise import run_precisely
+from statmux.recording import write_served, write_timings
 from statmux.render import Console
 from statmux.replay import Load, Replayed, replay
 from statmux.reporting.record import MEASURED_FILE, SIMULATED_FILE, write_run
@@ -19,20 +20,25 @@ from vocabulary.deployment import Deployment
 from vocabulary.formats.disk import write_outcomes
 from vocabulary.outcomes import Outcomes
 from vocabulary.placement import Placement
+from vocabulary.plan import Plan
 from vocabulary.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One fleet, one trace, one placement to simulate."""
+    """One fleet, one trace, the plan that runs."""
 
     deployment: Deployment
-    placement: Placement
+    plan: Plan
     trace: Trace
     address: str
     inputs: Mapping[str, Mapping[str, object]]
     is_emulated: bool
     timeout_s: float
+
+    @property
+    def placement(self) -> Placement:
+        return self.plan.placement
 
 
 def run_once(console: Console, job: Job, scale: float | None, record: Path | None) -> dict[str, Any]:
@@ -40,9 +46,9 @@ def run_once(console: Console, job: Job, scale: float | None, record: Path | Non
     replayed = _replay(console, job, scale)
     scaled = job.deployment if scale is None else with_slo_scale(job.deployment, scale)
     simulated = outcomes_of(job.placement, job.trace, deployment=scaled, engine="auto")
-    document = _document(scaled, job, replayed, simulated, scale)
+    document = run_document(scaled, job, replayed, simulated, scale=scale)
     if record is not None:
-        _write(record, document, scaled, job, replayed.outcomes, simulated)
+        write_record(record, document, scaled, job, replayed=replayed, simulated=simulated)
         console.say(f"recorded in {record}; `statmux report {record}` draws it")
     return document
 
@@ -58,9 +64,10 @@ def _replay(console: Console, job: Job, scale: float | None) -> Replayed:
         )
 
 
-def _document(
-    deployment: Deployment, job: Job, replayed: Replayed, simulated: Outcomes, scale: float | None
+def run_document(
+    deployment: Deployment, job: Job, replayed: Replayed, simulated: Outcomes, *, scale: float | None
 ) -> dict[str, Any]:
+    """Both summaries and what the run was like."""
     measured, expected = summary(replayed.outcomes), summary(simulated)
     return {
         "fleet": deployment.name,
@@ -80,14 +87,16 @@ def _document(
     }
 
 
-def _write(
+def write_record(
     folder: Path,
     document: dict[str, Any],
     deployment: Deployment,
     job: Job,
-    measured: Outcomes,
+    *,
+    replayed: Replayed,
     simulated: Outcomes,
 ) -> None:
+    """The run as a folder (`reporting.record`, `recording`); `deployment` has the objectives of the run."""
     groups = [
         {
             "id": group.id,
@@ -112,7 +121,9 @@ def _write(
         "assumptions": _assumptions(document, deployment),
     }
     write_run(folder, run)
-    write_outcomes(folder / MEASURED_FILE, measured, placement=job.placement)
+    write_served(folder, deployment, job.plan)
+    write_timings(folder, replayed.timings)
+    write_outcomes(folder / MEASURED_FILE, replayed.outcomes, placement=job.placement)
     write_outcomes(folder / SIMULATED_FILE, simulated, placement=job.placement)
 
 

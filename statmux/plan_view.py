@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from statmux.render import milliseconds, percent, table
+from statmux.render import marked, milliseconds, percent, table
+from vocabulary.estimates import estimated_models
 
 if TYPE_CHECKING:
     from vocabulary.deployment import Deployment, ModelSpec
@@ -28,11 +29,13 @@ def plan_document(
     """`tested`: predictions for other traffic (`placement.explain.predict`), if there is any."""
     predicted: Any = plan.predicted
     rates = trace.counts() / trace.duration_s if trace.duration_s > 0 else trace.counts() * 0.0
+    estimated = estimated_models(deployment, plan.placement)
     return {
         "deployment": deployment.name,
         "algorithm": plan.search["algorithm"],
         "slo_attainment": predicted["slo_attainment"],
         "slo_attainment_test": None if tested is None else tested["slo_attainment"],
+        "estimated": bool(estimated),
         "search_seconds": search_seconds,
         "num_evaluated": plan.search["num_evaluated"],
         "is_complete": plan.search["is_complete"],
@@ -45,6 +48,7 @@ def plan_document(
         "groups": [_group(group, plan, deployment) for group in plan.placement.groups],
         "models": {
             model.name: _model(model, plan, tested, rate_rps=float(rates[index]))
+            | {"estimated": model.name in estimated}
             for index, model in enumerate(deployment.models)
         },
         "inputs": dict(plan.inputs),
@@ -58,8 +62,8 @@ def plan_table(document: dict[str, Any]) -> str:
     header = f"{document['deployment']} by {document['algorithm']} ({hashes})"
     found = f"{document['num_evaluated']} placements simulated in {document['search_seconds']:.3f} s"
     test = document["slo_attainment_test"]
-    attained = f"SLO attainment {percent(document['slo_attainment'])}"
-    attained += "" if test is None else f", on other traffic {percent(test)}"
+    attained = f"SLO attainment {_attained(document['slo_attainment'], document)}"
+    attained += "" if test is None else f", on other traffic {_attained(test, document)}"
     binding = "; ".join(document["binding_constraints"]) or "none: every request is in time"
     parts = [
         header,
@@ -69,6 +73,10 @@ def plan_table(document: dict[str, Any]) -> str:
         f"binding constraint: {binding}",
     ]
     return "\n\n".join(parts)
+
+
+def _attained(share: float, document: dict[str, Any]) -> str | None:
+    return marked(percent(share), is_estimated=document["estimated"])
 
 
 def _group(group: Group, plan: Plan, deployment: Deployment) -> dict[str, Any]:
@@ -126,8 +134,8 @@ def _model_table(models: dict[str, dict[str, Any]]) -> str:
             one["rate_rps"],
             milliseconds(one["slo_s"]),
             one["replicas"],
-            _marked(percent(one["slo_attainment"]), one["provenance"]),
-            _marked(milliseconds(one["p99_s"]), one["provenance"]),
+            marked(percent(one["slo_attainment"]), is_estimated=one["estimated"]),
+            marked(milliseconds(one["p99_s"]), is_estimated=one["estimated"]),
             one["bottleneck"],
         )
         for name, one in models.items()
@@ -137,8 +145,3 @@ def _model_table(models: dict[str, dict[str, Any]]) -> str:
 
 def _span(devices: list[str]) -> str:
     return devices[0] if len(devices) == 1 else f"{devices[0]} .. {devices[-1]}"
-
-
-def _marked(text: str | None, provenance: str | None) -> str | None:
-    """Numbers from estimated profiles carry a tilde."""
-    return f"~{text}" if text is not None and provenance == "estimated" else text

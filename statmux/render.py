@@ -96,6 +96,11 @@ def milliseconds(seconds: float | None) -> str | None:
     return None if seconds is None else f"{seconds * 1000:.1f} ms"
 
 
+def marked(text: str | None, *, is_estimated: bool) -> str | None:
+    """A number that rests on an estimated profile carries a tilde: ~98.77%."""
+    return f"~{text}" if text is not None and is_estimated else text
+
+
 def _cell(value: object) -> str:
     match value:
         case None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from statmux.client import AsyncClient, ClientError, DeadlineExceeded, Rejected, Unavailable
+from statmux.recording import Timings
 from vocabulary.outcomes import FATE_CODE, NO_GROUP, Outcomes
 from vocabulary.request import Fate
 from vocabulary.trace import Trace
@@ -41,6 +42,8 @@ class _Columns:
     finish_s: np.ndarray
     fate: np.ndarray
     good: np.ndarray
+    queue_s: np.ndarray
+    execute_s: np.ndarray
     num_answered: int = 0
     errors: dict[str, int] = field(default_factory=dict)
 
@@ -49,10 +52,12 @@ class _Columns:
 class Replayed:
     """outcomes: latencies count from when a request was due, so a client that runs late makes them longer.
 
-    max_lag_s: the latest that this client sent a request; errors: how often each unexpected message came.
+    timings: what the fleet said of each request; max_lag_s: the latest that this client sent a request;
+    errors: how often each unexpected message came.
     """
 
     outcomes: Outcomes
+    timings: Timings
     duration_s: float
     max_lag_s: float
     errors: Mapping[str, int]
@@ -80,7 +85,8 @@ async def replay(
         ticker.cancel()
     duration_s = time.monotonic() - origin_s - float(load.trace.arrival_s[0])
     outcomes = Outcomes(load.trace, columns.group_index, columns.finish_s, columns.fate, columns.good)
-    return Replayed(outcomes, duration_s, max_lag_s, columns.errors)
+    timings = Timings(columns.queue_s, columns.execute_s)
+    return Replayed(outcomes, timings, duration_s, max_lag_s, columns.errors)
 
 
 async def _one(
@@ -100,6 +106,8 @@ async def _one(
     try:
         result = await client.infer(model, load.inputs[model], timeout_s=load.timeout_s, slo_ms=asked_ms)
         columns.group_index[row] = group_index.get(result.group, NO_GROUP)
+        columns.queue_s[row] = np.nan if result.queue_s is None else result.queue_s
+        columns.execute_s[row] = np.nan if result.execute_s is None else result.execute_s
     except ClientError as error:
         fate = _fate(error)
         if fate is Fate.FAILED:
@@ -141,4 +149,6 @@ def _columns(num_requests: int) -> _Columns:
         np.zeros(num_requests),
         np.full(num_requests, FATE_CODE[Fate.FAILED], dtype=np.int8),
         np.zeros(num_requests, dtype=bool),
+        np.full(num_requests, np.nan),
+        np.full(num_requests, np.nan),
     )

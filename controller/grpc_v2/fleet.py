@@ -57,11 +57,12 @@ class InferCall(msgspec.Struct, frozen=True):
 
 
 class InferReply(msgspec.Struct, frozen=True):
-    """All outputs of the model. queue_s: seconds from arrival until a group began to work on it."""
+    """All outputs of the model. queue_s: from arrival until a group began to work; execute_s: from then."""
 
     tensors: tuple[Tensor, ...]
     group: str = ""
     queue_s: float = 0.0
+    execute_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""InferReplies as the bytes of ModelInferResponses: a head that repeats, then id, queue time and elements."""
+"""InferReplies as the bytes of ModelInferResponses: a head that repeats, then id, times and elements."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_HEADS = 64
 
 
 def reply_bytes(form: Form, request_id: str, reply: InferReply) -> bytes:
-    """A serialised ModelInferResponse. Its parameters say which group worked and how long the request queued.
+    """A serialised ModelInferResponse. Its parameters say which group worked, and how long it queued and ran.
 
     They are parameters because response metadata would cost 5 % of the requests per second.
     """
@@ -23,8 +23,8 @@ def reply_bytes(form: Form, request_id: str, reply: InferReply) -> bytes:
     head = form.reply_heads.get(key)
     if head is None:
         head = _remembered_head(form, key, reply.group, tensors)
-    queue_us = varint(int(reply.queue_s * 1e6))
-    parts = [head, _QUEUE_HEADS[len(queue_us)], queue_us]
+    queue_us, execute_us = varint(int(reply.queue_s * 1e6)), varint(int(reply.execute_s * 1e6))
+    parts = [head, _QUEUE_HEADS[len(queue_us)], queue_us, _EXECUTE_HEADS[len(execute_us)], execute_us]
     if request_id:
         id_bytes = request_id.encode()
         parts += (_ID_TAG, varint(len(id_bytes)), id_bytes)
@@ -49,11 +49,14 @@ def _selected(tensors: tuple[Tensor, ...], wanted: tuple[str, ...]) -> tuple[Ten
     return tuple(by_name[name] for name in wanted)
 
 
-def _queue_head(num_digits: int) -> bytes:
-    """What stands before a varint of so many bytes in the parameter {"statmux_queue_us": int64_param}."""
-    value = b"\x12" + varint(1 + num_digits) + b"\x10"
-    entry = delimited(b"\x0a", b"statmux_queue_us") + value
-    return b"\x22" + varint(len(entry) + num_digits) + entry
+def _time_heads(name: bytes) -> tuple[bytes, ...]:
+    """What stands before a varint of 0, 1, ... bytes in the parameter {name: int64_param}."""
+    heads = []
+    for num_digits in range(11):
+        entry = delimited(b"\x0a", name) + b"\x12" + varint(1 + num_digits) + b"\x10"
+        heads.append(b"\x22" + varint(len(entry) + num_digits) + entry)
+    return tuple(heads)
 
 
-_QUEUE_HEADS = tuple(_queue_head(num_digits) for num_digits in range(11))
+_QUEUE_HEADS = _time_heads(b"statmux_queue_us")
+_EXECUTE_HEADS = _time_heads(b"statmux_execute_us")

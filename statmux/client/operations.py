@@ -38,7 +38,8 @@ class Operation(Generic[Result]):
 class InferResult:
     """Outputs by name.
 
-    group: who worked on it; queue_s: seconds until it was begun; "" and None if the server did not say.
+    group: who worked on it; queue_s: seconds until it was begun, execute_s: from then until it was done; ""
+    and None if the server did not say.
     """
 
     outputs: Mapping[str, NDArray]
@@ -47,6 +48,7 @@ class InferResult:
     request_id: str
     group: str
     queue_s: float | None
+    execute_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +151,20 @@ def _infer_result(response: object) -> InferResult:
         for output, raw in zip(response.outputs, raws, strict=True)
     }
     parameters = response.parameters
-    has_queue = "statmux_queue_us" in parameters  # a look at a missing key would create it
     return InferResult(
         outputs=outputs,
         model=response.model_name,
         version=response.model_version,
         request_id=response.id,
         group=parameters["statmux_group"].string_param if "statmux_group" in parameters else "",
-        queue_s=parameters["statmux_queue_us"].int64_param * 1e-6 if has_queue else None,
+        queue_s=_seconds(parameters, "statmux_queue_us"),
+        execute_s=_seconds(parameters, "statmux_execute_us"),
     )
+
+
+def _seconds(parameters: Mapping[str, object], name: str) -> float | None:
+    """A look at a missing key would create it."""
+    return parameters[name].int64_param * 1e-6 if name in parameters else None  # type: ignore[attr-defined]
 
 
 def _metadata(response: object) -> ModelMetadata:

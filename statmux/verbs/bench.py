@@ -53,7 +53,7 @@ def bench(
 
     console = Console(ctx.obj)
     read = load_deployment(deployment, overrides=ctx.obj.overrides)
-    placement = load_plan(plan, deployment=read).placement
+    served = load_plan(plan, deployment=read)
     address = url or f"{read.grpc.host}:{read.grpc.port}"
     described = _described(read, address)
     inputs = {
@@ -62,11 +62,11 @@ def bench(
     # The fleet's word, not the file's: `serve --engine` may have overridden it.
     is_emulated = any(one.platform == EMULATED_PLATFORM for one in described.values())
     if calibrate:
-        _calibrate(console, read, placement, address, inputs, calibrate, is_emulated)
+        _calibrate(console, read, served.placement, address, inputs, calibrate, is_emulated)
         return
     if trace is None:
         raise InvalidInput("there is no trace to replay", hint="give --trace FILE, or --calibrate N")
-    job = Job(read, placement, _trace(trace, read, rate_scale), address, inputs, is_emulated, timeout)
+    job = Job(read, served, _trace(trace, read, rate_scale), address, inputs, is_emulated, timeout)
     scales = [None] if slo_scale is None else [_scale(word) for word in slo_scale.split(",")]
     if record is not None and len(scales) > 1:
         raise InvalidInput("--record holds one run", hint="give one --slo-scale with it")

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from statmux.render import Console, milliseconds, percent, table
-from vocabulary.errors import InvalidInput
+from statmux.render import Console
+from vocabulary.errors import Infeasible, InvalidInput
+
+if TYPE_CHECKING:
+    from statmux.simulating import Found, Question
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+# Fewer resamples give an interval, but one that the next seed would move.
+_STEADY_RESAMPLES = 100
 
 
 class Engine(StrEnum):
@@ -23,9 +28,21 @@ class Engine(StrEnum):
 @app.command()
 def simulate(
     ctx: typer.Context,
-    deployment: Annotated[Path, typer.Argument(help="The deployment file.", show_default=False)],
-    plan: Annotated[Path, typer.Option(help="The plan to simulate.", show_default=False)],
-    trace: Annotated[Path, typer.Option(help="The requests to replay.", show_default=False)],
+    deployment: Annotated[
+        Path | None, typer.Argument(help="The deployment file; a record has its own.", show_default=False)
+    ] = None,
+    plan: Annotated[
+        Path | None, typer.Option(help="The plan to simulate; a record has its own.", show_default=False)
+    ] = None,
+    trace: Annotated[Path | None, typer.Option(help="The requests to replay.", show_default=False)] = None,
+    compare_to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="A folder from `bench --record`: simulate it, show errors.",
+            show_default=False,
+        ),
+    ] = None,
     outcomes: Annotated[
         Path | None, typer.Option(help="Write one CSV row for every request.", show_default=False)
     ] = None,
@@ -37,50 +54,92 @@ def simulate(
     engine: Annotated[
         Engine, typer.Option(help="Compiled, or event by event; auto: compiled where it can.")
     ] = Engine.AUTO,
+    seeds: Annotated[
+        int, typer.Option(metavar="N", min=0, help="95% intervals from N resamples of the trace's windows.")
+    ] = 0,
+    require_attainment: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Exit with 3 below this.", show_default=False)
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Latencies, by its end: .svg, .png or .csv.", show_default=False),
+    ] = None,
 ) -> None:
     """Replay a trace on a plan in virtual time, with the scheduling code that serves."""
     from simulator.fast import load_compiler
-    from simulator.fast_or_events import outcomes_of
-    from statmux.scaling import sped_up, with_slo_scale
-    from statmux.summary import summary
-    from vocabulary.fit import check_fit
-    from vocabulary.formats.disk import load_deployment, load_plan, load_trace, write_outcomes
+    from statmux.simulating import Question
+    from vocabulary.formats.disk import write_outcomes
 
+    console = Console(ctx.obj)
     _check_scale("--slo-scale", slo_scale)
     _check_scale("--rate-scale", rate_scale)
+    if seeds == 1:
+        raise InvalidInput("one resample has no spread", where="--seeds", hint="200 are good")
     if engine is not Engine.EVENTS:
         load_compiler()
-    read = with_slo_scale(load_deployment(deployment, overrides=ctx.obj.overrides), slo_scale)
-    placement = load_plan(plan, deployment=read).placement
-    check_fit(placement, read)
-    requests = sped_up(load_trace(trace, models=read.model_names), rate_scale)
-    found = outcomes_of(placement, requests, deployment=read, engine=engine.value)
+    question = Question(tuple(ctx.obj.overrides), engine.value, trim_s, slo_scale, rate_scale, seeds)
+    found = _found(question, deployment, plan, trace, compare_to)
     if outcomes is not None:
-        write_outcomes(outcomes, found, placement=placement)
-    document = summary(found, trim_s=trim_s)
-    Console(ctx.obj).result(document, lambda: _table(document))
+        write_outcomes(outcomes, found.outcomes, placement=found.placement)
+    _show(console, found)
+    if plot is not None:
+        _plot(plot, found)
+    if 0 < seeds < _STEADY_RESAMPLES:
+        console.hint(f"{seeds} resamples give a rough interval; --seeds 200 a steady one")
+    _check_attainment(require_attainment, found.document["slo_attainment"])
+
+
+def _found(
+    question: Question, deployment: Path | None, plan: Path | None, trace: Path | None, record: Path | None
+) -> Found:
+    from statmux.simulating import compared, simulated
+
+    if record is not None:
+        if trace is not None:
+            raise InvalidInput(
+                "a record is compared on the requests that it has", where="--trace", hint="leave --trace out"
+            )
+        return compared(question, record, deployment, plan)
+    if deployment is None or plan is None or trace is None:
+        missing = {"a deployment": deployment, "--plan": plan, "--trace": trace}
+        words = " and ".join(name for name, value in missing.items() if value is None)
+        raise InvalidInput(
+            f"there is no {words.removeprefix('a ')}",
+            hint="statmux simulate FILE --plan PLAN --trace TRACE, or --compare-to RUN",
+        )
+    return simulated(question, deployment, plan, trace)
+
+
+def _show(console: Console, found: Found) -> None:
+    from statmux.comparing_view import comparison_table
+    from statmux.simulate_view import simulated_table
+
+    view = simulated_table if found.recorded is None else comparison_table
+    console.result(found.document, lambda: view(found.document))
+
+
+def _plot(path: Path, found: Found) -> None:
+    from statmux.latency_figures import latency_figure, quantile_figure
+    from statmux.reporting.figures import write_figure
+
+    name = found.deployment.name
+    if found.recorded is None:
+        figure = latency_figure(found.outcomes, found.deployment, title=f"{name}: simulated latency")
+    else:
+        title = f"{name}: simulated against measured latency, percentiles"
+        figure = quantile_figure(found.recorded.measured, found.outcomes, title=title)
+    write_figure(path, figure)
+
+
+def _check_attainment(wanted: float | None, found: float) -> None:
+    if wanted is not None and found < wanted:
+        raise Infeasible(
+            f"the simulated attainment is {found:.2%}, {wanted:.2%} is required",
+            where="--require-attainment",
+            hint="`statmux plan` searches a better placement, `statmux capacity` a cluster that holds",
+        )
 
 
 def _check_scale(flag: str, scale: float) -> None:
     if not 0 < scale < float("inf"):
         raise InvalidInput(f"{scale} is no scale", where=flag, hint="give a number above 0")
-
-
-def _table(document: dict[str, Any]) -> str:
-    rows = [("all", document), *document["models"].items()]
-    cells = [
-        (
-            name,
-            one["num_requests"],
-            percent(one["slo_attainment"]),
-            milliseconds(one["p50_s"]),
-            milliseconds(one["p99_s"]),
-        )
-        for name, one in rows
-    ]
-    reasons = [f"{count} {reason}" for reason, count in document["rejections"].items()]
-    reasons += [f"{document['num_late']} late"] if document["num_late"] else []
-    missed = f"missed: {', '.join(reasons) or 'none'}"
-    goodput = f"goodput: {document['goodput_rps']:.3f} requests/s"
-    text = table(("model", "requests", "SLO attainment", "p50", "p99"), cells)
-    return f"{text}\n{goodput}; {missed}"

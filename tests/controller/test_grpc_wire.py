@@ -100,9 +100,10 @@ def test_varint_is_protobufs(number: int) -> None:
     st.lists(st.tuples(st.integers(1, 3), st.binary(min_size=16, max_size=16)), min_size=1, max_size=6),
     TEXT,
     st.floats(0, 1e4),
+    st.floats(0, 1e4),
 )
 def test_reply_is_what_protobuf_reads_back(
-    calls: list[tuple[int, bytes]], request_id: str, queue_s: float
+    calls: list[tuple[int, bytes]], request_id: str, queue_s: float, execute_s: float
 ) -> None:
     admission = Admission(EchoFleet([echo_view("echo", TensorSpec("x", "UINT8", (-1, -1)))]))
     for rows, raw in calls:
@@ -112,10 +113,11 @@ def test_reply_is_what_protobuf_reads_back(
         form, call = admission.admit(request.SerializeToString(), None)
         assert (call.request_id, call.tensors) == (request_id, (Tensor("x", "UINT8", (4, 4), raw),))
         output = Tensor("x", "UINT8", (rows, 16), raw * rows)
-        reply = InferReply((output,), group=f"g{rows}", queue_s=queue_s)
+        reply = InferReply((output,), group=f"g{rows}", queue_s=queue_s, execute_s=execute_s)
         response = ModelInferResponse.FromString(reply_bytes(form, call.request_id, reply))
         assert (response.model_name, response.id) == ("echo", request_id)
         assert list(response.outputs[0].shape) == [rows, 16]
         assert list(response.raw_output_contents) == [output.raw]
         assert response.parameters["statmux_group"].string_param == f"g{rows}"
         assert response.parameters["statmux_queue_us"].int64_param == int(queue_s * 1e6)
+        assert response.parameters["statmux_execute_us"].int64_param == int(execute_s * 1e6)

@@ -1,6 +1,7 @@
 """`statmux simulate` as users and programs meet it."""
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_the_document_has_totals_models_by_name_and_reasons(planned: Desk) -> No
     assert document["models"]["a"]["p50_s"] == pytest.approx(0.3)
     assert document["models"]["b"] == {
         "slo_attainment": 0.0, "num_requests": 1, "num_served": 0, "rate_rps": 1.0, "goodput_rps": 0.0,
-        "p50_s": None, "p99_s": None, "mean_s": None,
+        "p50_s": None, "p99_s": None, "mean_s": None, "estimated": True,
     }  # fmt: skip
 
 
@@ -111,3 +112,31 @@ def test_the_published_goodput_comes_out_of_the_command_line(desk: Desk) -> None
     )  # fmt: skip
     goodput = published.figures(published.NAMES[2])["mp-search"]["goodput_test"]
     assert result.document["slo_attainment"] == goodput
+
+
+def test_seeds_give_intervals_that_repeat(planned: Desk) -> None:
+    words = ("--seeds", "200", "--set", "simulation.fixed_overhead_s=0.25")
+    document = simulate(planned, "trace.csv", *words)
+    assert document["num_resamples"] == 200
+    for one in (document, document["models"]["a"]):
+        low, high = one["confidence"]["slo_attainment"].values()
+        assert 0 < low < one["slo_attainment"] < high < 1
+        assert one["confidence"]["p99_s"]["low"] <= one["p99_s"] <= one["confidence"]["p99_s"]["high"]
+    assert simulate(planned, "trace.csv", *words) == document
+
+
+def test_the_table_shows_intervals_and_marks_estimates(planned: Desk) -> None:
+    words = ("simulate", "deployment.yaml", "--plan", "plan.yaml", "--trace", "trace.csv")
+    out = planned.statmux(*words, "--seeds", "20", "--set", "simulation.fixed_overhead_s=0.25").out
+    assert re.search(r"^a .* ~\d+\.\d% \(\d+\.\d-\d+\.\d\)", out, re.MULTILINE)
+    assert "~: rests on an estimated profile" in out
+    planned.write("any.json", Path("any.json").read_text().replace('"estimated"', '"measured"'))
+    result = planned.statmux(*words)
+    assert "~" not in result.out and "%" in result.out
+    assert not simulate(planned, "trace.csv")["estimated"]
+
+
+def test_few_resamples_are_called_rough_and_one_is_refused(planned: Desk) -> None:
+    words = ("simulate", "deployment.yaml", "--plan", "plan.yaml", "--trace", "trace.csv")
+    assert "rough" in planned.statmux(*words, "--seeds", "5").err
+    assert planned.statmux(*words, "--seeds", "1").code == 2

@@ -1,0 +1,76 @@
+"""What `statmux simulate` found, as a document for programs and a table for people."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from simulator.confidence import confidence
+from statmux.render import marked, milliseconds, percent, table
+from statmux.summary import summary
+from vocabulary.deployment import Deployment
+from vocabulary.estimates import estimated_models
+from vocabulary.outcomes import Outcomes, kept_rows
+from vocabulary.placement import Placement
+
+
+def simulated_document(
+    outcomes: Outcomes,
+    deployment: Deployment,
+    placement: Placement,
+    *,
+    trim_s: float = 0.0,
+    num_resamples: int = 0,
+) -> dict[str, Any]:
+    """The summary; `estimated` where a number rests on an estimated profile; `confidence` when resampled."""
+    document = summary(outcomes, trim_s=trim_s)
+    estimated = estimated_models(deployment, placement)
+    document["estimated"] = bool(estimated)
+    for name, one in document["models"].items():
+        one["estimated"] = name in estimated
+    if num_resamples:
+        every, by_model = confidence(
+            outcomes,
+            rows=kept_rows(outcomes.trace, trim_s),
+            num_resamples=num_resamples,
+            seed=deployment.seed,
+        )
+        document["num_resamples"] = num_resamples
+        document["confidence"] = asdict(every)
+        for one, found in zip(document["models"].values(), by_model, strict=True):
+            one["confidence"] = asdict(found)
+    return document
+
+
+def simulated_table(document: dict[str, Any]) -> str:
+    rows = [("all", document), *document["models"].items()]
+    cells = [(name, one["num_requests"], *_figures(one)) for name, one in rows]
+    reasons = [f"{count} {reason}" for reason, count in document["rejections"].items()]
+    reasons += [f"{document['num_late']} late"] if document["num_late"] else []
+    missed = f"missed: {', '.join(reasons) or 'none'}"
+    goodput = f"goodput: {document['goodput_rps']:.3f} requests/s"
+    return "\n".join([
+        table(("model", "requests", "SLO attainment", "p50", "p99"), cells),
+        f"{goodput}; {missed}",
+        *(["~: rests on an estimated profile"] if document["estimated"] else []),
+    ])  # fmt: skip
+
+
+def _figures(one: dict[str, Any]) -> list[str | None]:
+    found = one.get("confidence", {"slo_attainment": None, "p99_s": None})
+    texts = (
+        _with_interval(percent(one["slo_attainment"]), found["slo_attainment"], scale=100, unit="%"),
+        milliseconds(one["p50_s"]),
+        _with_interval(milliseconds(one["p99_s"]), found["p99_s"], scale=1000, unit=" ms"),
+    )
+    return [marked(text, is_estimated=one["estimated"]) for text in texts]
+
+
+def _with_interval(
+    text: str | None, found: dict[str, float] | None, *, scale: float, unit: str
+) -> str | None:
+    """99.12% and its interval as 99.1% (98.7-99.4)."""
+    if text is None or found is None:
+        return text
+    value = float(text.removesuffix(unit))
+    return f"{value:.1f}{unit} ({found['low'] * scale:.1f}-{found['high'] * scale:.1f})"

@@ -1,0 +1,89 @@
+"""One simulation as the verb asks for it, alone or beside a run record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simulator.fast_or_events import outcomes_of
+from statmux.comparing import comparison
+from statmux.recording import Recorded, read_recorded
+from statmux.scaling import sped_up, with_slo_scale
+from statmux.simulate_view import simulated_document
+from vocabulary.deployment import Deployment
+from vocabulary.errors import InvalidInput
+from vocabulary.fit import check_fit
+from vocabulary.formats.disk import load_deployment, load_plan, load_trace
+from vocabulary.outcomes import Outcomes
+from vocabulary.placement import Placement
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the flags say. Scales multiply; num_resamples 0: no confidence intervals."""
+
+    overrides: tuple[str, ...]
+    engine: str
+    trim_s: float
+    slo_scale: float
+    rate_scale: float
+    num_resamples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`recorded` is the run that the simulation stands beside, if any."""
+
+    document: dict[str, Any]
+    deployment: Deployment
+    placement: Placement
+    outcomes: Outcomes
+    recorded: Recorded | None = None
+
+
+def simulated(question: Question, deployment: Path, plan: Path, trace: Path) -> Found:
+    """Replay a trace file on a plan file."""
+    read = load_deployment(deployment, overrides=question.overrides)
+    read = with_slo_scale(read, question.slo_scale)
+    placement = load_plan(plan, deployment=read).placement
+    check_fit(placement, read)
+    requests = sped_up(load_trace(trace, models=read.model_names), question.rate_scale)
+    outcomes = outcomes_of(placement, requests, deployment=read, engine=question.engine)
+    return Found(_document(question, outcomes, read, placement), read, placement, outcomes)
+
+
+def compared(question: Question, record: Path, deployment: Path | None, plan: Path | None) -> Found:
+    """Replay the requests of a record on its own fleet, or the given one, under the record's objectives."""
+    if question.slo_scale != 1 or question.rate_scale != 1:
+        raise InvalidInput(
+            "a record is compared at its own times and objectives",
+            where="--compare-to",
+            hint="leave --slo-scale and --rate-scale out",
+        )
+    recorded = read_recorded(record, deployment=deployment, plan=plan, overrides=question.overrides)
+    read, placement = recorded.deployment, recorded.placement
+    check_fit(placement, read)
+    outcomes = outcomes_of(placement, recorded.measured.trace, deployment=read, engine=question.engine)
+    found = _document(question, outcomes, read, placement)
+    run = recorded.record.run
+    document = {
+        "fleet": run["fleet"],
+        "record": str(record),
+        "slo_scale": run.get("slo_scale"),
+        "emulated": bool(run.get("emulated")),
+        "fixed_overhead_s": read.latency.fixed_overhead_s,
+        "estimated": found["estimated"],
+        "estimated_models": [name for name, one in found["models"].items() if one["estimated"]],
+        **comparison(recorded.measured, outcomes, trim_s=question.trim_s),
+        "simulated": found,
+    }
+    return Found(document, read, placement, outcomes, recorded)
+
+
+def _document(
+    question: Question, outcomes: Outcomes, deployment: Deployment, placement: Placement
+) -> dict[str, Any]:
+    return simulated_document(
+        outcomes, deployment, placement, trim_s=question.trim_s, num_resamples=question.num_resamples
+    )
