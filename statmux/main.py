@@ -28,6 +28,7 @@ VERBS = {
     "profile": "Measure what models cost on this machine's devices.",
     "plan": "Search for the placement that keeps most requests within their SLO.",
     "simulate": "Replay a trace on a plan, in virtual time.",
+    "capacity": "Sweep devices, rate, SLO and burstiness; find the smallest fleet that holds.",
     "trace": "Inspect, convert, import or generate traces.",
     "serve": "Start a fleet and serve it, in the foreground.",
     "status": "Show groups, models and SLO attainment of a running fleet.",
@@ -38,7 +39,9 @@ VERBS = {
     "version": "Print versions.",
 }
 # Verbs that read a deployment, whose keys `--set` overrides.
-TAKES_OVERRIDES = frozenset({"validate", "profile", "plan", "simulate", "serve", "bench", "trace gen"})
+TAKES_OVERRIDES = frozenset(
+    {"validate", "profile", "plan", "simulate", "capacity", "serve", "bench", "trace gen"}
+)
 USAGE_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130
 TERMINATED_EXIT_CODE = 143

@@ -1,0 +1,1 @@
+"""Capacity questions: curves over devices, rate, SLO and burstiness; the smallest cluster that holds."""

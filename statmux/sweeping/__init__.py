@@ -1,0 +1,1 @@
+"""The shell of capacity studies: processes, what is kept of an interrupted run, tables and files."""
