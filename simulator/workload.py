@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.generators import generator
+from simulator.renewal import renewal_s, shape_of
 from vocabulary.deployment import Deployment, Workload
 from vocabulary.errors import InvalidInput
 from vocabulary.trace import Trace
@@ -15,8 +16,6 @@ from vocabulary.trace import Trace
 # A search needs enough requests to tell placements apart: AlpaServe's artifact trains on as much.
 MIN_DURATION_S = 100.0
 MIN_REQUESTS = 30_000
-# Arrivals are rounded to whole nanoseconds: the last bits of `pow` and `log` differ between machines.
-DECIMALS = 9
 
 
 def generate(workloads: Mapping[str, Workload], *, duration_s: float, seed: int) -> Trace:
@@ -26,7 +25,7 @@ def generate(workloads: Mapping[str, Workload], *, duration_s: float, seed: int)
     Each model draws from a generator of its own, so a model's arrivals do not depend on the others' rates.
     """
     arrivals = [
-        arrivals_s(workload, duration_s=duration_s, rng=_generator(seed, index))
+        arrivals_s(workload, duration_s=duration_s, rng=generator(seed, index))
         for index, workload in enumerate(workloads.values())
     ]
     return merge(dict(zip(workloads, arrivals, strict=True)))
@@ -62,19 +61,10 @@ def arrivals_s(workload: Workload, *, duration_s: float, rng: np.random.Generato
     if workload.cv == 0:
         times_s = np.arange(1, int(duration_s * workload.rate_rps) + 1) / workload.rate_rps
         return times_s[times_s < duration_s]
-    shape = workload.cv**-2
-    block = int(1.2 * workload.rate_rps * duration_s) + 16
-    blocks: list[NDArray[np.float64]] = []
-    start_s = 0.0
-    # Bursty draws may fall short of the duration by any number of blocks, but each adds to it.
-    for _ in count():
-        times_s = start_s + np.cumsum(rng.gamma(shape, 1.0 / (shape * workload.rate_rps), block))
-        blocks.append(times_s)
-        start_s = float(times_s[-1])
-        if start_s >= duration_s:
-            break
-    times_s = np.round(np.concatenate(blocks), DECIMALS)
-    return times_s[times_s < duration_s]
+    return renewal_s(
+        rate_rps=workload.rate_rps, shape=shape_of(workload.cv), duration_s=duration_s, rng=rng,
+        is_stationary=False,
+    )  # fmt: skip
 
 
 def merge(arrivals: Mapping[str, NDArray[np.float64]]) -> Trace:
@@ -84,7 +74,3 @@ def merge(arrivals: Mapping[str, NDArray[np.float64]]) -> Trace:
     model_index = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
     order = np.argsort(times_s, kind="stable")
     return Trace(times_s[order], model_index[order], tuple(arrivals))
-
-
-def _generator(seed: int, index: int) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, index))))

@@ -8,7 +8,7 @@ from vocabulary.deployment import Deployment, ModelSpec, Workload
 from vocabulary.errors import InvalidInput
 from vocabulary.mesh import Cluster
 
-GOLDEN_LENGTH, GOLDEN_DIGEST = 2115, "a07c2116c25eb9e5"
+GOLDEN_LENGTH, GOLDEN_DIGEST = 2115, "64f5047eda0e8f6a"
 CALM, BURSTY = Workload(rate_rps=5.0, cv=1.0), Workload(rate_rps=5.0, cv=4.0)
 
 
