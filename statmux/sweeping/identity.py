@@ -26,7 +26,7 @@ def file_identities(paths: Mapping[str, Path | None]) -> dict[str, dict[str, str
 def run_id(
     deployment: Deployment, *, inputs: Mapping[str, Mapping[str, str]], settings: Mapping[str, object]
 ) -> str:
-    """`capacity-<12 hex digits>`. Sweeps and algorithms have no part in it: a longer sweep keeps its points."""
+    """`capacity-<12 hex digits>`. Sweeps and algorithms are not in it: a longer sweep keeps its points."""
     profiles = {
         path: sha256(read_bytes(Path(deployment.folder) / path)).hexdigest()
         for path in {model.profile_path for model in deployment.models if model.profile_path}
