@@ -14,7 +14,8 @@ The rule, all of it within one instant (docs/decisions/0005-generation-in-the-gr
    emits a token, as decoding ones do; a sequence that has emitted all its tokens gives its pages back.
 
 With p stages, p steps overlap: a step takes at most a p-th (rounded up) of the running sequences for
-decoding, and none that is in another step.
+decoding, and none that is in another step. Nor is one preempted that is in another step: when all that were
+admitted later are, a sequence keeps its pages and waits for one of them.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ class GenerationScheduler:
             elif num_tokens > budget:
                 num_tokens = budget
             if num_cached + num_tokens > sequence.num_held and not self._grow(sequence, num_tokens):
-                break
+                return 0
             taken.append(sequence)
             slices.append(num_tokens)
             budget -= num_tokens
@@ -174,29 +175,41 @@ class GenerationScheduler:
         return budget if len(self._preempted) == num_preempted else 0
 
     def _grow(self, sequence: Sequence, num_tokens: int) -> bool:
-        """Give a running sequence the pages that it lacks; False when it had to give its own back."""
+        """Give a running sequence the pages that it lacks; False when it has to do without."""
         needed = self._limits.pages_of(sequence.num_cached + num_tokens) - len(sequence.pages)
         while (missing := needed - self._pool.num_free) > 0:
             if self._prefixes.num_unused:
                 self._prefixes.evict(min(missing, self._prefixes.num_unused))
-            elif self._preempt_last() is sequence:
+                continue
+            last = self._last_to_give(sequence)
+            if last is not None:
+                self._preempt(last)
+            if last is None or last is sequence:
                 return False
         self._hold(sequence, self._pool.take(needed))
         return True
 
-    def _preempt_last(self) -> Sequence:
-        """The running sequence admitted last, of those in no step, waits again, before all others."""
-        index = len(self._running) - 1
-        while self._running[index].is_in_flight:
-            index -= 1
-        sequence = self._running.pop(index)
+    def _last_to_give(self, sequence: Sequence) -> Sequence | None:
+        """Who was admitted last, of `sequence` and those after it that are in no step.
+
+        None when others after it are in steps. Their pages come sooner or later; if it gave up its own for
+        them, two prompts could take turns for ever.
+        """
+        running = self._running
+        if running[-1] is sequence:
+            return sequence
+        last = next(one for one in reversed(running) if not one.is_in_flight)
+        return None if last is sequence else last
+
+    def _preempt(self, sequence: Sequence) -> None:
+        """It waits again, before all others, with all that it has emitted in its prompt."""
+        self._running.remove(sequence)
         self.statistics.num_preempted += 1
         self.statistics.num_recomputed += sequence.num_cached
         self._leave(sequence)
         sequence.prompt_tokens = max(sequence.request.input_tokens, 1) + sequence.num_emitted
         sequence.num_cached = sequence.num_keyed = 0
         self._preempted.appendleft(sequence)
-        return sequence
 
     def _admit(self, taken: list[Sequence], slices: list[int], budget: int) -> None:
         """Part 2 of the rule."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vocabulary.catalog import Catalog, LatencyModel
+from vocabulary.generation import GenerationSettings
 from vocabulary.mesh import Cluster
 from vocabulary.profile import Profile
 from vocabulary.units import NEVER_S
@@ -39,10 +40,21 @@ class Parallelism:
 
 @dataclass(frozen=True, slots=True)
 class Slo:
-    """latency_s None: no objective, every served request is good. attainment: the share asked for."""
+    """What a good answer keeps; None is no objective. attainment: the share of good answers asked for.
+
+    latency_s: from arrival to the end; of a model that generates also ttft_s, to the first token, and tpot_s,
+    the mean time of each token after it.
+    """
 
     latency_s: float | None = None
     attainment: float | None = None
+    ttft_s: float | None = None
+    tpot_s: float | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether every served request is good."""
+        return self.latency_s is None and self.ttft_s is None and self.tpot_s is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +83,12 @@ class ModelSpec:
     max_replicas: int | None = None
     batch_sizes: tuple[int, ...] = (1,)
     sequence_lengths: tuple[int, ...] = (64,)
+    generation: GenerationSettings = GenerationSettings()
+
+    @property
+    def generates(self) -> bool:
+        """Whether its profile says what a step costs in every configuration."""
+        return self.profile is not None and all(e.step_times for e in self.profile.entries.values())
 
     def slo_s(self, latency: LatencyModel) -> float:
         """The latency objective in seconds, infinite without one."""

@@ -41,6 +41,36 @@ class Prefix:
 
 
 @dataclass(frozen=True, slots=True)
+class GenerationSettings:
+    """What a deployment asks for a model that generates; the words are those of `GenerationLimits`.
+
+    num_pages: of the cache on every group; when None, memory_fraction of what weights leave there; when that
+    is None too, an equal part of what the other models' caches leave (`vocabulary.page_budget`).
+    """
+
+    memory_fraction: float | None = None
+    num_pages: int | None = None
+    page_tokens: int = 16
+    max_batched_tokens: int = 2048
+    max_sequences: int = 256
+    is_chunked: bool = True
+    reserves_output: bool = False
+    has_prefix_cache: bool = True
+
+    def limits(self, num_pages: int) -> GenerationLimits:
+        """With so many pages."""
+        return GenerationLimits(
+            num_pages,
+            self.page_tokens,
+            self.max_batched_tokens,
+            self.max_sequences,
+            self.is_chunked,
+            self.reserves_output,
+            self.has_prefix_cache,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationLimits:
     """What the engine of one model on one group may hold, and how it makes room.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from vocabulary.generation import StepTimes
 from vocabulary.parallel import ParallelConfig
 
 PROVENANCES = ("measured", "imported", "estimated")
@@ -23,17 +24,25 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class ProfileEntry:
-    """One (tensor, pipeline): bytes per device of each stage, and seconds of each stage by batch size."""
+    """One (tensor, pipeline): bytes per device of each stage, and seconds of each stage by batch size.
+
+    Of a model that generates also step_times, what a step costs on each stage, and kv_bytes_per_token, what a
+    token's keys and values take on each device of a stage; empty otherwise.
+    """
 
     config: ParallelConfig
     weight_bytes: tuple[int, ...]
     activation_bytes: Mapping[int, tuple[int, ...]]
     stage_latency_s: Mapping[int, tuple[float, ...]]
+    step_times: tuple[StepTimes, ...] = ()
+    kv_bytes_per_token: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         assert len(self.weight_bytes) == self.config.pipeline, self
         assert all(len(stages) == self.config.pipeline for stages in self.stage_latency_s.values()), self
         assert 1 in self.stage_latency_s, self
+        assert len(self.step_times) in (0, self.config.pipeline), self
+        assert len(self.kv_bytes_per_token) in (0, self.config.pipeline), self
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:

@@ -73,7 +73,10 @@ def test_every_request_is_answered_once_within_the_limits(
     emitted, first, finished = Counter(), Counter(), Counter()
     in_flight = deque()
     num_arriving = iter(arrivals)
+    num_turns = 0
     while arriving or in_flight or scheduler.num_waiting or scheduler.num_running:
+        num_turns += 1
+        assert num_turns < 10_000, "no livelock"
         for _ in range(min(next(num_arriving, len(arriving)), len(arriving))):
             scheduler.push(arriving.popleft())
         step = scheduler.next_step() if len(in_flight) < num_stages else None

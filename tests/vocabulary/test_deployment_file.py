@@ -15,13 +15,14 @@ from scheduling.batching import BATCHING
 from scheduling.dispatch import ROUTERS
 from scheduling.queueing import ORDERS
 from vocabulary.catalog import LatencyModel
-from vocabulary.deployment import Deployment, Policy
+from vocabulary.deployment import Deployment, Policy, Slo
 from vocabulary.errors import InvalidInput
 from vocabulary.formats import disk
 from vocabulary.formats.deployment import parse_deployment
 from vocabulary.formats.deployment_shape import AdmissionShape, PolicyShape
 from vocabulary.formats.yaml_out import format_yaml
 from vocabulary.formats.yaml_text import read_yaml
+from vocabulary.generation import GenerationSettings
 from vocabulary.mesh import Cluster, NodeClass
 from vocabulary.parallel import ParallelConfig
 from vocabulary.profile import Profile, ProfileEntry
@@ -103,12 +104,38 @@ def test_the_complete_draft_of_the_conventions_is_valid_and_says_what_has_no_eff
     )
     assert deployment.name == "demo-fleet"
     assert deployment.models[0].min_replicas == 1
-    assert "models[].kv_cache" in deployment.accepted_only
+    assert "models[].batching.max_wait_ms" in deployment.accepted_only
+    assert any("models[].kv_cache.block_size" in warning for warning in deployment.warnings)
     assert "serving.policy.default_timeout_s" in deployment.accepted_only
     assert "serving.autoscaling" not in deployment.accepted_only  # it is off, which is what happens
     assert "endpoints.http" in deployment.accepted_only
-    assert len(deployment.accepted_only) == len(set(deployment.accepted_only)) == 28
+    assert len(deployment.accepted_only) == len(set(deployment.accepted_only)) == 25
     assert deployment.cluster.nodes[0].cost_per_hour == 29.5
+
+
+def test_what_a_generating_model_may_hold_is_read():
+    deployment = parse(
+        """models:
+- name: a
+  profile: p
+  slo: {ttft_ms: 500, tpot_ms: 40}
+  batching: {max_batch_size: 64, max_batch_tokens: 8192, chunked_prompts: false}
+  kv_cache: {memory_fraction: 0.5, block_size: 32, prefix_caching: false, reserve_output: true}
+- {name: b, profile: p, kv_cache: {memory_fraction: auto, num_pages: 100}}
+"""
+    )
+    first, second = deployment.models
+    assert first.slo == Slo(None, None, 0.5, 0.04)
+    assert first.generation == GenerationSettings(0.5, None, 32, 8192, 64, False, True, False)
+    assert second.generation == GenerationSettings(num_pages=100)
+    assert deployment.accepted_only == ()
+
+
+def test_settings_of_generation_for_a_model_that_does_not_generate_are_warned_of():
+    quiet, told = parse(MINIMAL), parse("models: [{name: a, profile: p, slo: {ttft_ms: 500}}]")
+    assert not any("step_times" in warning for warning in quiet.warnings)
+    assert any("a profile without step_times: a" in warning for warning in told.warnings)
+    assert any("only `statmux simulate` heeds models[].slo.ttft_ms" in warning for warning in told.warnings)
 
 
 def test_overrides_win_and_the_last_one_wins_most():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.plan import format_plan, parse_plan
 from vocabulary.formats.profile import format_profile, parse_profile
+from vocabulary.generation import StepTimes
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Group, Placement
 from vocabulary.plan import Plan
@@ -87,6 +88,9 @@ def test_numpy_numbers_in_a_plan_become_plain():
     assert read.predicted == {"p99_s": 0.5, "n": 3, "list": [1, 2]}
 
 
+STEP_TIMES = st.builds(StepTimes, FLOATS, FLOATS, FLOATS)
+
+
 @st.composite
 def profiles(draw):
     configs = draw(
@@ -98,6 +102,7 @@ def profiles(draw):
         )
     )
     entries = {}
+    generates = draw(st.booleans())
     for config in configs:
         sizes = {1, *draw(st.lists(st.integers(2, 64), max_size=3))}
         stages = st.tuples(*[FLOATS] * config.pipeline)
@@ -107,6 +112,8 @@ def profiles(draw):
             draw(weights),
             {size: draw(weights) for size in sorted(sizes)},
             {size: draw(stages) for size in sorted(sizes)},
+            draw(st.tuples(*[STEP_TIMES] * config.pipeline)) if generates else (),
+            draw(weights) if generates else (),
         )
     provenance = Provenance(draw(st.sampled_from(["measured", "imported", "estimated"])), draw(st.text()))
     length = draw(st.none() | st.integers(1, 10**6))

@@ -26,6 +26,7 @@ from vocabulary.formats.deployment_shape import (
     DeploymentShape,
     ModelShape,
     ServingShape,
+    SloShape,
 )
 from vocabulary.formats.document import Document, KeyPath
 from vocabulary.formats.interpolation import interpolate
@@ -33,6 +34,7 @@ from vocabulary.formats.no_effect import keys_without_effect
 from vocabulary.formats.overrides import override
 from vocabulary.formats.shapes import check
 from vocabulary.formats.yaml_text import read_yaml
+from vocabulary.generation import GenerationSettings
 from vocabulary.mesh import Cluster, NodeClass
 from vocabulary.profile import Profile
 
@@ -72,7 +74,7 @@ def parse_deployment(
         deployment,
         folder=folder,
         accepted_only=_accepted_only(shape, document),
-        warnings=tuple(_warnings(deployment)),
+        warnings=(*_warnings(deployment), *_live_warnings(shape, document)),
         document=document.value,
     )
 
@@ -224,7 +226,6 @@ def _policy(serving: ServingShape) -> Policy:
 
 def _model(model: ModelShape, profiles: Mapping[str, Profile]) -> ModelSpec:
     path = model.profile.path if model.profile is not None else None
-    latency_ms = model.slo.latency_ms
     split = model.parallelism
     return ModelSpec(
         name=model.name,
@@ -234,7 +235,7 @@ def _model(model: ModelShape, profiles: Mapping[str, Profile]) -> ModelSpec:
         architecture=model.architecture,
         engine=model.engine,
         aliases=tuple(model.aliases),
-        slo=Slo(None if latency_ms is None else latency_ms / 1000, model.slo.attainment),
+        slo=_slo(model.slo),
         workload=Workload(model.workload.rate_rps, model.workload.cv) if model.workload else None,
         parallelism=Parallelism(
             tuple(split.tensor or ()), tuple(split.pipeline or ()), split.max_devices, split.cross_node
@@ -243,7 +244,31 @@ def _model(model: ModelShape, profiles: Mapping[str, Profile]) -> ModelSpec:
         max_replicas=model.replicas.max,
         batch_sizes=tuple(sorted(set(model.batch_sizes))),
         sequence_lengths=tuple(sorted(set(model.sequence_lengths))),
+        generation=_generation(model),
     )
+
+
+def _slo(slo: SloShape) -> Slo:
+    latency_s, ttft_s, tpot_s = (
+        None if milliseconds is None else milliseconds / 1000
+        for milliseconds in (slo.latency_ms, slo.ttft_ms, slo.tpot_ms)
+    )
+    return Slo(latency_s, slo.attainment, ttft_s, tpot_s)
+
+
+def _generation(model: ModelShape) -> GenerationSettings:
+    cache, batching = model.kv_cache, model.batching
+    asked = {
+        "memory_fraction": cache.memory_fraction,
+        "num_pages": cache.num_pages,
+        "page_tokens": cache.block_size,
+        "has_prefix_cache": cache.prefix_caching,
+        "reserves_output": cache.reserve_output,
+        "max_sequences": batching.max_batch_size,
+        "max_batched_tokens": batching.max_batch_tokens,
+        "is_chunked": batching.chunked_prompts,
+    }
+    return replace(GenerationSettings(), **{key: value for key, value in asked.items() if value is not None})
 
 
 def _accepted_only(shape: DeploymentShape, document: Document) -> tuple[str, ...]:
@@ -261,12 +286,27 @@ def _warnings(deployment: Deployment) -> Iterator[str]:
         ("no profile yet, so not planned (`statmux profile`)", [m.name for m in models if m.profile is None]),
         (
             "no slo.latency_ms: every served request is good",
-            [m.name for m in models if m.slo.latency_s is None],
+            [m.name for m in models if m.slo.is_empty],
+        ),
+        (
+            "batching, kv_cache, slo.ttft_ms or slo.tpot_ms, but a profile without step_times",
+            [m.name for m in models if m.profile is not None and not m.generates and _tells_how(m)],
         ),
     ):
         if named:
             shown = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
             yield f"{reason}: {shown}"
+
+
+def _tells_how(model: ModelSpec) -> bool:
+    """Whether it has settings of a model that generates."""
+    return bool(model.slo.ttft_s or model.slo.tpot_s or model.generation != GenerationSettings())
+
+
+def _live_warnings(shape: DeploymentShape, document: Document) -> Iterator[str]:
+    keys = keys_without_effect(shape, document.value, live_only=True)
+    if keys:
+        yield f"`statmux serve` answers in one shot, only `statmux simulate` heeds {', '.join(keys)}"
 
 
 def _foreign(models: Sequence[ModelSpec], types: set[str]) -> list[str]:

@@ -115,8 +115,8 @@ class ReplicasShape(Shape):
 
 class SloShape(Shape):
     latency_ms: Positive | None = None
-    ttft_ms: Annotated[Positive | None, NoEffect()] = None
-    tpot_ms: Annotated[Positive | None, NoEffect()] = None
+    ttft_ms: Annotated[Positive | None, NoEffect(is_simulated=True)] = None
+    tpot_ms: Annotated[Positive | None, NoEffect(is_simulated=True)] = None
     attainment: Annotated[Number, Field(gt=0, le=1)] | None = None
 
 
@@ -125,6 +125,36 @@ class WorkloadShape(Shape):
     cv: NonNegative = 1.0
     input_tokens: Annotated[later.Lengths | None, NoEffect()] = None
     output_tokens: Annotated[later.Lengths | None, NoEffect()] = None
+
+
+_AUTO_IS_NONE = BeforeValidator(
+    lambda value: None if value == "auto" else value, json_schema_input_type=float | Literal["auto"] | None
+)
+
+
+class ModelBatchingShape(Shape):
+    """Of a model that generates: sequences that run at once, tokens that a step computes."""
+
+    max_batch_size: Annotated[Count | None, NoEffect(is_simulated=True)] = None
+    max_batch_tokens: Annotated[Count | None, NoEffect(is_simulated=True)] = None
+    max_wait_ms: Annotated[NonNegative | None, NoEffect()] = None
+    chunked_prompts: Annotated[bool | None, NoEffect(is_simulated=True)] = None
+
+
+class KvCacheShape(Shape):
+    """Of a model that generates. num_pages: on every group, of block_size tokens each.
+
+    Without it: memory_fraction of what the weights of all models of the group leave free, the tightest stage
+    deciding; `auto` is an equal part of what is left by models that name theirs.
+    """
+
+    memory_fraction: Annotated[
+        Annotated[Number, Field(gt=0, le=1)] | None, _AUTO_IS_NONE, NoEffect(is_simulated=True)
+    ] = None
+    num_pages: Annotated[Count | None, NoEffect(is_simulated=True)] = None
+    block_size: Annotated[Count | None, NoEffect(is_simulated=True)] = None
+    prefix_caching: Annotated[bool | None, NoEffect(is_simulated=True)] = None
+    reserve_output: Annotated[bool | None, NoEffect(is_simulated=True)] = None
 
 
 class ModelShape(Shape):
@@ -146,8 +176,8 @@ class ModelShape(Shape):
     replicas: ReplicasShape = ReplicasShape.model_construct()
     batch_sizes: Sizes = _MODEL.batch_sizes
     sequence_lengths: Sizes = _MODEL.sequence_lengths
-    batching: Annotated[later.ModelBatching | None, NoEffect()] = None
-    kv_cache: Annotated[later.KvCache | None, NoEffect()] = None
+    batching: ModelBatchingShape = ModelBatchingShape.model_construct()
+    kv_cache: KvCacheShape = KvCacheShape.model_construct()
     slo: SloShape = SloShape.model_construct()
     workload: WorkloadShape | None = None
     priority_class: Annotated[str | None, NoEffect()] = None

@@ -37,8 +37,6 @@ class Host(Shape):
     disk_read: Bandwidth | None = None
 
 
-ModelBatching = _loose("ModelBatching", "max_batch_size max_batch_tokens max_wait_ms")
-KvCache = _loose("KvCache", "memory_fraction block_size prefix_caching")
 Adapter = _loose("Adapter", "name source rank")
 OnDemand = _loose("OnDemand", "enabled idle_unload_s max_load_s")
 Lengths = _loose("Lengths", "mean p50 p90 p95 p99 max")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sized
+from dataclasses import asdict
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -10,6 +12,7 @@ from pydantic import Field
 from vocabulary.formats.document import Document, KeyPath
 from vocabulary.formats.shapes import Count, Name, NonNegative, Shape, Size, check
 from vocabulary.formats.yaml_text import read_yaml_or_json
+from vocabulary.generation import StepTimes
 from vocabulary.parallel import ParallelConfig
 from vocabulary.profile import Profile, ProfileEntry, Provenance, profile_of
 
@@ -22,14 +25,27 @@ class ProvenanceShape(Shape):
     versions: dict[str, str] | None = None
 
 
+class StepTimesShape(Shape):
+    """Seconds of a step: constant_s + token_s x tokens computed + kv_token_s x tokens in the cache."""
+
+    constant_s: NonNegative
+    token_s: NonNegative
+    kv_token_s: NonNegative = 0.0
+
+
 class EntryShape(Shape):
-    """One (tensor, pipeline): bytes per device of each stage; by batch size, bytes and seconds per stage."""
+    """One (tensor, pipeline): bytes per device of each stage; by batch size, bytes and seconds per stage.
+
+    A model that generates also has the times of a step, and bytes of a token's keys and values, per stage.
+    """
 
     tensor: Count
     pipeline: Count
     weight_bytes: tuple[Size, ...]
     activation_bytes: dict[Count, tuple[Size, ...]] | None = None
     stage_latency_s: dict[Count, tuple[NonNegative, ...]]
+    step_times: Annotated[tuple[StepTimesShape, ...], Field(min_length=1)] | None = None
+    kv_bytes_per_token: Annotated[tuple[Size, ...], Field(min_length=1)] | None = None
 
 
 class ProfileShape(Shape):
@@ -53,6 +69,7 @@ def parse_profile(text: str, *, name: str) -> Profile:
     seen: set[ParallelConfig] = set()
     for index, entry in enumerate(shape.entries):
         _check_entry(entry, document, ("entries", index), seen)
+    _check_all_generate(shape, document)
     return profile_of(
         shape.model,
         shape.device_type,
@@ -88,6 +105,9 @@ def _check_entry(entry: EntryShape, document: Document, path: KeyPath, seen: set
         hint = "add the latency of one request alone"
         raise document.error((*path, "stage_latency_s"), 'batch size "1" is missing', hint=hint)
     _check_stages(entry.weight_bytes, entry.pipeline, document, (*path, "weight_bytes"))
+    for key, items in (("step_times", entry.step_times), ("kv_bytes_per_token", entry.kv_bytes_per_token)):
+        if items is not None:
+            _check_stages(items, entry.pipeline, document, (*path, key))
     for key, columns in (
         ("activation_bytes", entry.activation_bytes or {}),
         ("stage_latency_s", entry.stage_latency_s),
@@ -96,10 +116,20 @@ def _check_entry(entry: EntryShape, document: Document, path: KeyPath, seen: set
             _check_stages(stages, entry.pipeline, document, (*path, key, str(size)))
 
 
-def _check_stages(stages: tuple[float, ...], pipeline: int, document: Document, path: KeyPath) -> None:
+def _check_stages(stages: Sized, pipeline: int, document: Document, path: KeyPath) -> None:
     if len(stages) != pipeline:
-        message = f"has {len(stages)} numbers for {pipeline} stages"
+        kind = "entries" if path[-1] == "step_times" else "numbers"
+        message = f"has {len(stages)} {kind} for {pipeline} stages"
         raise document.error(path, message, hint="write one number a pipeline stage")
+
+
+def _check_all_generate(shape: ProfileShape, document: Document) -> None:
+    """A model generates wherever it is placed, or nowhere."""
+    lacking = [index for index, entry in enumerate(shape.entries) if entry.step_times is None]
+    if 0 < len(lacking) < len(shape.entries):
+        hint = "give `step_times:` in every entry of a model that generates, or in none"
+        path: KeyPath = ("entries", lacking[0])
+        raise document.error(path, "has no step_times, which other entries have", hint=hint)
 
 
 def _entry(entry: EntryShape) -> ProfileEntry:
@@ -108,14 +138,21 @@ def _entry(entry: EntryShape) -> ProfileEntry:
         entry.weight_bytes,
         entry.activation_bytes or {},
         entry.stage_latency_s,
+        tuple(StepTimes(one.constant_s, one.token_s, one.kv_token_s) for one in entry.step_times or ()),
+        entry.kv_bytes_per_token or (),
     )
 
 
 def _entry_mapping(entry: ProfileEntry) -> dict[str, Any]:
+    generation: dict[str, Any] = {
+        "step_times": [asdict(one) for one in entry.step_times],
+        "kv_bytes_per_token": list(entry.kv_bytes_per_token),
+    }
     return {
         "tensor": entry.config.tensor,
         "pipeline": entry.config.pipeline,
         "weight_bytes": list(entry.weight_bytes),
         "activation_bytes": {str(size): list(stages) for size, stages in entry.activation_bytes.items()},
         "stage_latency_s": {str(size): list(stages) for size, stages in entry.stage_latency_s.items()},
+        **{key: value for key, value in generation.items() if value},
     }
