@@ -1,0 +1,121 @@
+"""Candidates side by side as flat arrays, the way the lanes kernel reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.fast_costs import Content, Layout, StageTable
+from simulator.lanes_vectors import LANES, stride
+
+
+class Tables(NamedTuple):
+    """Row r of model m, first_row[m] <= r < first_row[m + 1] - 1, holds the lanes' r-th replicas of the model.
+
+    The last row of a model is nobody's: what is refused goes there. A model that no lane holds has no rows. A
+    lane with fewer replicas than others repeats its first, which never wins against itself; one with none has
+    nobody's group, and nothing is in time there. All flat:
+    offsets: uint32 [rows, lanes], where the clocks of a group start; due_s [models, lanes], the latest latency
+    in time; latency_s [models, stages] where groups are alike, else [rows, stages, lanes].
+    """
+
+    first_row: NDArray[np.int64]
+    offsets: NDArray[np.uint32]
+    due_s: NDArray[np.float64]
+    latency_s: NDArray[np.float64]
+
+
+class Counts(NamedTuple):
+    """What the kernel counts, flat: num_good [models, lanes]; num_chosen [rows, lanes]; total_s [lanes]."""
+
+    num_good: NDArray[np.float64]
+    num_chosen: NDArray[np.int32]
+    total_s: NDArray[np.float64]
+
+
+@final
+class Lockstep:
+    """LANES candidates of one layout; the last is repeated where there are fewer."""
+
+    def __init__(
+        self, layout: Layout, contents: Sequence[Content], table: StageTable, latest_s: NDArray[np.float64]
+    ) -> None:
+        assert 0 < len(contents) <= LANES, len(contents)
+        self._num_groups = len(layout)
+        self._num_models = table.num_models
+        self._configs = tuple(sorted(set(layout)))
+        self.num_stages = max(config.pipeline for config in layout)
+        self._place(layout, [*contents, *[contents[-1]] * (LANES - len(contents))])
+        self.tables = Tables(
+            self._first_row,
+            ((self._group * LANES + np.arange(LANES)) * stride(self.num_stages)).astype(np.uint32).ravel(),
+            np.where(self._num_held > 0, latest_s[:, None], -np.inf).ravel(),
+            self._latency_s(layout, table).ravel(),
+        )
+
+    @property
+    def is_mixed(self) -> bool:
+        return len(self._configs) > 1
+
+    def clocks_s(self) -> NDArray[np.float64]:
+        """Of an idle fleet."""
+        return np.zeros((self._num_groups + 1) * LANES * stride(self.num_stages))
+
+    def places(self) -> NDArray[np.float64]:
+        """What the kernel calls a lane's r-th replica."""
+        return np.arange((int(self._num_held.max()) + 1) * LANES, dtype=np.float64)
+
+    def counts(self) -> Counts:
+        """All zero."""
+        return Counts(
+            np.zeros(self._num_models * LANES), np.zeros(self._group.size, dtype=np.int32), np.zeros(LANES)
+        )
+
+    def num_good(self, counts: Counts, lane: int) -> NDArray[np.int64]:
+        """[models]."""
+        return counts.num_good.reshape(-1, LANES)[:, lane].astype(np.int64)
+
+    def num_routed(self, counts: Counts, lane: int) -> NDArray[np.int64]:
+        """[groups]."""
+        chosen = counts.num_chosen.reshape(-1, LANES)[:, lane]
+        # As weights the counts become floats, which hold them exactly.
+        routed = np.bincount(self._group[:, lane], weights=chosen, minlength=self._num_groups + 1)
+        return routed[: self._num_groups].astype(np.int64)
+
+    def _place(self, layout: Layout, contents: Sequence[Content]) -> None:
+        """Sets _first_row, _model [rows], _group [rows, lanes] and _num_held [models, lanes]."""
+        sizes = [len(models) for content in contents for models in content]
+        assert len(sizes) == LANES * len(layout), "contents are of another layout"
+        flat = chain.from_iterable(chain.from_iterable(contents))
+        model = np.fromiter(flat, dtype=np.int64, count=sum(sizes))
+        lane, group = np.divmod(np.repeat(np.arange(len(sizes)), sizes), len(layout))
+        holder = model * LANES + lane
+        order = np.argsort(holder, kind="stable")  # within a holder, groups stay in plan order
+        holder, group = holder[order], group[order]
+        num_held = np.bincount(holder, minlength=self._num_models * LANES)
+        begin = np.cumsum(num_held) - num_held
+        first_group = np.full(num_held.shape, self._num_groups)
+        first_group[num_held > 0] = group[begin[num_held > 0]]
+        self._num_held = num_held.reshape(-1, LANES)
+        most = self._num_held.max(axis=1)
+        num_rows = np.where(most > 0, most + 1, 0)
+        self._first_row = np.concatenate([[0], np.cumsum(num_rows)])
+        self._model = np.repeat(np.arange(self._num_models), num_rows)
+        self._group = first_group.reshape(-1, LANES)[self._model]
+        row = self._first_row[holder // LANES] + np.arange(len(holder)) - begin[holder]
+        self._group[row, holder % LANES] = group
+        self._group[self._first_row[1:][most > 0] - 1] = self._num_groups
+
+    def _latency_s(self, layout: Layout, table: StageTable) -> NDArray[np.float64]:
+        stages_s = table.stacked(self._configs)
+        if not self.is_mixed:
+            return stages_s[0]
+        # Nobody's group takes no time: its clocks stay finite.
+        stages_s = np.concatenate([stages_s, np.zeros((1, *stages_s.shape[1:]))])
+        config = np.array([*(self._configs.index(config) for config in layout), len(self._configs)])
+        own_s = stages_s[config[self._group], self._model[:, None]]  # [rows, lanes, stages]
+        return own_s.transpose(0, 2, 1)
