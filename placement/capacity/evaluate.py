@@ -15,6 +15,7 @@ from placement.explain import binding_constraints, utilisations
 from placement.search import search
 from simulator.confidence import Interval
 from simulator.fast_or_events import outcomes_of
+from simulator.resample import WINDOW_S, Scales, resampled
 from vocabulary.deployment import Deployment
 from vocabulary.errors import Infeasible
 from vocabulary.outcomes import FATES, Outcomes, Statistics, kept_rows, statistics
@@ -32,6 +33,7 @@ class Study:
 
     train: traffic to plan on, before scaling. is_drawn: arrivals are drawn anew at every point, not only
     where cv_scale needs it; else the trace is replayed, faster by rate_scale. num_draws: of drawn traffic.
+    window_s: seconds of the trace in which its rate and CV count as steady, where it is drawn from.
     """
 
     deployment: Deployment
@@ -41,6 +43,7 @@ class Study:
     seed: int = 0
     num_draws: int = 1
     is_drawn: bool = False
+    window_s: float = WINDOW_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +103,8 @@ def _training(study: Study, point: Point) -> Trace:
 def _scaled(study: Study, trace: Trace, point: Point, *, seed: int) -> Trace:
     if not is_drawn(study, point):
         return replace(trace, arrival_s=trace.arrival_s / point.rate_scale)
-    from simulator.resample import scaled
-
-    cv_scale = 1.0 if point.cv_scale is None else point.cv_scale
-    return scaled(trace, rate_scale=point.rate_scale, cv_scale=cv_scale, seed=seed)
+    scales = Scales(rate=point.rate_scale, cv=1.0 if point.cv_scale is None else point.cv_scale)
+    return resampled(trace, scales=scales, window_s=study.window_s, seed=seed)
 
 
 def _nothing(study: Study, point: Point, why: str, seconds: float) -> Result:

@@ -13,6 +13,7 @@ from placement.capacity.results import requirement_of
 from placement.capacity.sizes import sizes_of
 from placement.feasible import check_profiled
 from placement.search import algorithm_names
+from simulator.resample import WINDOW_S
 from statmux.sweeping.answers import Curve, Questions
 from statmux.sweeping.identity import file_identities, run_id
 from vocabulary.deployment import Deployment
@@ -41,6 +42,7 @@ class Asked:
     num_draws: int = 1
     seed: int = 0
     is_drawn: bool = False
+    window_s: float | None = None
     trim_s: float = 0.0
     overrides: tuple[str, ...] = ()
 
@@ -82,6 +84,7 @@ def prepare(asked: Asked) -> Prepared:
         seed=asked.seed,
         num_draws=asked.num_draws,
         is_drawn=asked.is_drawn,
+        window_s=WINDOW_S if asked.window_s is None else asked.window_s,
     )
     return Prepared(study, questions, (*remarks, *_remarks(questions, study)))
 
@@ -101,6 +104,7 @@ def identify(asked: Asked, prepared: Prepared) -> tuple[dict[str, dict[str, str]
         "seed": asked.seed,
         "num_draws": asked.num_draws,
         "is_drawn": asked.is_drawn,
+        "window_s": prepared.study.window_s,
     }
     kept = {name: one for name, one in inputs.items() if name in ("trace", "train_trace")}
     return inputs, run_id(prepared.study.deployment, inputs=kept, settings=settings)

@@ -85,6 +85,7 @@ def _settings(questions: Questions, study: Study) -> dict[str, Any]:
         "seed": study.seed,
         "trim_s": study.trim_s,
         "is_resampled": study.is_drawn,
+        "window_s": study.window_s,
         "objective": questions.objective,
         "resized_node_class": study.deployment.cluster.nodes[questions.resized].name,
         "interval": _interval(study),

@@ -8,6 +8,16 @@ from typing import Annotated
 
 import typer
 
+from statmux.durations import seconds
+
+
+def positive_seconds(text: str) -> float:
+    """`600`, `10m`. Raises typer.BadParameter."""
+    duration_s = seconds(text)
+    if duration_s <= 0:
+        raise typer.BadParameter("a window has a length above 0")
+    return duration_s
+
 
 class Objective(StrEnum):
     DEVICES = "devices"
@@ -87,6 +97,15 @@ Resample = Annotated[
         "--resample",
         help="Draw arrivals anew from the trace's rate and CV per window at every point, as cv_scale always "
         "does; else the trace is replayed, in less or more time.",
+    ),
+]
+Window = Annotated[
+    float | None,
+    typer.Option(
+        parser=positive_seconds,
+        help="Where traffic is drawn: the time in which a model's rate and CV count as steady; without it, "
+        "10 minutes.",
+        show_default=False,
     ),
 ]
 Trim = Annotated[

@@ -32,6 +32,7 @@ def capacity(
     seeds: flags.Seeds = 1,
     seed: flags.Seed = 0,
     resample: flags.Resample = False,
+    window: flags.Window = None,
     trim_s: flags.Trim = 0.0,
     processes: flags.Processes = None,
     address: flags.Address = None,
@@ -50,6 +51,9 @@ def capacity(
     if plan is not None and replan and not algorithm:
         hint = "leave --plan out, or name an --algorithm to compare it with"
         raise InvalidInput("a given plan is not planned anew", where="--replan", hint=hint)
+    if address == "local":
+        hint = "leave it out: this machine's cores are used then"
+        raise InvalidInput("there is no Ray cluster to join", where="--address local", hint=hint)
     asked = Asked(
         deployment=deployment,
         trace=trace,
@@ -66,6 +70,7 @@ def capacity(
         num_draws=seeds,
         seed=seed,
         is_drawn=resample,
+        window_s=window,
         trim_s=trim_s,
         overrides=tuple(ctx.obj.overrides),
     )
