@@ -16,6 +16,8 @@ NS_PER_S = 1e9
 MIN_SHAPE, MAX_SHAPE = 1e-3, 1e6
 
 
+# A gap at the lowest rates is longer than floats go, which is cut to the duration like any long one.
+@np.errstate(over="ignore")
 def renewal_s(
     *, rate_rps: float, shape: float, duration_s: float, rng: np.random.Generator, is_stationary: bool
 ) -> NDArray[np.float64]:
@@ -47,9 +49,9 @@ def shape_of(cv: float) -> float:
     return MAX_SHAPE if cv <= MAX_SHAPE**-0.5 else max(MIN_SHAPE, cv**-2)
 
 
-def whole_ns(times_s: NDArray[np.float64]) -> NDArray[np.float64]:
+def whole_ns(times_s: NDArray[np.float64] | float) -> NDArray[np.float64]:
     """Times in seconds, each the float nearest to a whole number of nanoseconds."""
-    return np.rint(times_s * NS_PER_S) / NS_PER_S
+    return np.rint(np.asarray(times_s) * NS_PER_S) / NS_PER_S
 
 
 def _residual(shape: float, rng: np.random.Generator) -> float:

@@ -59,9 +59,9 @@ def resampled(
     """Other arrivals over the same time, with the rates and the burstiness of each model's windows, scaled.
 
     The trace's time is cut into even windows of about `window_s`. Token counts and prefixes come along: the
-    requests of a window are dealt to its new arrivals in their order, evenly spread when there are fewer,
-    and again from the first when there are more. Prefixes of such repetitions are made different from the
-    original's: they are more users, not the same ones asking twice.
+    requests of a window are dealt to its new arrivals in their order, evenly spread: some are left out when
+    there are fewer, some come several times when there are more. Prefixes of second copies differ from those
+    of the first: they are more users, not the same ones asking twice.
     """
     if not len(trace):
         return trace
@@ -134,11 +134,9 @@ def _counted(counts: NDArray[np.int64], window_s: float, shape: float) -> Iterat
 
 
 def _dealt(rows: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """A row for each of `size` arrivals, in order, and how often it was dealt before."""
-    if size <= len(rows):
-        return rows[np.arange(size) * len(rows) // max(size, 1)], np.zeros(size, dtype=np.int64)
-    repetition, position = np.divmod(np.arange(size), len(rows))
-    return rows[position], repetition
+    """A row for each of `size` arrivals, in order and evenly spread, and how often it was dealt before."""
+    position = np.arange(size) * len(rows) // max(size, 1)
+    return rows[position], np.arange(size) - np.searchsorted(position, position)
 
 
 def _merged(draws: list[_Draw], trace: Trace) -> Trace:

@@ -39,7 +39,7 @@ def traffic_by_model(trace: Trace) -> Mapping[str, Traffic]:
 def dealt_round_robin(trace: Trace, models: Sequence[str], *, by_request: bool = False) -> Trace:
     """Model i of the trace as models[i mod M], as AlpaServe maps functions; `by_request` deals requests."""
     sources = np.arange(len(trace)) if by_request else trace.model_index
-    return Trace(trace.arrival_s, (sources % len(models)).astype(np.int32), tuple(models))
+    return Trace(trace.arrival_s, (sources % len(models)).astype(np.int32), tuple(models), trace.tokens)
 
 
 def dealt_in_stripes(trace: Trace, models: Sequence[str], *, by_request: bool = False) -> Trace:
@@ -47,7 +47,17 @@ def dealt_in_stripes(trace: Trace, models: Sequence[str], *, by_request: bool = 
     num_sources = len(trace) if by_request else len(trace.models)
     sources = np.arange(len(trace)) if by_request else trace.model_index
     dealt = sources.astype(np.int64) * len(models) // num_sources
-    return Trace(trace.arrival_s, dealt.astype(np.int32), tuple(models))
+    return Trace(trace.arrival_s, dealt.astype(np.int32), tuple(models), trace.tokens)
+
+
+def dealt_by_name(trace: Trace, target_of: Mapping[str, str]) -> Trace:
+    """Each model of the trace as the one it is mapped to, these in the order of the map.
+
+    Models that are mapped to one become one. Raises KeyError for a model of the trace that is not in the map.
+    """
+    targets = tuple(dict.fromkeys(target_of.values()))
+    lookup = np.array([targets.index(target_of[name]) for name in trace.models], dtype=np.int32)
+    return Trace(trace.arrival_s, lookup[trace.model_index], targets, trace.tokens)
 
 
 def _traffic(arrival_s: NDArray[np.float64], duration_s: float) -> Traffic:
