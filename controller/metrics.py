@@ -69,6 +69,8 @@ class _Totals:
     last_unix_s: float = 0.0
     num_met: int = 0
     num_missed: int = 0
+    num_predicted: int = 0
+    prediction_error_sum: float = 0.0
 
 
 @final
@@ -94,7 +96,10 @@ class FleetMetrics:
         predicted_finish_s: float,
         now_s: float,
     ) -> None:
-        """Count one finished request. `done` is the worker's answer, None when no worker had it."""
+        """Count one finished request. `done` is the worker's answer, None when no worker had it.
+
+        predicted_finish_s: when the last stage was to end, as predicted when the request was forwarded.
+        """
         latency_s = now_s - request.arrival_s
         model = request.model
         if isinstance(answer, InferReply):
@@ -131,6 +136,11 @@ class FleetMetrics:
         totals = self._totals[model]
         num_judged = totals.num_met + totals.num_missed
         return totals.num_met / num_judged if num_judged else None
+
+    def prediction_error(self, model: str) -> float | None:
+        """Mean of observed over predicted time until the last stage ended; None before the first."""
+        totals = self._totals[model]
+        return totals.prediction_error_sum / totals.num_predicted if totals.num_predicted else None
 
     def watch_groups(
         self,
@@ -181,7 +191,10 @@ class FleetMetrics:
         predicted_s = predicted_finish_s - request.arrival_s
         if 0 < predicted_s < NEVER_S:
             observed_s = done.finish_s - request.arrival_s
-            self._child(families.prediction_error, request.model, group).observe(observed_s / predicted_s)
+            ratio = observed_s / predicted_s
+            totals.num_predicted += 1
+            totals.prediction_error_sum += ratio
+            self._child(families.prediction_error, request.model, group).observe(ratio)
 
     def _refused(self, request: Request, refusal: Refusal, latency_s: float) -> None:
         totals = self._totals[request.model]

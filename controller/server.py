@@ -24,6 +24,8 @@ from controller.metrics import FleetMetrics
 from controller.model_board import ModelBoard
 from controller.refusals import refusal
 from scheduling.cluster import ClusterScheduler
+from scheduling.learned import LearnedCorrections
+from vocabulary.correction import Correction
 from vocabulary.deployment import Deployment
 from vocabulary.messages import (
     Arrived,
@@ -83,6 +85,8 @@ class FleetServer:
         self._clock = clock
         self._soon = soon
         self._metrics = metrics
+        self._overhead_s = deployment.latency.fixed_overhead_s
+        self._learned = LearnedCorrections(placement, catalog=deployment.catalog())
         self._slo_s = {model.name: model.slo_s(deployment.latency) for model in deployment.models}
         self._board = ModelBoard(deployment.models, placement)
         self._links: list[Link | None] = [None] * len(placement.groups)
@@ -115,15 +119,26 @@ class FleetServer:
     def receive(self, group_index: int, frame: Frame) -> None:
         """A frame of the group's worker."""
         match frame.header:
-            case Done(request_id, fate, _, finish_s):
+            case Done(request_id, fate, _, finish_s) as done:
                 pending = self._pending.get(request_id)
                 if pending is not None:
                     pending.done = frame
+                    self._learn(pending.request.model, group_index, done)
                 self._post(Settled(request_id, Fate(fate), finish_s))
             case Beat() as beat:
                 self._beats[group_index] = beat
             case _:
                 raise AssertionError(f"a worker sent {type(frame.header).__name__}")
+
+    def _learn(self, model: str, group_index: int, done: Done) -> None:
+        if done.fate == Fate.SERVED.value:
+            self._learned.observe(
+                model,
+                group_index,
+                start_s=done.start_s,
+                finish_s=done.finish_s,
+                batch_size=done.batch_size,
+            )
 
     # What the endpoints call (`controller.grpc_v2.Fleet`).
 
@@ -211,6 +226,10 @@ class FleetServer:
     def in_flight_of(self, group_index: int) -> int:
         return self._machine.group_in_flight(group_index)
 
+    def corrections(self) -> Mapping[tuple[str, int], Correction]:
+        """How long lone batches take against their profile, by model and index of the group."""
+        return self._learned.found()
+
     def is_open(self, group_index: int) -> bool:
         return self._board.is_open(group_index)
 
@@ -251,7 +270,8 @@ class FleetServer:
 
     def _forward(self, request: Request, group_index: int, predicted_finish_s: float) -> None:
         pending = self._pending[request.id]
-        pending.predicted_finish_s = predicted_finish_s
+        # Of the last stage, which is what a worker reports: the fixed overhead is the client's.
+        pending.predicted_finish_s = predicted_finish_s - self._overhead_s
         tensors = pending.tensors
         run = Run(
             request.id,

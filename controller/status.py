@@ -37,7 +37,7 @@ def status_of(
         "groups": [
             _group(index, placement, server, started, uptime_s) for index in range(len(placement.groups))
         ],
-        "models": {model.name: _model(model, server, metrics) for model in deployment.models},
+        "models": {model.name: _model(model, placement, server, metrics) for model in deployment.models},
     }
 
 
@@ -69,7 +69,9 @@ def _group(
     }
 
 
-def _model(model: ModelSpec, server: FleetServer, metrics: FleetMetrics) -> dict[str, object]:
+def _model(
+    model: ModelSpec, placement: Placement, server: FleetServer, metrics: FleetMetrics
+) -> dict[str, object]:
     name = model.name
     view, totals = server.models()[name], metrics.statistics(name)
     return {
@@ -80,4 +82,10 @@ def _model(model: ModelSpec, server: FleetServer, metrics: FleetMetrics) -> dict
         "num_failed": totals.num_failed,
         "slo_attainment": metrics.attainment(name),
         "mean_latency_s": totals.served_s / totals.num_served if totals.num_served else None,
+        "prediction_error_ratio": metrics.prediction_error(name),
+        "stage_time_ratio": {
+            placement.groups[group_index].id: {"ratio": one.factor, "num_samples": one.num_samples}
+            for (observed, group_index), one in server.corrections().items()
+            if observed == name
+        },
     }

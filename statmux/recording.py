@@ -54,11 +54,15 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What was served, and what came of it: a record with its fleet and its requests."""
+    """What was served, and what came of it: a record with its fleet and its requests.
+
+    placement: what to simulate; served: what served, the same unless another plan was given.
+    """
 
     record: RunRecord
     deployment: Deployment
     placement: Placement
+    served: Placement
     measured: Outcomes
 
 
@@ -99,7 +103,7 @@ def read_recorded(
     # The groups of the record are those that served, whatever plan is simulated.
     served = placement if plan is None else _placement_of(record)
     measured = load_outcomes(folder / MEASURED_FILE, placement=served)
-    return Recorded(record, with_objectives(read, record), placement, measured)
+    return Recorded(record, with_objectives(read, record), placement, served, measured)
 
 
 def with_objectives(deployment: Deployment, record: RunRecord) -> Deployment:

@@ -36,9 +36,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """One answer per request of the batch, or `error` in words when the batch failed whole."""
+    """One answer per request of the batch, or `error` in words when the batch failed whole.
+
+    finish_s: when the last stage ended, on the loop's clock; the news of it comes a little later.
+    """
 
     batch_id: int
+    finish_s: float
     answers: tuple[Answer, ...] = ()
     error: str = ""
 
@@ -52,9 +56,18 @@ class Engine(Protocol):
         """Make every model ready; blocks; raises StatmuxError. Called once, off the loop."""
 
     def start(
-        self, batch: Batch, inputs: tuple[Tensors, ...], *, stage_freed: Freed, finished: Finished
+        self,
+        batch: Batch,
+        inputs: tuple[Tensors, ...],
+        *,
+        start_s: float,
+        stage_freed: Freed,
+        finished: Finished,
     ) -> None:
-        """Run the batch; `stage_freed` when the first stage can take the next, `finished` at the end."""
+        """Run the batch; `stage_freed` when the first stage can take the next, `finished` at the end.
+
+        start_s: since when the batch and the first stage are both there, at most now.
+        """
 
     def stage_busy_s(self) -> tuple[float, ...]:
         """Seconds that each stage has been working since the start."""
@@ -65,7 +78,8 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
-Freed = Callable[[], None]
+# Hears when the first stage was free, on the loop's clock.
+Freed = Callable[[float], None]
 Finished = Callable[[BatchResult], None]
 
 # An emulated model answers any one INT32 vector with itself.
@@ -80,9 +94,8 @@ ECHO = ModelInterface(
 class EmulatedEngine:
     """Takes as long as the profile says, on the loop's clock, and echoes its input.
 
-    Timers are set at the absolute times that the pipeline clock computes, as the simulator's engine does. A
-    batch that waited for the first stage starts when the stage was free, not when the timer that says so
-    fired: a device with a queue does not idle between two batches, and lateness would add up over a burst.
+    Batches start and end at the times that the pipeline clock computes, as in the simulator's engine; timers
+    only carry the news.
     """
 
     def __init__(self, group: Group, *, catalog: Catalog, loop: asyncio.AbstractEventLoop) -> None:
@@ -90,8 +103,6 @@ class EmulatedEngine:
         self._clock = PipelineClock(group.config.pipeline)
         self._busy_s = [0.0] * group.config.pipeline
         self._loop = loop
-        # When the first stage was free, while the turn that this set off lasts.
-        self._freed_s: float | None = None
 
     def interfaces(self) -> Mapping[str, ModelInterface]:
         return dict.fromkeys(self._costs, ECHO)
@@ -100,33 +111,22 @@ class EmulatedEngine:
         return None
 
     def start(
-        self, batch: Batch, inputs: tuple[Tensors, ...], *, stage_freed: Freed, finished: Finished
+        self,
+        batch: Batch,
+        inputs: tuple[Tensors, ...],
+        *,
+        start_s: float,
+        stage_freed: Freed,
+        finished: Finished,
     ) -> None:
         stages_s = self._costs[batch.model].of(batch.size)
-        now_s = self._loop.time()
-        finish_s = self._clock.occupy(self._start_s(batch, now_s), stages_s)
-        self._busy_s = [busy + stage for busy, stage in zip(self._busy_s, stages_s, strict=True)]
-        result = BatchResult(batch.id, tuple(_echo(one) for one in inputs))
+        finish_s = self._clock.occupy(start_s, stages_s)
         free_s = self._clock.free_s[0]
-        # Stages that take no time are never late, and there are many of them a second.
-        freed = stage_freed if free_s == now_s else lambda: self._free(free_s, stage_freed)
-        self._at(now_s, free_s, freed)
+        self._busy_s = [busy + stage for busy, stage in zip(self._busy_s, stages_s, strict=True)]
+        result = BatchResult(batch.id, finish_s, tuple(_echo(one) for one in inputs))
+        now_s = self._loop.time()
+        self._at(now_s, free_s, lambda: stage_freed(free_s))
         self._at(now_s, finish_s, lambda: finished(result))
-
-    def _start_s(self, batch: Batch, now_s: float) -> float:
-        """Never before the batch's last request arrived."""
-        if self._freed_s is None:
-            return now_s
-        return max(self._freed_s, max(request.arrival_s for request in batch.requests))
-
-    def _free(self, free_s: float, stage_freed: Freed) -> None:
-        """What the server decides on hearing it runs before `_forget`: both are due in this turn."""
-        self._freed_s = free_s
-        stage_freed()
-        self._loop.call_soon(self._forget)
-
-    def _forget(self) -> None:
-        self._freed_s = None
 
     def _at(self, now_s: float, time_s: float, callback: Callable[[], None]) -> None:
         """A stage that takes no time needs no timer."""

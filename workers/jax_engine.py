@@ -93,7 +93,13 @@ class JaxEngine:
         return loaded
 
     def start(
-        self, batch: Batch, inputs: tuple[Tensors, ...], *, stage_freed: Freed, finished: Finished
+        self,
+        batch: Batch,
+        inputs: tuple[Tensors, ...],
+        *,
+        start_s: float,
+        stage_freed: Freed,
+        finished: Finished,
     ) -> None:
         model = self._models[batch.model]
         self._submit(0, _Job(batch, model, inputs, stage_freed, finished))
@@ -124,15 +130,14 @@ class JaxEngine:
         except Exception as error:
             _log.exception("stage failed", stage=stage, model=job.batch.model, batch=job.batch.id)
             # The client gets the kind, the log the words: they may hold what is not the client's to see.
-            self._tell(
-                job.finished, BatchResult(job.batch.id, error=f"{type(error).__name__} in stage {stage}")
-            )
+            words = f"{type(error).__name__} in stage {stage}"
+            self._tell(job.finished, BatchResult(job.batch.id, time.monotonic(), error=words))
             return
         finally:
             if stage == 0:
-                self._tell(job.stage_freed)
+                self._tell(job.stage_freed, time.monotonic())
         if is_last:
-            self._tell(job.finished, BatchResult(job.batch.id, answers))
+            self._tell(job.finished, BatchResult(job.batch.id, time.monotonic(), answers))
         else:
             self._submit(stage + 1, job)
 

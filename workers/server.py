@@ -33,7 +33,9 @@ class _Held:
     """A request that the group has not settled yet."""
 
     inputs: Tensors
+    received_s: float
     start_s: float = NEVER_S
+    finish_s: float = NEVER_S
     batch_size: int = 0
     answer: Answer = Answer()
     error: str = ""
@@ -51,6 +53,8 @@ class GroupServer:
         self._loop = loop
         self._soon = soon
         self._is_decision_due = False
+        # When the first stage was free, where that is what the next decision is about.
+        self._freed_s: float | None = None
         self._held: dict[int, _Held] = {}
         self.link: Link | None = None
         # Our clock less the controller's; exactly 0 on the same host, where both read the same clock.
@@ -60,7 +64,7 @@ class GroupServer:
         """A frame of the controller's."""
         match frame.header:
             case Run() as run:
-                self._held[run.request_id] = _Held(frame.tensors)
+                self._held[run.request_id] = _Held(frame.tensors, self._loop.time())
                 offset_s = self.clock_offset_s
                 self._post(
                     Arrived(
@@ -95,7 +99,9 @@ class GroupServer:
 
     def _decide(self) -> None:
         self._is_decision_due = False
-        now_s = self._loop.time()
+        # A device does not idle between two batches until the news of the first has come round: what follows
+        # on a free stage is decided as of when it was free, so that lateness does not add up over a burst.
+        now_s, self._freed_s = self._loop.time() if self._freed_s is None else self._freed_s, None
         for command in self._machine.decide(now_s):
             match command:
                 case RunBatch(batch):
@@ -110,22 +116,26 @@ class GroupServer:
             self.link.flush()
 
     def _run(self, batch: Batch, now_s: float) -> None:
-        inputs = []
-        for request in batch.requests:
-            held = self._held[request.id]
-            held.start_s, held.batch_size = now_s, batch.size
-            inputs.append(held.inputs)
+        members = [self._held[request.id] for request in batch.requests]
+        start_s = max(now_s, max(held.received_s for held in members))
+        for held in members:
+            held.start_s, held.batch_size = start_s, batch.size
         self._engine.start(
             batch,
-            tuple(inputs),
-            stage_freed=lambda: self._post(StageFreed()),
+            tuple(held.inputs for held in members),
+            start_s=start_s,
+            stage_freed=self._free_stage,
             finished=lambda result: self._finish(batch, result),
         )
+
+    def _free_stage(self, time_s: float) -> None:
+        self._freed_s = time_s
+        self._post(StageFreed())
 
     def _finish(self, batch: Batch, result: BatchResult) -> None:
         for index, request in enumerate(batch.requests):
             held = self._held[request.id]
-            held.error = result.error
+            held.error, held.finish_s = result.error, result.finish_s
             if not result.error:
                 held.answer = result.answers[index]
         self._post(BatchFinished(batch.id, failed=bool(result.error)))
@@ -142,7 +152,7 @@ class GroupServer:
             request_id,
             fate.value,
             held.start_s - offset_s,
-            now_s - offset_s,
+            (now_s if held.finish_s == NEVER_S else held.finish_s) - offset_s,
             held.batch_size,
             held.error or held.answer.invalid,
             tensor_headers(tensors),

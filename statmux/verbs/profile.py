@@ -33,11 +33,24 @@ def profile(
         Path | None, typer.Option(help="Folder for the profiles; else where the deployment says.")
     ] = None,
     rounds: Annotated[int, typer.Option(help="Timed runs of each stage and batch size.", min=3)] = 15,
+    correct_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Measure nothing: correct the profiles by a run from `bench --record`.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Measure stage latencies and memory of every (tensor, pipeline) that the deployment allows."""
     from vocabulary.formats.disk import load_deployment, write_profile
 
     console = Console(ctx.obj)
+    if correct_from is not None:
+        from statmux.correcting_view import correct
+
+        correct(console, deployment, models or [], run=correct_from, out=out, overrides=ctx.obj.overrides)
+        return
     read = load_deployment(deployment, overrides=ctx.obj.overrides, needs_profiles=False)
     chosen = _chosen(read, models or [])
     targets = {model.name: _target(model, read, out) for model in chosen}
