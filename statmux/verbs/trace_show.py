@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
 MODELS_SHOWN = 20
 
 
-def show_trace(ctx: typer.Context, trace: Trace, *, out: Path | None = None) -> None:
-    """As a table or a document; `out` is the file that was written."""
+def show_trace(
+    ctx: typer.Context, trace: Trace, *, out: Path | None = None, more: Mapping[str, Any] | None = None
+) -> None:
+    """As a table or a document; `out` is the file that was written, `more` stands in the document only."""
     from vocabulary.traffic import traffic, traffic_by_model
 
     document: dict[str, Any] = {
         **({"out": str(out)} if out else {}),
+        **(more or {}),
         **asdict(traffic(trace)),
         "start_s": float(trace.arrival_s[0]),
         "duration_s": trace.duration_s,

@@ -93,7 +93,7 @@ class Rows:
 
     def numbers(self, column: str) -> NDArray[np.float64]:
         """Finite numbers."""
-        cells = self._full(column, hint="every request needs its arrival in seconds")
+        cells = self.full(column, hint="every request needs its arrival in seconds")
         values = cells.to_numpy(zero_copy_only=False)
         hint = "arrivals are seconds from the start of the trace, 0 or more"
         self.refuse(
@@ -106,7 +106,7 @@ class Rows:
     def counts(self, column: str, *, empty: int | None = None) -> NDArray[np.int32]:
         """Whole numbers of 0 or more; `empty` stands for an empty cell, which is refused without it."""
         if empty is None:
-            cells = self._full(column, hint="write a whole number, 0 or more")
+            cells = self.full(column, hint="write a whole number, 0 or more")
         else:
             cells = self._column(column).fill_null(empty)
         values = cells.to_numpy(zero_copy_only=False)
@@ -116,7 +116,7 @@ class Rows:
 
     def labels(self, column: str, *, allowed: Sequence[str] | None = None) -> Labels:
         """Names that are not empty; with `allowed` only those, and in that order."""
-        cells = self._full(column, hint="every request needs its model")
+        cells = self.full(column, hint="every request needs its model")
         encoded = cells.dictionary_encode()
         index = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32)
         names = tuple(_text(name) for name in encoded.dictionary)
@@ -128,6 +128,16 @@ class Rows:
                 wrong = np.array([one == name for one in names])[index]
                 self.refuse(wrong, lambda row, message=message: message, hint=hint)
         return Labels(index, names) if allowed is None else self._among(Labels(index, names), tuple(allowed))
+
+    def full(self, column: str, *, hint: str) -> pa.Array:
+        """Without empty cells: those are refused, and something stands in for them."""
+        cells = self._column(column)
+        if not cells.null_count:
+            return cells
+        empty = cells.is_null().to_numpy(zero_copy_only=False)
+        self.refuse(empty, lambda row: f"{column} is empty", hint=hint)
+        zero = pa.scalar("" if pa.types.is_string(cells.type) else 0).cast(cells.type)
+        return cells.fill_null(zero)
 
     def refuse(self, wrong: NDArray[np.bool_], message: Callable[[int], str], *, hint: str) -> None:
         """Rows that are `wrong` and were right so far; `message` says what the row's value is."""
@@ -143,6 +153,11 @@ class Rows:
     def error(self, row: int, message: str, *, hint: str) -> InvalidInput:
         """To be raised."""
         return InvalidInput(message, where=self._source.where(self._line(row)), hint=hint)
+
+    def mask(self) -> NDArray[np.bool_]:
+        """`kept` as a mask."""
+        self.kept()
+        return ~self._wrong
 
     def kept(self) -> NDArray[np.bool_] | slice:
         """Which rows are right. Raises InvalidInput when none is."""
@@ -163,15 +178,6 @@ class Rows:
             raise InvalidInput(fault.message, where=self._source.where(fault.line), hint=fault.hint)
         self._lines, self._unread = slow.lines, slow.faults
         return slow.table
-
-    def _full(self, column: str, *, hint: str) -> pa.Array:
-        """Without empty cells: those are refused, and something stands in for them."""
-        cells = self._column(column)
-        if not cells.null_count:
-            return cells
-        empty = cells.is_null().to_numpy(zero_copy_only=False)
-        self.refuse(empty, lambda row: f"{column} is empty", hint=hint)
-        return cells.fill_null("" if pa.types.is_string(cells.type) else 0)
 
     def _column(self, name: str) -> pa.Array:
         combined = self._table[name].combine_chunks()

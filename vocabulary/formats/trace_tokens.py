@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +47,18 @@ def tokens_of(
         rows.refuse(wrong, lambda row: f"{label(HASHES)} has an empty hash", hint="hashes are whole numbers")
         values = values.fill_null(0)
     return Tokens(inputs, outputs, offsets, values.to_numpy(zero_copy_only=False), block_tokens)
+
+
+def full_blocks(tokens: Tokens) -> Tokens:
+    """Without hashes beyond the full blocks of a prompt: some traces number the last, partial block too."""
+    if tokens.prefix_offsets is None or tokens.prefix_hashes is None:
+        return tokens
+    starts, stops = tokens.prefix_offsets[:-1], tokens.prefix_offsets[1:]
+    sizes = np.minimum(stops - starts, tokens.input_tokens // tokens.block_tokens)
+    position = np.arange(len(tokens.prefix_hashes)) - np.repeat(starts, stops - starts)
+    hashes = tokens.prefix_hashes[position < np.repeat(sizes, stops - starts)]
+    offsets = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+    return replace(tokens, prefix_offsets=offsets, prefix_hashes=hashes)
 
 
 def token_columns(tokens: Tokens) -> dict[str, pa.Array]:

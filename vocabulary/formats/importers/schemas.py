@@ -1,0 +1,121 @@
+"""The columns of published traces, as their authors write them, and a file's rows read by them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from vocabulary.errors import InvalidInput
+from vocabulary.formats.importers.imported import TraceFile
+from vocabulary.formats.trace_rows import Rows
+from vocabulary.formats.trace_source import Source, source_of
+
+MINUTES_OF_A_DAY = tuple(str(minute) for minute in range(1, 1441))
+_PARQUET_MAGIC = b"PAR1"
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """columns must be there; `optional` ones are read when they are. A CSV may come without a header."""
+
+    label: str
+    kind: str
+    columns: Mapping[str, pa.DataType]
+    optional: Mapping[str, pa.DataType] = field(default_factory=dict)
+    has_header: bool = True
+
+
+_TEXT, _COUNT, _NUMBER = pa.string(), pa.int32(), pa.float64()
+
+AZURE_LLM_2023 = Schema(
+    "azure-llm-2023", "csv",
+    {"TIMESTAMP": pa.timestamp("ns"), "ContextTokens": _COUNT, "GeneratedTokens": _COUNT},
+)  # fmt: skip
+AZURE_LLM_2024 = Schema(
+    "azure-llm-2024", "csv",
+    {"TIMESTAMP": pa.timestamp("ns", "UTC"), "ContextTokens": _COUNT, "GeneratedTokens": _COUNT},
+)  # fmt: skip
+AZURE_FUNCTIONS_2019 = Schema(
+    "azure-functions-2019", "csv",
+    {"HashOwner": _TEXT, "HashApp": _TEXT, "HashFunction": _TEXT}
+    | dict.fromkeys(MINUTES_OF_A_DAY, _COUNT),
+)  # fmt: skip
+# The same counts with a row for each minute that has any.
+AZURE_FUNCTIONS_2019_LONG = Schema(
+    "azure-functions-2019", "parquet", {"func": _TEXT, "minute": _COUNT, "count": _COUNT}
+)
+AZURE_FUNCTIONS_2021 = Schema(
+    "azure-functions-2021",
+    "csv",
+    {"app": _TEXT, "func": _TEXT, "end_timestamp": _NUMBER, "duration": _NUMBER},
+)
+MOONCAKE = Schema(
+    "mooncake", "jsonl", {"timestamp": _NUMBER, "input_length": _COUNT, "output_length": _COUNT},
+    optional={"hash_ids": pa.list_(pa.int64())},
+)  # fmt: skip
+BURSTGPT = Schema(
+    "burstgpt", "csv",
+    {"Timestamp": _NUMBER, "Model": _TEXT, "Request tokens": _COUNT, "Response tokens": _COUNT},
+)  # fmt: skip
+SERVEGEN = Schema(
+    "servegen", "csv",
+    {"timestamp": _NUMBER, "rate": _NUMBER, "cv": _NUMBER, "pattern": _TEXT, "p1": _NUMBER, "p2": _NUMBER},
+    has_header=False,
+)  # fmt: skip
+# All clients in one table.
+SERVEGEN_TABLE = Schema(
+    "servegen", "parquet",
+    {"model": _TEXT, "client": _TEXT, "t": _NUMBER, "rate": _NUMBER, "cv": _NUMBER, "pattern": _TEXT,
+     "p1": _NUMBER, "p2": _NUMBER},
+)  # fmt: skip
+LMSYS_CHAT_1M = Schema(
+    "lmsys-chat-1m", "jsonl",
+    {"model": _TEXT, "conversation": pa.list_(pa.struct({"role": _TEXT, "content": _TEXT}))},
+)  # fmt: skip
+
+PUBLISHED = (
+    AZURE_LLM_2023, AZURE_LLM_2024, AZURE_FUNCTIONS_2019, AZURE_FUNCTIONS_2019_LONG, AZURE_FUNCTIONS_2021,
+    MOONCAKE, BURSTGPT, SERVEGEN_TABLE, LMSYS_CHAT_1M,
+)  # fmt: skip
+
+
+def is_parquet(file: TraceFile) -> bool:
+    """By its first bytes: published files have all kinds of names."""
+    return file.raw.startswith(_PARQUET_MAGIC)
+
+
+def rows_of(file: TraceFile, schema: Schema, *, skips_bad: bool) -> Rows:
+    """The rows of a file, which must have the columns. Raises InvalidInput."""
+    kind = "parquet" if is_parquet(file) else schema.kind
+    header = None if schema.has_header else tuple(schema.columns)
+    source = source_of(file.raw, name=file.name, kind=kind, header=header)
+    missing = [column for column in schema.columns if not source.has(column)]
+    if missing:
+        raise _not_that_format(source, schema, missing)
+    optional = {name: kind for name, kind in schema.optional.items() if source.has(name)}
+    return Rows(source, {**schema.columns, **optional}, skips_bad=skips_bad)
+
+
+def likely_format(header: tuple[str, ...]) -> str | None:
+    """The published format whose columns these are."""
+    for schema in PUBLISHED:
+        if set(schema.columns) <= set(header):
+            return schema.label
+    return None
+
+
+def _not_that_format(source: Source, schema: Schema, missing: list[str]) -> InvalidInput:
+    names = list(schema.columns)
+    shown = ", ".join(names if len(names) <= 12 else [*names[:4], "...", names[-1]])
+    hint = f"its columns are {shown}"
+    likely = likely_format(source.header)
+    if likely is not None and likely != schema.label:
+        hint += f"; these are the columns of --format {likely}"
+    elif "timestamp_s" in source.header:
+        hint += "; this is a trace of ours, which needs no --format"
+    where = source.name if source.kind == "parquet" else f"{source.name}:1"
+    return InvalidInput(
+        f"this is not {schema.label}: there is no column {missing[0]}", where=where, hint=hint
+    )
