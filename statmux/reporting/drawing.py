@@ -1,0 +1,282 @@
+"""How every figure looks: one plain style of matplotlib; a page's CSS replaces its colours."""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from statmux.reporting.figures import Figure, Mark, Series
+from statmux.reporting.thinning import thinned
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+# Points (1/72 inch), which are the SVG's units too: on a phone one is about a pixel.
+WIDTH, HEIGHT = 346, 236
+_LEGEND_ROW = 15
+_PNG_DPI = 200
+INK, DIM, GRID, MARK, PAPER = "#1c2430", "#5d6b7f", "#dfe4eb", "#b3261f", "#fffffe"
+# Okabe and Ito's palette (2008), which is told apart with any common colour blindness; yellow is too light.
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4fa0")
+VARIABLES = {INK: "--ink", DIM: "--dim", GRID: "--rule", MARK: "--mark", PAPER: "--page"} | {
+    color: f"--series-{index}" for index, color in enumerate(PALETTE, 1)
+}
+_DASHES = (
+    "-",
+    (0, (5, 2)),
+    (0, (1, 1.5)),
+    (0, (6, 2, 1, 2)),
+    (0, (3, 1.5)),
+    (0, (8, 2)),
+    (0, (3, 1, 1, 1, 1, 1)),
+)
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_HATCHES = ("", "////", "....", "xxxx", "----", "\\\\\\\\", "++++")
+# Markers on more points than this would hide the line.
+_MAX_MARKED = 40
+_STYLE = {
+    "svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 10, "text.color": INK,
+    "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.labelsize": 10,
+    "axes.labelcolor": DIM, "axes.edgecolor": DIM, "axes.facecolor": "none", "axes.linewidth": 0.8,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+    "axes.formatter.useoffset": False, "axes.formatter.limits": (-4, 6),
+    "grid.color": GRID, "grid.linewidth": 0.8, "xtick.color": DIM, "ytick.color": DIM, "xtick.labelsize": 9.5,
+    "ytick.labelsize": 9.5, "lines.linewidth": 1.8, "lines.markersize": 4.5, "hatch.linewidth": 0.8,
+    "legend.frameon": False, "legend.fontsize": 9.5, "legend.handlelength": 2.4, "figure.facecolor": "none",
+}  # fmt: skip
+
+
+def standalone_svg(figure: Figure) -> str:
+    svg = _svg(figure, has_title=True)
+    ground = f'<rect width="100%" height="100%" fill="{PAPER}"/>'
+    return re.sub(r"(</desc>)", rf"\1{ground}", svg, count=1)
+
+
+def page_svg(figure: Figure) -> str:
+    """Without prolog, fixed size and element names that would clash with those of another figure."""
+    svg = _svg(figure, has_title=False)
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r'\1 class="chart"', svg, count=1)
+    svg = re.sub(r' id="[a-z]+[0-9]*_[0-9]+"', "", svg)
+    svg = svg.replace("'DejaVu Sans'", "system-ui, sans-serif")
+    for color, variable in VARIABLES.items():
+        svg = svg.replace(color, f"var({variable}, {color})")
+    return re.sub(r"\n\s*", "\n", svg)
+
+
+def png(figure: Figure) -> bytes:
+    return _saved(figure, has_title=True, format="png", dpi=_PNG_DPI, facecolor="white")
+
+
+def _svg(figure: Figure, *, has_title: bool) -> str:
+    quiet = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    svg = _saved(figure, has_title=has_title, format="svg", metadata=quiet).decode()
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!DOCTYPE.*?>\s*", "", svg, flags=re.DOTALL)
+    words = f"<title>{escape(figure.title)}</title><desc>{escape(described(figure))}</desc>"
+    return re.sub(
+        r"(<svg[^>]*?)>",
+        lambda found: f'{found[1]} role="img" aria-label="{escape(figure.title)}">{words}',
+        svg,
+        count=1,
+    )
+
+
+def described(figure: Figure) -> str:
+    """The figure in a sentence a curve, for those who do not see it."""
+    parts = [f"{figure.y_label} against {figure.x_label}."]
+    for one in figure.series:
+        y = np.asarray(one.y, dtype=float)
+        y = y[np.isfinite(y)]
+        parts.append(
+            f"{one.label}: {y.min():.4g} to {y.max():.4g}." if len(y) else f"{one.label}: no values."
+        )
+    parts += [f"{mark.label} at {mark.value:.4g}." for mark in figure.marks]
+    return " ".join(parts)
+
+
+def _saved(figure: Figure, *, has_title: bool, **options: Any) -> bytes:
+    import matplotlib
+    import matplotlib.style
+    from matplotlib.figure import Figure as Canvas
+
+    out = io.BytesIO()
+    # The names inside an SVG are hashes: of the figure alone, so that equal figures are equal files.
+    salt = {"svg.hashsalt": f"{figure.slug}{described(figure)}"}
+    with matplotlib.style.context(["default", _STYLE, salt]):
+        rows = _legend_rows(figure)
+        height = HEIGHT + _LEGEND_ROW * len(rows) + (18 * len(_title_lines(figure)) if has_title else 0)
+        canvas = Canvas(figsize=(WIDTH / 72, height / 72), layout="constrained")
+        canvas.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
+        _draw(canvas, figure, num_columns=max(map(len, rows), default=1), has_title=has_title)
+        canvas.savefig(out, **options)
+    return out.getvalue()
+
+
+def _draw(canvas: Canvas, figure: Figure, *, num_columns: int, has_title: bool) -> None:
+    axes = canvas.add_subplot()
+    is_sideways = any(_is_named(one) for one in figure.series)
+    bars = [one for one in figure.series if one.style == "bars"]
+    for index, one in enumerate(figure.series):
+        if one.style == "bars":
+            _draw_bars(axes, one, index, place=bars.index(one), num_bars=len(bars))
+        else:
+            _draw_series(axes, one, index)
+    _dress(axes, figure, is_sideways=is_sideways)
+    for mark in figure.marks:
+        _draw_mark(axes, mark)
+    if not any(np.size(one.x) for one in figure.series):
+        axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", va="center", color=DIM)
+    if has_title:
+        axes.set_title("\n".join(_title_lines(figure)))
+    if _legend_rows(figure):
+        canvas.legend(loc="outside lower left", ncols=num_columns, columnspacing=1.2, borderaxespad=0.2)
+
+
+def _draw_series(axes: Axes, one: Series, index: int) -> None:
+    x, y, low, high = thinned(one)
+    if one.style == "steps":
+        axes.step(x, y, where="post", label=_short(one.label), **_line(index))
+    elif one.style == "points":
+        axes.plot(x, y, linestyle="", label=_short(one.label), **_marker(index, many=len(x) > 200))
+    else:
+        marker = _marker(index, many=False) if 2 < len(x) <= _MAX_MARKED else {}
+        axes.plot(x, y, label=_short(one.label), **(_line(index) | marker))
+    if low is not None and high is not None:
+        step = "post" if one.style == "steps" else None
+        if one.style == "points":
+            axes.vlines(x, low, high, color=_color(index), linewidth=1)
+        else:
+            axes.fill_between(x, low, high, color=_color(index), alpha=0.18, linewidth=0, step=step)
+
+
+def _draw_bars(axes: Axes, one: Series, index: int, *, place: int, num_bars: int) -> None:
+    look = {"color": _color(index), "label": _short(one.label)}
+    if _HATCHES[place % len(_HATCHES)]:
+        look |= {"hatch": _HATCHES[place % len(_HATCHES)], "edgecolor": PAPER}
+    y = np.asarray(one.y, dtype=float)
+    if _is_named(one):
+        thick = 0.8 / num_bars
+        rows = np.arange(len(y)) + (place - (num_bars - 1) / 2) * thick
+        axes.barh(rows, y, thick, **look)
+        axes.set_yticks(np.arange(len(y)), [_short(str(name)) for name in np.asarray(one.x)])
+        if not axes.yaxis_inverted():
+            axes.invert_yaxis()
+        return
+    x = np.asarray(one.x, dtype=float)
+    gap = float(np.diff(np.unique(x)).min()) if len(np.unique(x)) > 1 else 1.0
+    thick = 0.9 * gap / num_bars
+    axes.bar(x + (place - (num_bars - 1) / 2) * thick, y, thick, **look)
+
+
+def _dress(axes: Axes, figure: Figure, *, is_sideways: bool) -> None:
+    x_label, y_label = figure.x_label, figure.y_label
+    if is_sideways:
+        x_label, y_label = y_label, x_label
+    axes.set_xlabel("\n".join(textwrap.wrap(x_label, 54)))
+    axes.set_ylabel("\n".join(textwrap.wrap(y_label, 34)))
+    axes.grid(axis="x" if is_sideways else "y")
+    axes.tick_params(length=3, width=0.8)
+    for axis, is_log in ((axes.xaxis, figure.x_log), (axes.yaxis, figure.y_log)):
+        if is_log and not is_sideways:
+            _make_log(axes, axis)
+    if figure.x_range is not None:
+        axes.set_xlim(*figure.x_range)
+    if figure.y_range is not None:
+        (axes.set_xlim if is_sideways else axes.set_ylim)(*figure.y_range)
+
+
+def _make_log(axes: Axes, axis: Any) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
+    # As many round numbers as have room.
+    low, high = axis.get_view_interval()
+    decades = np.log10(high / low) if low > 0 else 9
+    subs = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if decades < 1.2 else (1.0, 2.0, 5.0) if decades < 3 else (1.0,)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _draw_mark(axes: Axes, mark: Mark) -> None:
+    look = {"color": MARK, "linewidth": 1.1, "linestyle": (0, (2, 2))}
+    words = {
+        "color": MARK,
+        "fontsize": 9,
+        "bbox": {"facecolor": PAPER, "alpha": 0.75, "linewidth": 0, "pad": 0.8},
+    }
+    if mark.axis == "y":
+        axes.axhline(mark.value, **look)
+        place = (0.995, mark.value)
+        transform = axes.get_yaxis_transform()
+        axes.annotate(
+            mark.label,
+            place,
+            xycoords=transform,
+            xytext=(0, -2),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            **words,
+        )
+        return
+    axes.axvline(mark.value, **look)
+    is_right = _share_along(axes, mark.value) > 0.6
+    axes.annotate(
+        mark.label,
+        (mark.value, 0.04),
+        xycoords=axes.get_xaxis_transform(),
+        xytext=(-3 if is_right else 3, 0),
+        textcoords="offset points",
+        ha="right" if is_right else "left",
+        va="bottom",
+        **words,
+    )
+
+
+def _share_along(axes: Axes, value: float) -> float:
+    """Where a value lies between the left end (0) and the right end (1)."""
+    return float(axes.transAxes.inverted().transform(axes.transData.transform((value, 0.5)))[0])
+
+
+def _line(index: int) -> dict[str, Any]:
+    return {"color": _color(index), "linestyle": _DASHES[index % len(_DASHES)]}
+
+
+def _marker(index: int, *, many: bool) -> dict[str, Any]:
+    look = {"color": _color(index), "marker": _MARKERS[index % len(_MARKERS)]}
+    return look | ({"markersize": 2.5, "alpha": 0.6, "markeredgewidth": 0} if many else {})
+
+
+def _color(index: int) -> str:
+    return PALETTE[index % len(PALETTE)]
+
+
+def _is_named(one: Series) -> bool:
+    return one.style == "bars" and np.asarray(one.x).dtype.kind in "UO"
+
+
+def _legend_rows(figure: Figure) -> list[list[str]]:
+    """Labels in rows as wide as the figure; none when one series needs no name."""
+    labels = [_short(one.label) for one in figure.series if one.label]
+    if len(figure.series) < 2 or not labels:
+        return []
+    # A handle and its gaps are about eight letters wide, the figure about sixty.
+    num_columns = max(1, min(len(labels), 60 // (max(map(len, labels)) + 8)))
+    return [labels[at : at + num_columns] for at in range(0, len(labels), num_columns)]
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= 42 else f"{label[:40]}…"
+
+
+def _title_lines(figure: Figure) -> list[str]:
+    return textwrap.wrap(figure.title, 44)[:3]
