@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from vocabulary.trace import Trace
-from vocabulary.traffic import Traffic, dealt_in_stripes, dealt_round_robin, traffic, traffic_by_model
+from vocabulary.trace import Tokens, Trace
+from vocabulary.traffic import (
+    Traffic,
+    dealt_by_name,
+    dealt_in_stripes,
+    dealt_round_robin,
+    traffic,
+    traffic_by_model,
+)
 
 TRACE = Trace(np.array([0.0, 1.0, 2.0, 4.0]), np.array([0, 1, 2, 3], np.int32), ("a", "b", "c", "d"))
 
@@ -27,3 +34,20 @@ def test_models_are_dealt_round_robin_or_in_stripes():
     assert dealt_round_robin(one_model, ("x", "y")).model_index.tolist() == [0, 0, 0, 0]
     assert dealt_round_robin(one_model, ("x", "y"), by_request=True).model_index.tolist() == [0, 1, 0, 1]
     assert dealt_in_stripes(one_model, ("x", "y"), by_request=True).model_index.tolist() == [0, 0, 1, 1]
+
+
+def test_models_are_mapped_by_name():
+    mapped = dealt_by_name(TRACE, {"a": "x", "b": "y", "c": "x", "d": "y"})
+    assert mapped.models == ("x", "y")
+    assert mapped.model_index.tolist() == [0, 1, 0, 1]
+
+
+def test_dealing_keeps_the_tokens():
+    tokens = Tokens(np.arange(4, dtype=np.int32), np.arange(4, dtype=np.int32))
+    trace = Trace(TRACE.arrival_s, TRACE.model_index, TRACE.models, tokens)
+    for dealt in (
+        dealt_round_robin(trace, ("x", "y")),
+        dealt_in_stripes(trace, ("x", "y")),
+        dealt_by_name(trace, dict.fromkeys("abcd", "x")),
+    ):
+        assert dealt.tokens is tokens
