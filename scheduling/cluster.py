@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import assert_never, final
 
-from scheduling.admission import ADMISSION
-from scheduling.dispatch import ROUTERS, Candidate
+from scheduling.admission import ADMISSION, meet_token_slos
+from scheduling.dispatch import ROUTERS, AbstractCandidate, Candidate
+from scheduling.generation_costs import GenerationCosts
+from scheduling.generation_load import GenerationLoad, generating_candidate
 from scheduling.load import GroupLoad
 from vocabulary.catalog import Catalog
 from vocabulary.deployment import Policy
+from vocabulary.generation import GenerationLimits
 from vocabulary.messages import (
     Arrived,
     Cancelled,
@@ -34,7 +38,7 @@ _RAN = frozenset({Fate.SERVED, Fate.FAILED, Fate.INVALID})
 
 @dataclass(slots=True)
 class _InFlight:
-    candidate: Candidate
+    candidate: AbstractCandidate
     model: str
     is_replied: bool = False
 
@@ -46,14 +50,24 @@ class ClusterScheduler:
     Within an instant settled requests come before cancellations, those before arrivals, each by id or time.
     """
 
-    def __init__(self, placement: Placement, *, catalog: Catalog, policy: Policy) -> None:
+    def __init__(
+        self,
+        placement: Placement,
+        *,
+        catalog: Catalog,
+        policy: Policy,
+        limits: Sequence[Mapping[str, GenerationLimits]] = (),
+    ) -> None:
+        """limits: for each group, of its models that generate; without any, all requests are one-shot."""
         self._route = ROUTERS[policy.router]
         self._admit = ADMISSION[policy.admission]
+        self._keeps_slos = policy.admission == "slo"
         self._slack_s = policy.slack_s
         self._max_queued = policy.max_queued_requests
         self._overhead_s = catalog.latency.fixed_overhead_s
         self._loads = tuple(GroupLoad(i, g.config.pipeline) for i, g in enumerate(placement.groups))
-        self._holders = _holders(placement, self._loads, catalog)
+        self._holders = _holders(placement, self._loads, catalog, limits or ({},) * len(placement.groups))
+        self._generating = {model for models in limits for model in models}
         # Of every placed model, the holders that are open: what a router chooses from.
         self._open: dict[str, tuple[Candidate, ...]] = dict.fromkeys(self._holders, ())
         self._num_routed = dict.fromkeys(self._holders, 0)
@@ -119,18 +133,21 @@ class ClusterScheduler:
             if request is None:  # its group was lost, and the request answered, before this came
                 continue
             self._num_queued[request.model] -= 1
-            load = request.candidate.group
+            candidate = request.candidate
             if event.fate in _RAN:
-                load.served(event.finish_s)
+                candidate.served(event.finish_s)
             else:
-                load.dropped(now_s, request.candidate.stages_s)
+                candidate.dropped(now_s)
             if not request.is_replied:
-                commands.append(Reply(event.request_id, event.fate, load.index))
+                commands.append(Reply(event.request_id, event.fate, candidate.group.index))
 
     def _lose(self, commands: list[ClusterCommand]) -> None:
         lost, self._lost = set(self._lost), []
         for index in sorted(lost):
             self._loads[index].lost()
+        for holder in itertools.chain.from_iterable(self._holders.values()):
+            if holder.group.index in lost and holder.model_load is not None:
+                holder.model_load.clear()
         self._find_open()
         for request_id, request in sorted(self._in_flight.items()):
             index = request.candidate.group.index
@@ -161,6 +178,8 @@ class ClusterScheduler:
             return Reply(request.id, Fate.NOT_PLACED if candidates is None else Fate.UNAVAILABLE)
         if self._num_queued[model] >= self._max_queued:
             return Reply(request.id, Fate.QUEUE_FULL)
+        if request.output_tokens and model in self._generating:
+            return self._place_generating(request, now_s)
         chosen = self._route(candidates, now_s, self._num_routed[model])
         self._num_routed[model] += 1
         finish_s = chosen.finish_s(now_s) + self._overhead_s
@@ -172,19 +191,45 @@ class ClusterScheduler:
         for model, holders in self._holders.items():
             self._open[model] = tuple(candidate for candidate in holders if candidate.group.is_open)
 
-    def _forward(self, request: Request, chosen: Candidate, now_s: float) -> Forward:
-        finish_s = chosen.group.take(now_s, chosen.stages_s) + self._overhead_s
+    def _place_generating(self, request: Request, now_s: float) -> ClusterCommand:
+        """What it would take depends on its length and on who is there, so candidates are made for it."""
+        model = request.model
+        candidates = [
+            generating_candidate(holder.group, load, request)
+            for holder in self._open[model]
+            if (load := holder.model_load) is not None and load.can_ever_run(request)
+        ]
+        if not candidates:
+            return Reply(request.id, Fate.INVALID)
+        chosen = self._route(candidates, now_s, self._num_routed[model])
+        self._num_routed[model] += 1
+        first_token_s = chosen.first_token_s(now_s) + self._overhead_s
+        if self._keeps_slos and not meet_token_slos(
+            request, first_token_s, first_token_s + chosen.answer_s, self._slack_s
+        ):
+            return Reply(request.id, Fate.SLO_INFEASIBLE, chosen.group.index)
+        return self._forward(request, chosen, now_s)
+
+    def _forward(self, request: Request, chosen: AbstractCandidate, now_s: float) -> Forward:
+        finish_s = chosen.take(now_s) + self._overhead_s
         self._in_flight[request.id] = _InFlight(chosen, request.model)
         self._num_queued[request.model] += 1
         return Forward(request, chosen.group.index, finish_s)
 
 
 def _holders(
-    placement: Placement, loads: tuple[GroupLoad, ...], catalog: Catalog
+    placement: Placement,
+    loads: tuple[GroupLoad, ...],
+    catalog: Catalog,
+    limits: Sequence[Mapping[str, GenerationLimits]],
 ) -> Mapping[str, tuple[Candidate, ...]]:
     by_model: dict[str, list[Candidate]] = {}
-    for group, load in zip(placement.groups, loads, strict=True):
+    for group, load, generating in zip(placement.groups, loads, limits, strict=True):
         for model in group.models:
             stages_s = catalog.costs(model, group.config).single
-            by_model.setdefault(model, []).append(Candidate(load, stages_s))
+            model_load = None
+            if model in generating:
+                costs = GenerationCosts(catalog.step_times(model, group.config), generating[model])
+                model_load = GenerationLoad(costs)
+            by_model.setdefault(model, []).append(Candidate(load, stages_s, model_load))
     return {model: tuple(candidates) for model, candidates in by_model.items()}

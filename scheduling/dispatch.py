@@ -4,41 +4,74 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar, final
 
+from scheduling.generation_load import GenerationLoad
 from scheduling.load import GroupLoad
 from vocabulary.catalog import StageSeconds
 
 
+class AbstractCandidate(Protocol):
+    """A group that holds the model, and what a request takes there."""
+
+    @property
+    def group(self) -> GroupLoad: ...
+
+    def finish_s(self, now_s: float) -> float:
+        """When the request would end there; changes nothing."""
+
+    def take(self, now_s: float) -> float:
+        """The request goes there; returns its predicted finish."""
+
+    def served(self, finish_s: float) -> None:
+        """The request left the last stage."""
+
+    def dropped(self, now_s: float) -> None:
+        """The request left without running."""
+
+
+@final
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A group that holds the model, and what one request of the model costs there."""
+    """For one-shot requests, which all take `stages_s`. model_load: of a model that generates as well."""
 
     group: GroupLoad
     stages_s: StageSeconds
+    model_load: GenerationLoad | None = None
 
     def finish_s(self, now_s: float) -> float:
         return self.group.clock.finish_s(now_s, self.stages_s)
 
+    def take(self, now_s: float) -> float:
+        return self.group.take(now_s, self.stages_s)
+
+    def served(self, finish_s: float) -> None:
+        self.group.served(finish_s)
+
+    def dropped(self, now_s: float) -> None:
+        self.group.dropped(now_s, self.stages_s)
+
 
 # (open candidates in plan order, never empty; time; requests of this model routed before) -> the chosen one
-Router = Callable[[Sequence[Candidate], float, int], Candidate]
+Chosen = TypeVar("Chosen", bound=AbstractCandidate)
+Router = Callable[[Sequence[Chosen], float, int], Chosen]
 
 
-def round_robin(candidates: Sequence[Candidate], now_s: float, num_before: int) -> Candidate:
+def round_robin(candidates: Sequence[Chosen], now_s: float, num_before: int) -> Chosen:
     return candidates[num_before % len(candidates)]
 
 
-def least_loaded(candidates: Sequence[Candidate], now_s: float, num_before: int) -> Candidate:
+def least_loaded(candidates: Sequence[Chosen], now_s: float, num_before: int) -> Chosen:
     """Fewest requests in flight: the artifact's event simulator and real controller."""
     return min(candidates, key=lambda candidate: candidate.group.num_in_flight)
 
 
-def min_stage_clock(candidates: Sequence[Candidate], now_s: float, num_before: int) -> Candidate:
+def min_stage_clock(candidates: Sequence[Chosen], now_s: float, num_before: int) -> Chosen:
     """Last stage free first, blind to service time: the artifact's fast simulator."""
     return min(candidates, key=lambda candidate: candidate.group.clock.last_s)
 
 
-def shortest_expected_delay(candidates: Sequence[Candidate], now_s: float, num_before: int) -> Candidate:
+def shortest_expected_delay(candidates: Sequence[Chosen], now_s: float, num_before: int) -> Chosen:
     """Earliest predicted finish."""
     if len(candidates) == 1:  # a third of the simulated requests: nothing to compare
         return candidates[0]

@@ -24,11 +24,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import final
 
-from scheduling.generation_sequence import GenerationStatistics, Progress, Sequence, Step
+from scheduling.generation_sequence import Progress, Sequence, Step
 from scheduling.pages import PagePool
 from scheduling.prefixes import AbstractPrefixes, NoPrefixes, PageKey, PrefixCache
 from scheduling.queueing import Key, Queue
 from vocabulary.generation import GenerationLimits
+from vocabulary.generation_statistics import GenerationStatistics
 from vocabulary.request import Request
 
 
@@ -74,6 +75,10 @@ class GenerationScheduler:
     def head(self) -> Request | None:
         """The request that would be admitted next."""
         return self._preempted[0].request if self._preempted else self._queue.head()
+
+    def head_not_begun(self) -> Request | None:
+        """The request that would be admitted next, if nothing of it has been computed."""
+        return None if self._preempted else self._queue.head()
 
     def can_ever_run(self, request: Request) -> bool:
         return self._limits.can_ever_run(request.input_tokens, request.output_tokens)

@@ -74,34 +74,3 @@ class Progress:
     first_token_ids: tuple[int, ...] = ()
     finished_ids: tuple[int, ...] = ()
     dropped_ids: tuple[int, ...] = ()
-
-
-@dataclass(slots=True)
-class GenerationStatistics:
-    """Totals since the start.
-
-    num_recomputed: tokens whose keys and values were lost to a preemption; num_hit: prompt tokens found in
-    the cache of prefixes; num_sequence_steps: sequences, summed over steps; num_held, num_stored: places in
-    the pages of a step's sequences, and the tokens in them at its end, summed over steps.
-    """
-
-    num_steps: int = 0
-    num_tokens: int = 0
-    num_emitted: int = 0
-    num_admitted: int = 0
-    num_preempted: int = 0
-    num_recomputed: int = 0
-    num_hit: int = 0
-    num_sequence_steps: int = 0
-    max_sequences: int = 0
-    num_held: int = 0
-    num_stored: int = 0
-
-    @property
-    def waste(self) -> float:
-        """Share of the places in pages that held nothing; 0 before the first step."""
-        return 1.0 - self.num_stored / self.num_held if self.num_held else 0.0
-
-    @property
-    def mean_sequences(self) -> float:
-        return self.num_sequence_steps / self.num_steps if self.num_steps else 0.0

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from operator import attrgetter
 from typing import assert_never, final
 
 from scheduling.batching import BATCHING, Situation
+from scheduling.generation_models import GeneratingModels, ModelStep
 from scheduling.pipeline import PipelineClock
 from scheduling.queueing import ORDERS, Queue
 from vocabulary.catalog import Catalog
 from vocabulary.deployment import Policy
+from vocabulary.generation import GenerationLimits
+from vocabulary.generation_statistics import GenerationStatistics
 from vocabulary.messages import (
     Arrived,
     Batch,
@@ -31,7 +35,15 @@ from vocabulary.units import NEVER_S
 class GroupScheduler:
     """Decides for one device group; settles every request it hears of once (`scheduling.machine`)."""
 
-    def __init__(self, group: Group, *, catalog: Catalog, policy: Policy) -> None:
+    def __init__(
+        self,
+        group: Group,
+        *,
+        catalog: Catalog,
+        policy: Policy,
+        limits: Mapping[str, GenerationLimits] | None = None,
+    ) -> None:
+        """limits: of the models that generate; requests of others are one-shot whatever they ask for."""
         self._costs = {model: catalog.costs(model, group.config) for model in group.models}
         self._overhead_s = catalog.latency.fixed_overhead_s
         self._drops_late = policy.admission == "slo"
@@ -43,6 +55,7 @@ class GroupScheduler:
         self._by_model = (
             {} if policy.batching == "none" else {m: Queue(ORDERS[policy.queue]) for m in group.models}
         )
+        self._generating = GeneratingModels(group, limits, catalog=catalog, policy=policy) if limits else None
         self._clock = PipelineClock(group.config.pipeline)
         self._running: dict[int, Batch] = {}
         self._num_batches = 0
@@ -53,6 +66,9 @@ class GroupScheduler:
     def observe(self, event: GroupEvent) -> None:
         match event:
             case Arrived(request):
+                if self._generating is not None and self._generating.takes(request):
+                    self._generating.push(request)
+                    return
                 self._queue.push(request)
                 if self._by_model:
                     self._by_model[request.model].push(request)
@@ -68,9 +84,11 @@ class GroupScheduler:
     def decide(self, now_s: float) -> list[GroupCommand]:
         commands: list[GroupCommand] = []
         if self._finished:
-            commands += self._settle_finished()
+            commands += self._settle_finished(now_s)
         if self._cancelled:
             commands += self._settle_cancelled()
+        if self._generating is not None:
+            commands += self._generating.settle_refused()
         if self._is_stage_free:
             commands += self._start_next(now_s)
         return commands
@@ -81,24 +99,37 @@ class GroupScheduler:
 
     @property
     def num_waiting(self) -> int:
-        return len(self._queue)
+        """Requests that nothing has been computed for, or that were preempted."""
+        return len(self._queue) + (self._generating.num_waiting().total() if self._generating else 0)
 
     @property
     def num_running(self) -> int:
-        return sum(batch.size for batch in self._running.values())
+        """Requests in batches, and sequences that hold pages."""
+        one_shot = sum(batch.size for batch in self._running.values() if not batch.tokens)
+        return one_shot + (self._generating.num_running if self._generating else 0)
+
+    @property
+    def generation_statistics(self) -> Mapping[str, GenerationStatistics]:
+        """Of each model that generates here."""
+        return self._generating.statistics if self._generating else {}
 
     def waiting_by_model(self) -> Counter[str]:
         waiting = Counter(dict.fromkeys(self._models, 0))
         waiting.update(request.model for request in self._queue.members())
+        if self._generating is not None:
+            waiting.update(self._generating.num_waiting())
         return waiting
 
-    def _settle_finished(self) -> list[GroupCommand]:
+    def _settle_finished(self, now_s: float) -> list[GroupCommand]:
         finished, self._finished = self._finished, []
         if len(finished) > 1:
             finished.sort(key=attrgetter("batch_id"))
         commands: list[GroupCommand] = []
         for event in finished:
             batch = self._running.pop(event.batch_id)
+            if batch.tokens and self._generating is not None:
+                commands += self._generating.finish(event, now_s)
+                continue
             fate = Fate.FAILED if event.failed else Fate.SERVED
             commands.append(Settle(tuple([request.id for request in batch.requests]), fate))
         return commands
@@ -106,11 +137,17 @@ class GroupScheduler:
     def _settle_cancelled(self) -> list[GroupCommand]:
         """Waiting requests go at once; one that runs is settled with its batch."""
         cancelled, self._cancelled = sorted(set(self._cancelled)), []
-        gone = tuple(request_id for request_id in cancelled if self._queue.remove(request_id))
+        gone = tuple(request_id for request_id in cancelled if self._forget(request_id))
         for queue in self._by_model.values():
             for request_id in gone:
                 queue.remove(request_id)
         return [Settle(gone, Fate.CANCELLED)] if gone else []
+
+    def _forget(self, request_id: int) -> bool:
+        """Remove a request that is in no batch."""
+        if self._generating is not None and self._generating.cancel(request_id):
+            return True
+        return self._queue.remove(request_id)
 
     def _start_next(self, now_s: float) -> list[GroupCommand]:
         commands: list[GroupCommand] = []
@@ -119,6 +156,13 @@ class GroupScheduler:
         if late:
             commands.append(Settle(late, Fate.SLO_INFEASIBLE))
         head = self._queue.head()
+        if self._generating is not None:
+            commands += self._generating.settle_late(now_s)
+            # What has waited longest goes next: one-shot heads since they came.
+            started = self._generating.next_step(NEVER_S if head is None else head.arrival_s)
+            if started is not None:
+                commands.append(RunBatch(self._take_step(started, now_s)))
+                return commands
         if head is not None:
             commands.append(RunBatch(self._take_batch(head, now_s)))
         return commands
@@ -144,7 +188,14 @@ class GroupScheduler:
         costs = self._costs[head.model]
         requests = self._pop_batch(head, now_s) if self._by_model else (self._queue.pop(),)
         self._clock.occupy(now_s, costs.of(len(requests)))
-        batch = Batch(self._num_batches, head.model, requests)
+        return self._run(Batch(self._num_batches, head.model, requests))
+
+    def _take_step(self, started: ModelStep, now_s: float) -> Batch:
+        assert self._generating is not None
+        self._clock.occupy(now_s, started.stages_s)
+        return self._run(self._generating.start(self._num_batches, started))
+
+    def _run(self, batch: Batch) -> Batch:
         self._num_batches += 1
         self._running[batch.id] = batch
         self._is_stage_free = False

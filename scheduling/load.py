@@ -53,6 +53,18 @@ class GroupLoad:
         self.clock.shift(-max(stages_s))
         self._settle_idle(now_s)
 
+    def add(self, now_s: float, stages_s: StageSeconds) -> float:
+        """As `take`, of a request whose end says nothing about the clocks: others overtake it."""
+        self.num_in_flight += 1
+        return self.clock.occupy(now_s, stages_s)
+
+    def remove(self, now_s: float, *, unused_s: StageSeconds = (0.0,)) -> None:
+        """A request of `add` left; of its stages `unused_s` did not run."""
+        self.num_in_flight -= 1
+        if any(unused_s):
+            self.clock.shift(-max(unused_s))
+        self._settle_idle(now_s)
+
     def lost(self) -> None:
         """The group and all it held are gone."""
         self.is_open = False

@@ -25,8 +25,14 @@ class ProfileEngine:
 
     def __init__(self, group: Group, catalog: Catalog) -> None:
         self._costs = {model: catalog.costs(model, group.config) for model in group.models}
+        self._times = {model: catalog.step_times(model, group.config) for model in group.models}
         self._clock = PipelineClock(group.config.pipeline)
 
     def start(self, batch: Batch, now_s: float) -> Run:
-        finish_s = self._clock.occupy(now_s, self._costs[batch.model].of(batch.size))
+        if batch.tokens:
+            num_tokens = sum(batch.tokens)
+            stages_s = tuple([one.of(num_tokens, batch.num_kv_tokens) for one in self._times[batch.model]])
+        else:
+            stages_s = self._costs[batch.model].of(batch.size)
+        finish_s = self._clock.occupy(now_s, stages_s)
         return Run(stage_free_s=self._clock.free_s[0], finish_s=finish_s)

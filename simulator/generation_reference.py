@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduling.generation import GenerationScheduler
-from scheduling.generation_sequence import GenerationStatistics
 from scheduling.queueing import ORDERS
 from vocabulary.generation import GenerationLimits, Prefix, StepTimes
+from vocabulary.generation_statistics import GenerationStatistics
 from vocabulary.request import Request
 
 

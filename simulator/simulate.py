@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import assert_never, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scheduling.cluster import ClusterScheduler
 from scheduling.group import GroupScheduler
 from simulator.agenda import Agenda
 from simulator.arrivals import Arrivals
 from simulator.engine import ProfileEngine
-from vocabulary.catalog import Catalog
-from vocabulary.deployment import Deployment, Policy
+from simulator.generation_arrivals import TokenRequests, limits_of_groups
+from vocabulary.deployment import Deployment
+from vocabulary.generation import GenerationLimits
+from vocabulary.generation_statistics import GenerationStatistics
 from vocabulary.messages import (
     Arrived,
     BatchFinished,
@@ -26,6 +31,7 @@ from vocabulary.messages import (
     Settle,
     Settled,
     StageFreed,
+    TellFirstToken,
     Withdraw,
 )
 from vocabulary.outcomes import FATE_CODE, NO_GROUP, Outcomes
@@ -38,12 +44,12 @@ from vocabulary.units import NEVER_S, TIME_TOLERANCE_S
 def simulate(placement: Placement, trace: Trace, *, deployment: Deployment) -> Outcomes:
     """Outcomes of every request of `trace` under `placement` and the policy of `deployment`, repeatable.
 
-    The trace's models must be those of the deployment, in its order (`Trace.aligned_to`).
+    The trace's models must be those of the deployment, in its order (`Trace.aligned_to`). Raises InvalidInput
+    or Infeasible when the trace asks for tokens and a model cannot generate, or has no memory for it.
     """
     assert trace.models == deployment.model_names, "align the trace to the deployment first"
-    catalog = deployment.catalog()
-    slo_s = [model.slo_s(deployment.latency) for model in deployment.models]
-    shell = _Shell(placement, trace, slo_s=slo_s, catalog=catalog, policy=deployment.policy)
+    limits = limits_of_groups(placement, trace, deployment=deployment)
+    shell = _Shell(placement, trace, deployment=deployment, limits=limits)
     shell.run()
     return shell.outcomes()
 
@@ -51,14 +57,24 @@ def simulate(placement: Placement, trace: Trace, *, deployment: Deployment) -> O
 @final
 class _Shell:
     def __init__(
-        self, placement: Placement, trace: Trace, *, slo_s: list[float], catalog: Catalog, policy: Policy
+        self,
+        placement: Placement,
+        trace: Trace,
+        *,
+        deployment: Deployment,
+        limits: Sequence[Mapping[str, GenerationLimits]],
     ) -> None:
+        catalog, policy = deployment.catalog(), deployment.policy
         self._trace = trace
-        self._slo_s = slo_s
+        self._models = deployment.models
+        self._slo_s = [model.slo_s(deployment.latency) for model in deployment.models]
         self._arrivals = Arrivals(trace)
         self._overhead_s = catalog.latency.fixed_overhead_s
-        self._cluster = ClusterScheduler(placement, catalog=catalog, policy=policy)
-        self._groups = [GroupScheduler(g, catalog=catalog, policy=policy) for g in placement.groups]
+        self._cluster = ClusterScheduler(placement, catalog=catalog, policy=policy, limits=limits)
+        self._groups = [
+            GroupScheduler(group, catalog=catalog, policy=policy, limits=one)
+            for group, one in zip(placement.groups, limits, strict=True)
+        ]
         self._engines = [ProfileEngine(group, catalog) for group in placement.groups]
         self._agenda: Agenda[tuple[int, GroupEvent]] = Agenda()
         self._cluster_heard = True
@@ -66,6 +82,12 @@ class _Shell:
         self._group_index = np.full(len(trace), NO_GROUP, dtype=np.int32)
         self._finish_s = np.zeros(len(trace))
         self._fate = np.full(len(trace), FATE_CODE[Fate.NOT_PLACED], dtype=np.int8)
+        # What requests that ask for tokens need besides; None when there are none.
+        self._asked: TokenRequests | None = None
+        self._first_token_s: NDArray[np.float64] | None = None
+        if trace.tokens is not None and any(limits):
+            self._asked = TokenRequests(trace.tokens, deployment.models, slo_s=self._slo_s)
+            self._first_token_s = np.full(len(trace), np.nan)
         for index in range(len(placement.groups)):
             self._cluster.observe(GroupOpened(index))
 
@@ -78,7 +100,19 @@ class _Shell:
         served = self._fate == FATE_CODE[Fate.SERVED]
         latest_s = np.array(self._slo_s)[self._trace.model_index] + TIME_TOLERANCE_S
         good = served & (self._finish_s - self._trace.arrival_s <= latest_s)
-        return Outcomes(self._trace, self._group_index, self._finish_s, self._fate, good)
+        found = Outcomes(self._trace, self._group_index, self._finish_s, self._fate, good)
+        if self._first_token_s is None:
+            return found
+        found = replace(found, first_token_s=self._first_token_s, generation=self._generation())
+        return replace(found, good=good & found.keeps_pace([model.slo for model in self._models]))
+
+    def _generation(self) -> Mapping[str, GenerationStatistics]:
+        """Totals of each model over the groups that hold it."""
+        totals: dict[str, GenerationStatistics] = {}
+        for group in self._groups:
+            for model, statistics in group.generation_statistics.items():
+                totals.setdefault(model, GenerationStatistics()).add(statistics)
+        return totals
 
     def _instant(self, now_s: float) -> None:
         """Everything at `now_s`: all events, then the cluster machine, then the groups, until nothing moves.
@@ -103,7 +137,10 @@ class _Shell:
         arrivals = self._arrivals
         while arrivals.next_s == now_s:
             index = arrivals.model_index
-            request = Request(arrivals.row, self._trace.models[index], now_s, self._slo_s[index])
+            if self._asked is None:
+                request = Request(arrivals.row, self._trace.models[index], now_s, self._slo_s[index])
+            else:
+                request = self._asked.request(arrivals.row, index, now_s)
             self._cluster.observe(Arrived(request))
             self._cluster_heard = True
             arrivals.advance()
@@ -132,6 +169,9 @@ class _Shell:
                 case Settle(request_ids, fate):
                     for request_id in request_ids:
                         self._settle(request_id, fate, now_s)
+                case TellFirstToken(request_ids):
+                    assert self._first_token_s is not None
+                    self._first_token_s[list(request_ids)] = now_s + self._overhead_s
                 case _:
                     assert_never(command)
 

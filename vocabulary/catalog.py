@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vocabulary.generation import StepTimes
 from vocabulary.parallel import ParallelConfig
 from vocabulary.profile import Profile, ProfileEntry
 
@@ -71,6 +72,11 @@ class Catalog:
 
     def entry(self, model: str, config: ParallelConfig) -> ProfileEntry:
         return self.profiles[model].entries[config]
+
+    def step_times(self, model: str, config: ParallelConfig) -> tuple[StepTimes, ...]:
+        """What a step of generation costs on each stage; empty for a model that does not generate."""
+        scale = 1.0 + self.latency.stage_scale_per_stage * config.pipeline
+        return tuple(times.scaled(scale) for times in self.entry(model, config).step_times)
 
     def costs(self, model: str, config: ParallelConfig) -> BatchCosts:
         key = (model, config)

@@ -19,6 +19,10 @@ class StepTimes:
     def of(self, num_tokens: int, num_kv_tokens: int) -> float:
         return self.constant_s + self.token_s * num_tokens + self.kv_token_s * num_kv_tokens
 
+    def scaled(self, scale: float) -> StepTimes:
+        """The times of an engine that takes `scale` times as long."""
+        return StepTimes(self.constant_s * scale, self.token_s * scale, self.kv_token_s * scale)
+
 
 @dataclass(frozen=True, slots=True)
 class Prefix:

@@ -55,7 +55,8 @@ class BatchFinished(msgspec.Struct, frozen=True, gc=False):
     failed: bool = False
 
 
-# Commands. Forward, Withdraw and Reply are the cluster machine's; RunBatch and Settle a group machine's.
+# Commands. Forward, Withdraw and Reply are the cluster machine's; RunBatch, TellFirstToken and
+# Settle a group machine's.
 
 
 class Forward(msgspec.Struct, frozen=True, gc=False):
@@ -80,11 +81,17 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
-    """Requests of one model that run together; a slice of a request is (request, num_tokens)."""
+    """Requests of one model that run together.
+
+    Of a step of generation, tokens: how many each computes (a slice of a request is both); num_kv_tokens:
+    those of all in the cache when it starts. Empty and 0 for one-shot requests.
+    """
 
     id: int
     model: str
     requests: tuple[Request, ...]
+    tokens: tuple[int, ...] = ()
+    num_kv_tokens: int = 0
 
     @property
     def size(self) -> int:
@@ -102,7 +109,13 @@ class Settle(msgspec.Struct, frozen=True, gc=False):
     fate: Fate
 
 
+class TellFirstToken(msgspec.Struct, frozen=True, gc=False):
+    """Tell those who wait for these requests that their first token is there."""
+
+    request_ids: tuple[int, ...]
+
+
 ClusterEvent = Arrived | Cancelled | Settled | GroupOpened | GroupLost
 ClusterCommand = Forward | Withdraw | Reply
 GroupEvent = Arrived | Cancelled | StageFreed | BatchFinished
-GroupCommand = RunBatch | Settle
+GroupCommand = RunBatch | TellFirstToken | Settle

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vocabulary.deployment import Slo
+from vocabulary.generation_statistics import GenerationStatistics
 from vocabulary.request import Fate
 from vocabulary.trace import Trace
+from vocabulary.units import TIME_TOLERANCE_S
 
 FATES = tuple(Fate)
 FATE_CODE = {fate: code for code, fate in enumerate(FATES)}
@@ -22,7 +26,10 @@ class Outcomes:
 
     group_index: int32 [requests], NO_GROUP where no group took it; finish_s: float64 [requests], as the
     client sees it (fixed overhead included), meaningless where `fate` is not SERVED; fate: int8 [requests],
-    codes of FATE_CODE; good: bool [requests], served within the SLO.
+    codes of FATE_CODE; good: bool [requests], served within every SLO of its model.
+
+    Only where requests ask for tokens: first_token_s: float64 [requests], as the client sees it, NaN without
+    one; generation: what serving them took, by model.
     """
 
     trace: Trace
@@ -30,6 +37,8 @@ class Outcomes:
     finish_s: NDArray[np.float64]
     fate: NDArray[np.int8]
     good: NDArray[np.bool_]
+    first_token_s: NDArray[np.float64] | None = None
+    generation: Mapping[str, GenerationStatistics] | None = None
 
     @property
     def served(self) -> NDArray[np.bool_]:
@@ -40,6 +49,39 @@ class Outcomes:
         """Seconds from arrival to finish; NaN where the request was not served."""
         latency = self.finish_s - self.trace.arrival_s
         return np.where(self.served, latency, np.nan)
+
+    @property
+    def ttft_s(self) -> NDArray[np.float64]:
+        """Seconds from arrival to the first token; NaN where no served request had one."""
+        if self.first_token_s is None:
+            return np.full(len(self.trace), np.nan)
+        return np.where(self.served, self.first_token_s - self.trace.arrival_s, np.nan)
+
+    @property
+    def tpot_s(self) -> NDArray[np.float64]:
+        """Mean seconds of each token after the first; NaN where a served request had fewer than two."""
+        tokens = self.trace.tokens
+        if self.first_token_s is None or tokens is None:
+            return np.full(len(self.trace), np.nan)
+        num_gaps = np.maximum(tokens.output_tokens - 1, 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean_s = (self.finish_s - self.first_token_s) / num_gaps
+        return np.where(self.served & (num_gaps > 0), mean_s, np.nan)
+
+    def keeps_pace(self, slos: Sequence[Slo]) -> NDArray[np.bool_]:
+        """Where the objectives of the first token and of those after it hold, or do not apply.
+
+        slos: of the trace's models.
+        """
+        ttft_s = _limits_s([slo.ttft_s for slo in slos])[self.trace.model_index]
+        tpot_s = _limits_s([slo.tpot_s for slo in slos])[self.trace.model_index]
+        # NaN, where there is nothing to miss, is not above anything.
+        return ~((self.ttft_s > ttft_s) | (self.tpot_s > tpot_s))
+
+
+def _limits_s(slos_s: Sequence[float | None]) -> NDArray[np.float64]:
+    """The latest times that keep the objectives."""
+    return np.array([np.inf if slo_s is None else slo_s + TIME_TOLERANCE_S for slo_s in slos_s])
 
 
 @dataclass(frozen=True, slots=True)

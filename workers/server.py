@@ -17,6 +17,7 @@ from vocabulary.messages import (
     RunBatch,
     Settle,
     StageFreed,
+    TellFirstToken,
 )
 from vocabulary.request import Fate, Request
 from vocabulary.units import NEVER_S
@@ -106,6 +107,8 @@ class GroupServer:
             match command:
                 case RunBatch(batch):
                     self._run(batch, now_s)
+                case TellFirstToken():
+                    raise AssertionError("no live engine generates yet")
                 case Settle(request_ids, fate):
                     for request_id in request_ids:
                         self._settle(request_id, fate, now_s)

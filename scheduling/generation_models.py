@@ -1,0 +1,147 @@
+"""The generating models of a group: whose step is next, and what a group says of steps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import final
+
+from scheduling.generation import GenerationScheduler
+from scheduling.generation_costs import GenerationCosts
+from scheduling.generation_sequence import Step
+from scheduling.queueing import ORDERS
+from vocabulary.catalog import Catalog, StageSeconds
+from vocabulary.deployment import Policy
+from vocabulary.generation import GenerationLimits
+from vocabulary.generation_statistics import GenerationStatistics
+from vocabulary.messages import Batch, BatchFinished, GroupCommand, Settle, TellFirstToken
+from vocabulary.placement import Group
+from vocabulary.request import Fate, Request
+from vocabulary.units import NEVER_S
+
+
+@dataclass(slots=True)
+class _Model:
+    """One model. ended_s: when its last step ended."""
+
+    name: str
+    scheduler: GenerationScheduler
+    costs: GenerationCosts
+    ended_s: float = NEVER_S
+
+    @property
+    def waiting_since_s(self) -> float:
+        """Running sequences wait since the last step; without any, the next request since it came."""
+        if self.scheduler.has_eligible:
+            return self.ended_s
+        head = self.scheduler.head()
+        return NEVER_S if head is None else head.arrival_s
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStep:
+    """A step, of which model, and seconds of each stage."""
+
+    model: str
+    step: Step
+    stages_s: StageSeconds
+
+
+@final
+class GeneratingModels:
+    """All that a group machine asks of the models that generate on it."""
+
+    def __init__(
+        self, group: Group, limits: Mapping[str, GenerationLimits], *, catalog: Catalog, policy: Policy
+    ) -> None:
+        self._models = {
+            name: _Model(
+                name,
+                GenerationScheduler(one, order=ORDERS[policy.queue], num_stages=group.config.pipeline),
+                GenerationCosts(catalog.step_times(name, group.config), one),
+            )
+            for name, one in limits.items()
+        }
+        self._overhead_s = catalog.latency.fixed_overhead_s
+        self._drops_late = policy.admission == "slo"
+        self._refused: list[int] = []
+        # Steps in the stages, by the id of their batch.
+        self._running: dict[int, ModelStep] = {}
+
+    def takes(self, request: Request) -> bool:
+        """Whether the request is answered token by token."""
+        return request.output_tokens > 0 and request.model in self._models
+
+    def push(self, request: Request) -> None:
+        """It waits, or is refused by the next `settle_refused`."""
+        scheduler = self._models[request.model].scheduler
+        if scheduler.can_ever_run(request):
+            scheduler.push(request)
+        else:
+            self._refused.append(request.id)
+
+    def settle_refused(self) -> Iterator[GroupCommand]:
+        """Requests that no step could ever hold."""
+        if self._refused:
+            refused, self._refused = tuple(sorted(self._refused)), []
+            yield Settle(refused, Fate.INVALID)
+
+    def cancel(self, request_id: int) -> bool:
+        """Forget a request; False when it is in a step, with which it is settled, or not here."""
+        return any(model.scheduler.drop(request_id) for model in self._models.values())
+
+    def settle_late(self, now_s: float) -> Iterator[GroupCommand]:
+        """Drop heads that have not begun and would miss an objective even alone."""
+        late: list[int] = []
+        for model in self._models.values() if self._drops_late else ():
+            while (head := model.scheduler.head_not_begun()) is not None:
+                if not model.costs.is_late_alone(head, now_s, overhead_s=self._overhead_s):
+                    break
+                model.scheduler.drop(head.id)
+                late.append(head.id)
+        if late:
+            yield Settle(tuple(late), Fate.SLO_INFEASIBLE)
+
+    def start(self, batch_id: int, started: ModelStep) -> Batch:
+        """The batch that computes a step."""
+        self._running[batch_id] = started
+        step = started.step
+        return Batch(batch_id, started.model, step.requests, step.slices, step.num_kv_tokens)
+
+    def finish(self, event: BatchFinished, now_s: float) -> Iterator[GroupCommand]:
+        """What came of a step that left the last stage."""
+        ended = self._running.pop(event.batch_id)
+        model = self._models[ended.model]
+        model.ended_s = now_s
+        progress = model.scheduler.finish(ended.step, failed=event.failed)
+        if progress.first_token_ids:
+            yield TellFirstToken(progress.first_token_ids)
+        if progress.finished_ids:
+            yield Settle(progress.finished_ids, Fate.SERVED)
+        if progress.dropped_ids:
+            yield Settle(progress.dropped_ids, Fate.FAILED if event.failed else Fate.CANCELLED)
+
+    @property
+    def statistics(self) -> Mapping[str, GenerationStatistics]:
+        return {name: model.scheduler.statistics for name, model in self._models.items()}
+
+    @property
+    def num_running(self) -> int:
+        return sum(model.scheduler.num_running for model in self._models.values())
+
+    def num_waiting(self) -> Counter[str]:
+        """Of each model."""
+        return Counter({name: model.scheduler.num_waiting for name, model in self._models.items()})
+
+    def next_step(self, before_s: float) -> ModelStep | None:
+        """Of the model that has waited longest, if that is since before `before_s`, and can compute."""
+        waiting = [(model.waiting_since_s, model) for model in self._models.values()]
+        for since_s, model in sorted(waiting, key=lambda pair: pair[0]):
+            if since_s >= before_s:
+                return None
+            step = model.scheduler.next_step()
+            if step is not None:
+                stages_s = tuple(one.of(step.num_tokens, step.num_kv_tokens) for one in model.costs.times)
+                return ModelStep(model.name, step, stages_s)
+        return None
