@@ -78,7 +78,9 @@ def parsed(path: str, text: str) -> Source:
 @cache
 def sources() -> tuple[Source, ...]:
     """Every Python file of the eight rooms."""
-    files = sorted(file for room in FLOORS for file in (ROOT / room).rglob("*.py"))
+    # Programs that the simulator generates and compiles are kept beside Python's own caches.
+    found = (file for room in FLOORS for file in (ROOT / room).rglob("*.py"))
+    files = sorted(file for file in found if "__pycache__" not in file.parts)
     return tuple(parsed(file.relative_to(ROOT).as_posix(), file.read_text()) for file in files)
 
 

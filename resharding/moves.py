@@ -1,0 +1,44 @@
+"""What is to move: tensors on a mesh of devices, to one or several other meshes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from resharding.boxes import Box, box_of
+from vocabulary.sharding import Sharding
+
+# (host, index of the device on its host): two meshes that name the same one mean the same device.
+Device = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A sharding on real devices: `devices[i]` is the device at index i of the sharding's mesh."""
+
+    sharding: Sharding
+    devices: tuple[Device, ...]
+
+    def __post_init__(self) -> None:
+        assert len(self.devices) == self.sharding.num_devices, (self.sharding, self.devices)
+        assert len(set(self.devices)) == len(self.devices), self.devices
+
+    def boxes(self, shape: tuple[int, ...]) -> Mapping[Device, Box]:
+        """The tile of every device; tiles past the end of a ragged dimension are empty."""
+        index_map = self.sharding.index_map(shape)
+        return {device: box_of(index_map[index], shape) for index, device in enumerate(self.devices)}
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One tensor, where it lies and everywhere it must lie; the sources keep theirs."""
+
+    shape: tuple[int, ...]
+    item_bytes: int
+    source: Placed
+    targets: tuple[Placed, ...]
+
+
+def on_hosts(hosts: tuple[int, ...], devices_per_host: int) -> tuple[Device, ...]:
+    """All devices of some hosts, host by host: the order of a (hosts, devices) mesh."""
+    return tuple((host, index) for host in hosts for index in range(devices_per_host))

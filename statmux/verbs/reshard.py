@@ -1,0 +1,197 @@
+"""`statmux reshard`: plan how a sharded tensor moves from one mesh to others, and its cost. Offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from statmux.durations import seconds
+from statmux.render import Console, milliseconds, table
+from vocabulary.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from resharding.moves import Move
+    from resharding.network import Network
+    from resharding.planner import TransferPlan
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+ITEM_BYTES = {
+    "float64": 8, "int64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2, "int16": 2,
+    "int8": 1, "uint8": 1, "bool": 1, "float8_e4m3fn": 1, "float8_e5m2": 1,
+}  # fmt: skip
+# Past so many tasks the paper's greedy scheduler takes longer than a user waits.
+MAX_TASKS = 256
+_LAYOUT = "(HOSTS,DEVICES):S0,R"
+
+
+def _bandwidth(text: str) -> float:
+    from vocabulary.units import parse_bandwidth
+
+    try:
+        found = parse_bandwidth(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if found <= 0:
+        raise typer.BadParameter(f"{text!r} moves nothing; write it like 300GB/s (bytes) or 100Gb/s (bits)")
+    return found
+
+
+@app.command()
+def reshard(
+    ctx: typer.Context,
+    shape: Annotated[str, typer.Option(help="Elements of each dimension: 4096,4096.", show_default=False)],
+    source: Annotated[str, typer.Option(metavar=_LAYOUT, help="Where it lies.", show_default=False)],
+    target: Annotated[
+        list[str], typer.Option(metavar=_LAYOUT, help="Where it must lie; repeat to multicast.")
+    ],
+    dtype: Annotated[str, typer.Option(help="Type of an element.")] = "bfloat16",
+    nic: Annotated[
+        float, typer.Option(parser=_bandwidth, metavar="BANDWIDTH", help="Of one port of a host.")
+    ] = "100Gb/s",  # type: ignore[assignment]
+    intra: Annotated[
+        float, typer.Option(parser=_bandwidth, metavar="BANDWIDTH", help="Of a device's link in its host.")
+    ] = "100GB/s",  # type: ignore[assignment]
+    latency: Annotated[
+        float, typer.Option(parser=seconds, metavar="DURATION", help="Of a message between hosts.")
+    ] = "10us",  # type: ignore[assignment]
+    nics: Annotated[int, typer.Option(min=1, help="Ports of a host, striped.")] = 1,
+    shared_hosts: Annotated[
+        int, typer.Option(min=0, help="The first N hosts of the source are also every target's.")
+    ] = 0,
+    half_duplex: Annotated[bool, typer.Option("--half-duplex", help="A port sends or receives.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the messages over time: .svg or .png.", show_default=False)
+    ] = None,
+) -> None:
+    """Plan a resharding: volumes, the lower bound, our plan, and the paper's strategies beside it.
+
+    S0 shards a dimension over the hosts, S1 over the devices of a host, S01 over both, R replicates it. Every
+    mesh has hosts of its own but for --shared-hosts. Times are estimated by the alpha-beta model.
+    """
+    from resharding.network import Network
+    from resharding.planner import plan_transfer
+
+    console = Console(ctx.obj)
+    move = _move(_shape(shape), dtype, source, target, shared_hosts)
+    network = Network(nic, intra, latency, nics, not half_duplex)
+    plan_ms, plan = _timed(lambda: plan_transfer([move], network))
+    document = _document(move, plan, network, plan_ms)
+    if plot is not None:
+        from statmux.reporting.transfer_chart import write_transfer_chart
+
+        write_transfer_chart(plot, plan)
+    console.result(document, lambda: _table(document))
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and int(word) > 0 for word in words):
+        hint = "write the elements of each dimension, like 4096,4096"
+        raise InvalidInput(f"{text!r} is no shape", where="--shape", hint=hint)
+    return tuple(int(word) for word in words)
+
+
+def _move(shape: tuple[int, ...], dtype: str, source: str, targets: list[str], shared: int) -> Move:
+    from resharding.layouts import parse_layout
+    from resharding.moves import Move
+
+    if dtype not in ITEM_BYTES:
+        hint = f"choose among {', '.join(ITEM_BYTES)}"
+        raise InvalidInput(f"unknown type {dtype!r}", where="--dtype", hint=hint)
+    start = parse_layout(source, shape=shape, where="--source")
+    ends = [parse_layout(text, shape=shape, where="--target") for text in targets]
+    fewest = min(spec.num_hosts for spec in (start, *ends))
+    if shared > fewest:
+        message = f"{shared} shared hosts, and a mesh of {fewest}"
+        raise InvalidInput(message, where="--shared-hosts", hint=f"share at most {fewest}")
+    placed, next_host = [], start.num_hosts
+    for end in ends:
+        own = range(next_host, next_host + end.num_hosts - shared)
+        placed.append(end.on((*range(shared), *own)))
+        next_host += len(own)
+    return Move(shape, ITEM_BYTES[dtype], start.on(tuple(range(start.num_hosts))), tuple(placed))
+
+
+def _timed(plan: Any) -> tuple[float, TransferPlan]:
+    import time
+
+    plan()  # the first use imports and warms the solver
+    start_s = time.perf_counter()
+    found = plan()
+    return (time.perf_counter() - start_s) * 1e3, found
+
+
+def _document(move: Move, plan: TransferPlan, network: Network, plan_ms: float) -> dict[str, Any]:
+    return {
+        "estimated": True,
+        "lower_bound_s": plan.lower_bound_s,
+        "makespan_s": plan.makespan_s,
+        "ratio": plan.ratio,
+        "plan_ms": plan_ms,
+        "num_messages": len(plan.sends),
+        "moved_bytes": sum(plan.bytes_in.values()),
+        "bytes_in": plan.bytes_in,
+        "bytes_out": plan.bytes_out,
+        "classes": [
+            {"senders": one.senders, "receivers": one.receivers, "num_bytes": one.num_bytes}
+            for one in plan.classes
+        ],
+        "strategies": _strategies(move, network),
+    }
+
+
+def _strategies(move: Move, network: Network) -> dict[str, float | None]:
+    """Seconds of each of the paper's strategies, with its best scheduler; None where they do not apply.
+
+    They know neither bytes that are there already nor hosts that send and receive.
+    """
+    from resharding.baselines.schedulers import makespan_s
+    from resharding.baselines.strategies import STRATEGIES
+    from resharding.baselines.tasks import tasks_of
+
+    tasks = tasks_of([move])
+    hosts = {host for host, _ in move.source.devices}
+    is_theirs = all(hosts.isdisjoint(host for host, _ in target.devices) for target in move.targets)
+    if not is_theirs or not network.is_full_duplex:
+        return dict.fromkeys(STRATEGIES)
+    scheduler = "greedy" if len(tasks) <= MAX_TASKS else "size"
+    return {name: makespan_s(tasks, network, strategy=name, scheduler=scheduler) for name in STRATEGIES}
+
+
+def _table(document: dict[str, Any]) -> str:
+    from vocabulary.units import format_bytes
+
+    bound_s = document["lower_bound_s"]
+    ways = {"plan": document["makespan_s"], **document["strategies"], "lower bound": bound_s}
+    rows = [
+        (name, "not applicable" if took_s is None else milliseconds(took_s), _ratio(took_s, bound_s))
+        for name, took_s in ways.items()
+    ]
+    classes = [
+        (_hosts(one["senders"]), _hosts(one["receivers"]), format_bytes(one["num_bytes"]))
+        for one in document["classes"]
+    ]
+    hosts = sorted({*document["bytes_in"], *document["bytes_out"]})
+    ports = [
+        (host, *(format_bytes(document[way].get(host, 0)) for way in ("bytes_out", "bytes_in")))
+        for host in hosts
+    ]
+    return "\n\n".join(
+        [
+            table(("held by hosts", "lacked by hosts", "bytes"), classes),
+            table(("host", "sends", "receives"), ports),
+            table(("estimated time of", "", "x bound"), rows),
+            f"{document['num_messages']} messages, planned in {document['plan_ms']:.1f} ms",
+        ]
+    )
+
+
+def _ratio(took_s: float | None, bound_s: float) -> str:
+    return "" if took_s is None or not bound_s else f"{took_s / bound_s:.3f}"
+
+
+def _hosts(hosts: tuple[int, ...]) -> str:
+    return ", ".join(map(str, hosts))

@@ -1,0 +1,70 @@
+"""`statmux reshard`, as a stranger calls it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from statmux.main import run
+
+MOVE = ("reshard", "--shape", "4096,4096", "--source", "(2,4):S0,R", "--target", "(3,4):R,S1")
+
+
+def test_document_holds_bound_plan_bytes_and_strategies(capsys: pytest.CaptureFixture) -> None:
+    assert run([*MOVE, "--latency", "0", "-o", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["lower_bound_s"] <= document["makespan_s"] <= 1.01 * document["lower_bound_s"]
+    assert document["bytes_in"] == {host: 2**25 for host in "234"}
+    assert document["strategies"]["send_recv"] > document["strategies"]["broadcast"]
+    assert document["estimated"] is True
+
+
+def test_table_shows_volumes_ways_and_ports(capsys: pytest.CaptureFixture) -> None:
+    assert run(MOVE) == 0
+    printed = capsys.readouterr().out
+    for words in ("lower bound", "local_allgather", "held by hosts", "receives", "messages"):
+        assert words in printed
+
+
+def test_several_targets_are_one_multicast(capsys: pytest.CaptureFixture) -> None:
+    assert run([*MOVE, "--target", "(3,4):R,S1", "--latency", "0", "-o", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["moved_bytes"] == 6 * 2**25
+    assert document["ratio"] <= 1.05
+
+
+def test_hosts_that_are_shared_keep_what_they_hold(capsys: pytest.CaptureFixture) -> None:
+    assert run([*MOVE, "--shared-hosts", "2", "-o", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["bytes_in"] == {"0": 2**24, "1": 2**24, "2": 2**25}
+    assert set(document["strategies"].values()) == {None}
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png"])
+def test_plot_draws_the_messages(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"plan{suffix}"
+    assert run([*MOVE, "--plot", str(path)]) == 0
+    assert path.read_bytes().startswith(b"<?xml" if suffix == ".svg" else b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--dtype", "int3"), "unknown type 'int3'"),
+        (("--shape", "4096,0"), "is no shape"),
+        (("--nic", "100"), "is not a bandwidth"),
+        (("--nic", "0Gb/s"), "moves nothing"),
+        (("--shared-hosts", "9"), "9 shared hosts, and a mesh of 2"),
+        (("--plot", "plan.gif"), "cannot draw"),
+        (("--target", "(3,4):R,R,R"), "lays 3 dimensions"),
+    ],
+)
+def test_wrong_flags_get_one_error_with_a_remedy(
+    flags: tuple[str, str], words: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert run([*MOVE, *flags]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert "hint:" in error
