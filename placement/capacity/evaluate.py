@@ -72,7 +72,7 @@ def evaluate(study: Study, probe: Probe) -> Result:
                 deployment,
                 _training(study, probe.point),
                 algorithm=probe.algorithm,
-                trim_s=study.trim_s,
+                trim_s=_trim_s(study, probe.point),
             )
         except Infeasible as error:
             return _nothing(study, probe.point, str(error), time.perf_counter() - start_s)
@@ -81,7 +81,8 @@ def evaluate(study: Study, probe: Probe) -> Result:
         placement, num_evaluated = found.placement, found.num_evaluated
     assert placement is not None
     outcomes = [outcomes_of(placement, one, deployment=deployment) for one in _traffic(study, probe.point)]
-    result = _result(study, placement, outcomes, deployment)
+    trim_s = _trim_s(study, probe.point)
+    result = _result(placement, outcomes, deployment, trim_s=trim_s, seed=study.seed)
     return replace(result, num_evaluated=num_evaluated, seconds=time.perf_counter() - start_s)
 
 
@@ -107,6 +108,11 @@ def _scaled(study: Study, trace: Trace, point: Point, *, seed: int) -> Trace:
     return resampled(trace, scales=scales, window_s=study.window_s, seed=seed)
 
 
+def _trim_s(study: Study, point: Point) -> float:
+    """The same requests are left out when the trace is replayed faster."""
+    return study.trim_s if is_drawn(study, point) else study.trim_s / point.rate_scale
+
+
 def _nothing(study: Study, point: Point, why: str, seconds: float) -> Result:
     rate_rps = len(study.trace) / study.trace.duration_s * point.rate_scale if len(study.trace) else 0.0
     return Result(
@@ -115,11 +121,13 @@ def _nothing(study: Study, point: Point, why: str, seconds: float) -> Result:
     )  # fmt: skip
 
 
-def _result(study: Study, placement: Placement, outcomes: list[Outcomes], deployment: Deployment) -> Result:
-    first, first_rows = outcomes[0], kept_rows(outcomes[0].trace, study.trim_s)
-    totals = [statistics(one, rows=kept_rows(one.trace, study.trim_s)) for one in outcomes]
+def _result(
+    placement: Placement, outcomes: list[Outcomes], deployment: Deployment, *, trim_s: float, seed: int
+) -> Result:
+    first, first_rows = outcomes[0], kept_rows(outcomes[0].trace, trim_s)
+    totals = [statistics(one, rows=kept_rows(one.trace, trim_s)) for one in outcomes]
     draws = tuple(total.slo_attainment for total in totals)
-    interval = _interval(first, first_rows, draws, seed=study.seed)
+    interval = _interval(first, first_rows, draws, seed=seed)
     busy = utilisations(placement, first, deployment)
     return Result(
         slo_attainment=float(np.mean(draws)),
@@ -134,7 +142,7 @@ def _result(study: Study, placement: Placement, outcomes: list[Outcomes], deploy
         seconds=0.0,
         missed=_reasons(first, first_rows),
         models={
-            name: _model([_of_model(one, study.trim_s, index) for one in outcomes])
+            name: _model([_of_model(one, trim_s, index) for one in outcomes])
             for index, name in enumerate(first.trace.models)
         },
         utilisations={group.id: share for group, share in zip(placement.groups, busy, strict=True)},

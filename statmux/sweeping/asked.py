@@ -20,6 +20,7 @@ from vocabulary.deployment import Deployment
 from vocabulary.errors import InvalidInput
 from vocabulary.fit import check_fit
 from vocabulary.formats.disk import load_deployment, load_plan, load_trace
+from vocabulary.outcomes import kept_rows
 from vocabulary.trace import Trace
 
 
@@ -75,6 +76,7 @@ def prepare(asked: Asked) -> Prepared:
     )
     _check_together(questions, deployment)
     trace, remarks = _traffic(asked, deployment)
+    _check_trim(trace, asked.trim_s)
     train = trace if asked.train_trace is None else _loaded(asked.train_trace, deployment)
     study = Study(
         deployment,
@@ -141,7 +143,9 @@ def _curves(asked: Asked, deployment: Deployment, base: Point) -> tuple[Curve, .
         there = deployment_at(deployment, base)
         placement = load_plan(asked.plan, deployment=there).placement
         check_fit(placement, there)
-        given = (Curve(asked.plan.name, placement=placement),)
+        # A file may have the name of an algorithm.
+        name = asked.plan.name if asked.plan.name not in algorithm_names() else f"{asked.plan.name} (file)"
+        given = (Curve(name, placement=placement),)
     names = asked.algorithms or (() if given else (deployment.algorithm,))
     return (*given, *(Curve(name, algorithm=name) for name in dict.fromkeys(names)))
 
@@ -189,6 +193,13 @@ def _traffic(asked: Asked, deployment: Deployment) -> tuple[Trace, tuple[str, ..
     drawn = expected_trace(deployment)
     seed = deployment.seed
     return drawn, (f"no --trace: {len(drawn)} requests drawn from `workload` with seed {seed}",)
+
+
+def _check_trim(trace: Trace, trim_s: float) -> None:
+    rows = kept_rows(trace, trim_s)
+    if rows.start == rows.stop:
+        message = f"{trim_s:g} s at each end leave none of {trace.duration_s:g} s to count"
+        raise InvalidInput(message, where="--trim-s", hint="trim less")
 
 
 def _loaded(path: Path, deployment: Deployment) -> Trace:

@@ -45,7 +45,9 @@ def run_id(
 def _code_digest() -> str:
     root = Path(__file__).parents[2]
     digest = sha256()
-    for path in sorted(path for room in _ROOMS for path in (root / room).rglob("*.py")):
+    written = (path for room in _ROOMS for path in (root / room).rglob("*.py"))
+    # Generated programs are cached beside the source that they follow from.
+    for path in sorted(path for path in written if "__pycache__" not in path.parts):
         digest.update(path.relative_to(root).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -37,6 +37,7 @@ class Runner:
         self._is_eager = is_eager
         self._pool: AbstractPool | None = None
         self._known: dict[Probe, Result] = {}
+        self._seconds = 0.0
         self.num_resumed = 0
         self.num_computed = 0
 
@@ -62,6 +63,7 @@ class Runner:
             self._known[probe] = result
             self._store.save(probe, result)
             self.num_computed += 1
+            self._seconds += result.seconds
             left_s = (time.perf_counter() - start_s) / number * (len(missing) - number)
             progress.step(num_known + number, note=f"about {_spoken(left_s)} left")
         return tuple(self._known[probe] for probe in probes)
@@ -79,20 +81,20 @@ class Runner:
     def _evaluated(self, missing: Sequence[Probe]) -> Iterator[tuple[Probe, Result]]:
         """Here as long as the rest is little work, else by the pool."""
         left = list(missing)
-        start_s = time.perf_counter()
-        while left and not self._wants_pool(len(left), len(missing), time.perf_counter() - start_s):
+        while left and not self._wants_pool(len(left)):
             probe = left.pop(0)
             yield probe, evaluate(self._study, probe)
         if left:
             yield from self._pooled(left)
 
-    def _wants_pool(self, num_left: int, num_all: int, elapsed_s: float) -> bool:
+    def _wants_pool(self, num_left: int) -> bool:
+        """Judged by what points have taken so far; the first is always evaluated here, to know."""
         if self._open_pool is None:
             return False
         if self._is_eager or self._pool is not None:
             return True
-        num_done = num_all - num_left
-        return num_left > 1 and num_done > 0 and elapsed_s / num_done * num_left > WORTH_PROCESSES_S
+        point_s = self._seconds / max(1, self.num_computed)
+        return num_left > 1 and point_s * num_left > WORTH_PROCESSES_S
 
     def _pooled(self, probes: Sequence[Probe]) -> Iterator[tuple[Probe, Result]]:
         if self._pool is None:

@@ -78,8 +78,12 @@ def _pool(study: Study, ways: Ways) -> Callable[[], AbstractPool] | None:
 
         address = ways.address
         return lambda: RayMap(evaluate, study, address=address)
-    num_processes = ways.num_processes or os.cpu_count() or 1
+    num_processes = ways.num_processes or _num_cores()
     return None if num_processes == 1 else lambda: LocalPool(study, num_processes=num_processes)
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _write(document: dict[str, Any], ways: Ways) -> None:

@@ -108,11 +108,12 @@ def _sweep_table(sweep: dict[str, Any], is_estimated: bool, has_blocks: bool) ->
 
 
 def _evidence(one: dict[str, Any], is_estimated: bool) -> str:
+    has_cost = any(probe["cost_per_hour"] is not None for probe in one["probes"])
     rows = [
         (
             probe["order"],
             probe["num_devices"],
-            probe["cost_per_hour"],
+            *([probe["cost_per_hour"]] if has_cost else []),
             marked(_attained(probe), is_estimated=is_estimated),
             "yes" if probe["holds"] else "no",
             probe["seconds"],
@@ -120,7 +121,8 @@ def _evidence(one: dict[str, Any], is_estimated: bool) -> str:
         )
         for probe in one["probes"]
     ]
-    text = table(("try", "devices", "cost/h", "SLO attainment", "holds", "seconds", ""), rows)
+    cost = ("cost/h",) if has_cost else ()
+    text = table(("try", "devices", *cost, "SLO attainment", "holds", "seconds", ""), rows)
     lines = [f"fewest {one['objective']} by {one['curve']}: {one['sentence']}", text]
     if one["objective"] == "cost":
         lines[0] = f"least cost by {one['curve']}: {one['sentence']}"

@@ -46,6 +46,15 @@ def test_faster_traffic_is_the_same_requests_in_less_time() -> None:
     assert faster.num_requests == len(TRACE)
 
 
+def test_the_same_requests_are_left_out_when_the_trace_is_replayed_faster() -> None:
+    study = replace(STUDY, trim_s=5.0)
+    counts = [
+        evaluate(study, replace(GREEDY, point=replace(BASE, rate_scale=scale))).num_requests
+        for scale in (0.5, 1.0, 64.0)
+    ]
+    assert counts[0] == counts[1] == counts[2] < len(TRACE)
+
+
 def test_devices_that_no_model_fits_on_attain_nothing_and_say_why() -> None:
     study = replace(STUDY, deployment=deployment(model("a", 150, (1, 2)), num_devices=2), trace=TRACE)
     study = replace(study, trace=TRACE.take(TRACE.model_index == 0))
