@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from simulator.fast import score, supports
+from simulator.generation_arrivals import asks_for_tokens
 from simulator.simulate import simulate
 from vocabulary.deployment import Deployment
 from vocabulary.errors import InvalidInput
@@ -18,11 +19,18 @@ def outcomes_of(
 ) -> Outcomes:
     """Outcomes of a trace, the same from either engine; the trace is aligned to the deployment here.
 
-    Raises InvalidInput if engine `fast` is asked for and the policy is not for it.
+    Raises InvalidInput if engine `fast` is asked for and is not for the policy or the trace.
     """
     assert engine in ENGINES, engine
     aligned = trace.aligned_to(deployment.model_names)
-    is_fast = supports(deployment.policy)
+    generates = asks_for_tokens(aligned)
+    if engine == "fast" and generates:
+        raise InvalidInput(
+            "the fast engine answers in one shot, and the trace asks for output tokens",
+            where="--engine",
+            hint="use --engine auto or events, or leave output_tokens out of the trace",
+        )
+    is_fast = supports(deployment.policy) and not generates
     if engine == "fast" and not is_fast:
         policy = deployment.policy
         raise InvalidInput(
