@@ -114,6 +114,31 @@ def test_the_cheapest_fleet_needs_costs_and_tells_them(desk: Desk) -> None:
     assert smallest["cost_per_hour"] == 6 * smallest["hosts"]["n"]
 
 
+def test_a_heterogeneous_fleet_changes_in_one_class_and_is_mixed_by_cost(desk: Desk) -> None:
+    text = Path("deployment.yaml").read_text()
+    nodes = "nodes: [{name: n, count: 1, devices: {type: cpu, count: 2, memory: 100B}}]"
+    mixed = (
+        "nodes:\n"
+        "  - {name: big, count: 1, cost_per_hour: 5, devices: {type: cpu, count: 4, memory: 200B}}\n"
+        "  - {name: small, count: 1, cost_per_hour: 2, devices: {type: cpu, count: 1, memory: 100B}}"
+    )
+    desk.write("deployment.yaml", text.replace(nodes, mixed))
+    words = ("--algorithm", "auto", "-o", "json")
+    small = capacity(desk, "--sweep", "devices=4..6", *words).document["sweeps"][0]
+    assert [point["num_devices"] for point in small["curves"][0]["points"]] == [4, 5, 6]
+    assert [point["cost_per_hour"] for point in small["curves"][0]["points"]] == [5, 7, 9]
+    assert "nodes of small come and go, the others stay" in small["note"]
+    big = capacity(desk, "--sweep", "devices=5..9", "--node-class", "big", *words).document["sweeps"][0]
+    assert [point["cost_per_hour"] for point in big["curves"][0]["points"]] == [7, 12]
+    refused = capacity(desk, "--sweep", "devices=3..6", *words)
+    assert refused.code == 2 and "the other node classes have 4 devices already" in refused.err
+    words = ("--minimize", "cost", "--within", "1..6", "--require-attainment", "0.95", *words)
+    result = capacity(desk, "--at", "rate_scale=0.5", *words)
+    assert result.code == 0, result.err
+    (cheapest,) = result.document["minimized"]
+    assert cheapest["hosts"]["big"] == 0 and cheapest["cost_per_hour"] == 2 * cheapest["hosts"]["small"] < 5
+
+
 def test_what_no_fleet_holds_exits_with_three_the_best_found_and_the_remedy(desk: Desk) -> None:
     words = ("--minimize", "devices", "--require-attainment", "0.99", "--within", "2..4")
     result = capacity(desk, *words, "--at", "slo_scale=0.1", "--algorithm", "sr-greedy", "-o", "json")
