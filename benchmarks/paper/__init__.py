@@ -1,0 +1,1 @@
+"""Parts of benchmarks/alpaserve_paper.py: fleets, traffic, policies, figures, the published points."""
