@@ -43,8 +43,8 @@ def arrays_of(raw: bytes) -> Mapping[str, NDArray[Any]]:
         value = _value(raw)
     except (IndexError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"its instructions make no sense ({type(error).__name__})") from None
-    items = value.items if isinstance(value, Called) else value
-    if not isinstance(items, dict) or not all(isinstance(name, str) for name in items):
+    items = _items(value)
+    if not all(isinstance(name, str) for name in items):
         raise ValueError("it holds no dict of arrays by name")
     return {name: _array(array) for name, array in items.items()}
 

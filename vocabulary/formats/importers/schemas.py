@@ -90,10 +90,15 @@ def rows_of(file: TraceFile, schema: Schema, *, skips_bad: bool) -> Rows:
     """The rows of a file, which must have the columns. Raises InvalidInput."""
     kind = "parquet" if is_parquet(file) else schema.kind
     header = None if schema.has_header else tuple(schema.columns)
-    source = source_of(file.raw, name=file.name, kind=kind, header=header)
+    try:
+        source = source_of(file.raw, name=file.name, kind=kind, header=header)
+    except InvalidInput as error:
+        raise InvalidInput(
+            error.message, where=error.where, hint=f"{error.hint}{_likely(file, schema)}"
+        ) from None
     missing = [column for column in schema.columns if not source.has(column)]
     if missing:
-        raise _not_that_format(source, schema, missing)
+        raise _not_that_format(file, source, schema, missing[0])
     optional = {name: kind for name, kind in schema.optional.items() if source.has(name)}
     return Rows(source, {**schema.columns, **optional}, skips_bad=skips_bad)
 
@@ -106,16 +111,24 @@ def likely_format(header: tuple[str, ...]) -> str | None:
     return None
 
 
-def _not_that_format(source: Source, schema: Schema, missing: list[str]) -> InvalidInput:
+def _not_that_format(file: TraceFile, source: Source, schema: Schema, missing: str) -> InvalidInput:
     names = list(schema.columns)
     shown = ", ".join(names if len(names) <= 12 else [*names[:4], "...", names[-1]])
-    hint = f"its columns are {shown}"
-    likely = likely_format(source.header)
-    if likely is not None and likely != schema.label:
-        hint += f"; these are the columns of --format {likely}"
-    elif "timestamp_s" in source.header:
-        hint += "; this is a trace of ours, which needs no --format"
-    where = source.name if source.kind == "parquet" else f"{source.name}:1"
-    return InvalidInput(
-        f"this is not {schema.label}: there is no column {missing[0]}", where=where, hint=hint
-    )
+    hint = f"its columns are {shown}{_likely(file, schema)}"
+    where = source.name if source.kind == "parquet" else source.where(1)
+    return InvalidInput(f"this is not {schema.label}: there is no column {missing}", where=where, hint=hint)
+
+
+def _likely(file: TraceFile, schema: Schema) -> str:
+    """More of a hint: what the file is, whatever it was called."""
+    for kind in ("parquet",) if is_parquet(file) else ("jsonl", "csv"):
+        try:
+            header = source_of(file.raw, name=file.name, kind=kind).header
+        except InvalidInput:
+            continue
+        likely = likely_format(header)
+        if likely not in (None, schema.label):
+            return f"; these are the columns of --format {likely}"
+        if "timestamp_s" in header:
+            return "; this is a trace of ours, which needs no --format"
+    return ""

@@ -29,7 +29,7 @@ def lengths_of(file: TraceFile, source_index: int) -> tuple[Lengths, ...]:
     for start, fields in windows.items():
         if not start.isdecimal() or not isinstance(fields, dict):
             raise InvalidInput(f"{start!r} is not a window", where=file.name, hint=HINT)
-        if all(fields.get(field) for field in FIELDS):
+        if all(str(fields.get(field) or {}).strip() != "{}" for field in FIELDS):
             found += [_lengths(file, source_index, start, field, fields[field]) for field in FIELDS]
     return tuple(sorted(found, key=lambda one: one.start_s))
 
