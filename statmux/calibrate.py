@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from statmux.client import AsyncClient
+from statmux.calls import PreparedCalls
+from statmux.client import ClientError
+from statmux.client.channels import DEFAULT_TIMEOUT_S
+from statmux.client.operations import InferResult
 from vocabulary.catalog import Catalog
 from vocabulary.errors import InvalidInput
 from vocabulary.placement import Placement
 
 # The first requests open connections and fill caches.
 _NUM_WARM = 5
+# Without a pause client and server are still awake from the request before, and faster than in traffic.
+_PAUSE_S = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,7 @@ async def calibrate(
             "one request has no spread", hint="calibrate with 2 requests or more; 100 are good"
         )
     beyond_s = []
-    async with AsyncClient(address) as client:
+    async with PreparedCalls(address, inputs) as calls:
         names = [name for name in inputs if placement.holders(name)]
         if not names:
             raise InvalidInput(
@@ -54,11 +60,20 @@ async def calibrate(
             groups = {
                 placement.groups[index].id: placement.groups[index] for index in placement.holders(name)
             }
-            start_s = time.monotonic()
-            result = await client.infer(name, inputs[name])
-            latency_s = time.monotonic() - start_s
+            latency_s, result = await _lone(calls, name)
             group = groups.get(result.group) or next(iter(groups.values()))
             if number >= _NUM_WARM:
                 beyond_s.append(latency_s - sum(catalog.costs(name, group.config).single))
     lower, middle, upper = statistics.quantiles(beyond_s, n=4)
     return Calibration(middle, lower, upper, len(beyond_s))
+
+
+async def _lone(calls: PreparedCalls, model: str) -> tuple[float, InferResult]:
+    """Seconds and result of one request, sent as `replay` does: out of a sleep, counted from when due."""
+    ends_s: list[float] = []
+    due_s = time.monotonic() + _PAUSE_S
+    await asyncio.sleep(_PAUSE_S)
+    answer = await calls.answer(calls.send(model, timeout_s=DEFAULT_TIMEOUT_S, ended=ends_s.append))
+    if isinstance(answer, ClientError):
+        raise answer
+    return ends_s[0] - due_s, answer

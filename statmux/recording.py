@@ -37,7 +37,7 @@ from vocabulary.plan import Plan
 DEPLOYMENT_FILE = "deployment.yaml"
 PLAN_FILE = "plan.yaml"
 TIMINGS_FILE = "timings.csv"
-_COLUMNS = ("queue_s", "execute_s")
+_COLUMNS = ("queue_s", "execute_s", "lag_s")
 # Sections that decide what is simulated; the others hold addresses, credentials and the like.
 _SECTIONS = ("api_version", "kind", "metadata", "cluster", "serving", "placement", "simulation")
 # Where a model comes from does not matter to its profile, and the path may lead nowhere elsewhere.
@@ -46,10 +46,15 @@ _NOT_SIMULATED = ("source", "profile", "tokenizer")
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """float64 [requests]; NaN where the fleet did not say. queue_s: until begun; execute_s: from then on."""
+    """float64 [requests]; NaN where the fleet did not say.
+
+    queue_s: from when the controller had it until it was begun; execute_s: from then on; lag_s: how much too
+    late it was sent.
+    """
 
     queue_s: NDArray[np.float64]
     execute_s: NDArray[np.float64]
+    lag_s: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,8 @@ def with_objectives(deployment: Deployment, record: RunRecord) -> Deployment:
 
 
 def write_timings(folder: Path, timings: Timings) -> None:
-    rows = zip(timings.queue_s.tolist(), timings.execute_s.tolist(), strict=True)
+    columns = (getattr(timings, name).tolist() for name in _COLUMNS)
+    rows = zip(*columns, strict=True)
     lines = [",".join("" if seconds != seconds else repr(seconds) for seconds in row) for row in rows]
     write_bytes(folder / TIMINGS_FILE, "\n".join([",".join(_COLUMNS), *lines, ""]).encode())
 
@@ -137,8 +143,7 @@ def read_timings(folder: Path, num_requests: int) -> Timings:
         raise InvalidInput(f"not a file of timings: {error}", where=str(path), hint=hint) from None
     if len(rows) != num_requests:
         raise InvalidInput(f"{len(rows)} timings for {num_requests} requests", where=str(path), hint=hint)
-    columns = np.array(rows).reshape(-1, len(_COLUMNS))
-    return Timings(columns[:, 0], columns[:, 1])
+    return Timings(*np.array(rows).reshape(-1, len(_COLUMNS)).T)
 
 
 def _own(folder: Path, name: str, given: Path | None) -> Path:

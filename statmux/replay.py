@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import final
 
 import numpy as np
+from grpc import aio
 
-from statmux.client import AsyncClient, ClientError, DeadlineExceeded, Rejected, Unavailable
+from statmux.calls import PreparedCalls
+from statmux.client import ClientError, DeadlineExceeded, Rejected, Unavailable
 from statmux.recording import Timings
 from vocabulary.outcomes import FATE_CODE, NO_GROUP, Outcomes
 from vocabulary.request import Fate
@@ -18,6 +25,10 @@ from vocabulary.units import TIME_TOLERANCE_S
 
 # How often `progress` hears.
 _PROGRESS_S = 1.0
+# Answers are read where no request is due for so long, so that reading makes none late; but not more than so
+# many are kept.
+_QUIET_S = 0.002
+_MAX_UNREAD = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,90 +45,145 @@ class Load:
     slo_scale: float | None = None
 
 
-@dataclass(slots=True)
-class _Columns:
-    """Outcomes in the making; times are seconds since the replay began."""
-
-    group_index: np.ndarray
-    finish_s: np.ndarray
-    fate: np.ndarray
-    good: np.ndarray
-    queue_s: np.ndarray
-    execute_s: np.ndarray
-    num_answered: int = 0
-    errors: dict[str, int] = field(default_factory=dict)
-
-
 @dataclass(frozen=True, slots=True)
 class Replayed:
     """outcomes: latencies count from when a request was due, so a client that runs late makes them longer.
 
-    timings: what the fleet said of each request; max_lag_s: the latest that this client sent a request;
-    errors: how often each unexpected message came.
+    timings: what the fleet said of each request, and how late it was sent; errors: how often each unexpected
+    message came.
     """
 
     outcomes: Outcomes
     timings: Timings
     duration_s: float
-    max_lag_s: float
     errors: Mapping[str, int]
+
+    @property
+    def max_lag_s(self) -> float:
+        return float(np.max(self.timings.lag_s, initial=0.0))
 
 
 async def replay(
     address: str, load: Load, *, groups: Sequence[str], progress: Callable[[int, int], None]
 ) -> Replayed:
-    """Replay the trace against `address`. `groups` are the group ids of the plan, for the outcomes.
-
-    Raises Unreachable when nobody answers at the address.
-    """
-    columns = _columns(len(load.trace))
-    group_index = {name: index for index, name in enumerate(groups)}
-    max_lag_s = 0.0
-    async with AsyncClient(address) as client, asyncio.TaskGroup() as tasks:
-        ticker = tasks.create_task(_tick(columns, len(load.trace), progress))
-        origin_s = time.monotonic() - float(load.trace.arrival_s[0]) + 0.05
-        sent = []
-        for row, due_s in enumerate(load.trace.arrival_s.tolist()):
-            await _sleep_until(origin_s + due_s)
-            max_lag_s = max(max_lag_s, time.monotonic() - origin_s - due_s)
-            sent.append(tasks.create_task(_one(client, load, row, origin_s, columns, group_index)))
-        await asyncio.gather(*sent)
-        ticker.cancel()
-    duration_s = time.monotonic() - origin_s - float(load.trace.arrival_s[0])
-    outcomes = Outcomes(load.trace, columns.group_index, columns.finish_s, columns.fate, columns.good)
-    timings = Timings(columns.queue_s, columns.execute_s)
-    return Replayed(outcomes, timings, duration_s, max_lag_s, columns.errors)
+    """Replay the trace against `address`. `groups` are the group ids of the plan, for the outcomes."""
+    async with PreparedCalls(address, load.inputs) as calls:
+        with _without_collections():
+            return await _Replay(calls, load, groups, progress).run()
 
 
-async def _one(
-    client: AsyncClient,
-    load: Load,
-    row: int,
-    origin_s: float,
-    columns: _Columns,
-    group_index: Mapping[str, int],
-) -> None:
-    model = load.trace.models[load.trace.model_index[row]]
-    slo_s = load.slo_s[model]
-    if slo_s is not None and load.slo_scale is not None:
-        slo_s *= load.slo_scale
-    asked_ms = slo_s * 1e3 if slo_s is not None and load.slo_scale is not None else None
-    fate = Fate.SERVED
+@final
+class _Replay:
+    """Columns of the outcomes in the making; times are seconds since the replay began."""
+
+    def __init__(
+        self,
+        calls: PreparedCalls,
+        load: Load,
+        groups: Sequence[str],
+        progress: Callable[[int, int], None],
+    ) -> None:
+        self._calls = calls
+        self._load = load
+        self._progress = progress
+        self._group_index = {name: index for index, name in enumerate(groups)}
+        scale = 1.0 if load.slo_scale is None else load.slo_scale
+        self._slo_s = [None if (s := load.slo_s[name]) is None else s * scale for name in load.trace.models]
+        num = len(load.trace)
+        self._outcomes = Outcomes(
+            load.trace,
+            np.full(num, NO_GROUP, dtype=np.int32),
+            np.zeros(num),
+            np.full(num, FATE_CODE[Fate.FAILED], dtype=np.int8),
+            np.zeros(num, dtype=bool),
+        )
+        self._timings = Timings(np.full(num, np.nan), np.full(num, np.nan), np.zeros(num))
+        self._errors: dict[str, int] = {}
+        self._unread: deque[tuple[int, aio.UnaryUnaryCall]] = deque()
+        self._calls_by_row: dict[int, aio.UnaryUnaryCall] = {}
+        self._num_ended = 0
+        self._all_ended = asyncio.Event()
+
+    async def run(self) -> Replayed:
+        trace = self._load.trace
+        first_s = float(trace.arrival_s[0]) if len(trace) else 0.0
+        self._origin_s = time.monotonic() - first_s + 0.05
+        async with asyncio.TaskGroup() as tasks:
+            ticker = tasks.create_task(self._tick())
+            for row, due_s in enumerate(trace.arrival_s.tolist()):
+                await self._wait_until(self._origin_s + due_s)
+                self._send(row, due_s)
+            if len(trace):
+                await self._all_ended.wait()
+            ticker.cancel()
+        duration_s = time.monotonic() - self._origin_s - first_s
+        while self._unread:
+            await self._read(*self._unread.popleft())
+        return Replayed(self._outcomes, self._timings, duration_s, self._errors)
+
+    def _send(self, row: int, due_s: float) -> None:
+        load = self._load
+        index = load.trace.model_index[row]
+        lag_s = time.monotonic() - self._origin_s - due_s
+        self._timings.lag_s[row] = lag_s
+        slo_s = self._slo_s[index]
+        # What is left of the objective: it counts from when the request was due.
+        left_s = None if slo_s is None or load.slo_scale is None else max(slo_s - lag_s, 1e-6)
+        self._calls_by_row[row] = self._calls.send(
+            load.trace.models[index],
+            timeout_s=load.timeout_s,
+            slo_s=left_s,
+            ended=partial(self._end, row),
+        )
+
+    def _end(self, row: int, time_s: float) -> None:
+        self._outcomes.finish_s[row] = time_s - self._origin_s
+        self._unread.append((row, self._calls_by_row.pop(row)))
+        self._num_ended += 1
+        if self._num_ended == len(self._load.trace):
+            self._all_ended.set()
+
+    async def _wait_until(self, time_s: float) -> None:
+        """Answers are read meanwhile; also lets them come in when the time has passed already."""
+        while self._unread and (time_s - time.monotonic() > _QUIET_S or len(self._unread) > _MAX_UNREAD):
+            await self._read(*self._unread.popleft())
+        await asyncio.sleep(max(0.0, time_s - time.monotonic()))
+
+    async def _read(self, row: int, call: aio.UnaryUnaryCall) -> None:
+        outcomes, timings = self._outcomes, self._timings
+        answer = await self._calls.answer(call)
+        if isinstance(answer, ClientError):
+            fate = _fate(answer)
+            if fate is Fate.FAILED:
+                self._errors[str(answer)] = self._errors.get(str(answer), 0) + 1
+        else:
+            fate = Fate.SERVED
+            outcomes.group_index[row] = self._group_index.get(answer.group, NO_GROUP)
+            timings.queue_s[row] = np.nan if answer.queue_s is None else answer.queue_s
+            timings.execute_s[row] = np.nan if answer.execute_s is None else answer.execute_s
+        slo_s = self._slo_s[outcomes.trace.model_index[row]]
+        latency_s = outcomes.finish_s[row] - outcomes.trace.arrival_s[row]
+        in_time = slo_s is None or latency_s <= slo_s + TIME_TOLERANCE_S
+        outcomes.fate[row] = FATE_CODE[fate]
+        outcomes.good[row] = fate is Fate.SERVED and in_time
+
+    async def _tick(self) -> None:
+        while True:
+            self._progress(self._num_ended, len(self._load.trace))
+            await asyncio.sleep(_PROGRESS_S)
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """A collection of garbage would make requests late that are due meanwhile."""
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
     try:
-        result = await client.infer(model, load.inputs[model], timeout_s=load.timeout_s, slo_ms=asked_ms)
-        columns.group_index[row] = group_index.get(result.group, NO_GROUP)
-        columns.queue_s[row] = np.nan if result.queue_s is None else result.queue_s
-        columns.execute_s[row] = np.nan if result.execute_s is None else result.execute_s
-    except ClientError as error:
-        fate = _fate(error)
-        if fate is Fate.FAILED:
-            columns.errors[str(error)] = columns.errors.get(str(error), 0) + 1
-    finish_s = time.monotonic() - origin_s
-    latency_s = finish_s - load.trace.arrival_s[row]
-    columns.finish_s[row] = finish_s
-    columns.fate[row] = FATE_CODE[fate]
-    columns.good[row] = fate is Fate.SERVED and (slo_s is None or latency_s <= slo_s + TIME_TOLERANCE_S)
-    columns.num_answered += 1
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _fate(error: ClientError) -> Fate:
@@ -130,25 +196,3 @@ def _fate(error: ClientError) -> Fate:
             return Fate.NOT_PLACED if error.reason == "NOT_PLACED" else Fate.UNAVAILABLE
         case _:
             return Fate.FAILED
-
-
-async def _sleep_until(time_s: float) -> None:
-    """Also lets answers be read when the time has passed already."""
-    await asyncio.sleep(max(0.0, time_s - time.monotonic()))
-
-
-async def _tick(columns: _Columns, num_requests: int, progress: Callable[[int, int], None]) -> None:
-    while True:
-        progress(columns.num_answered, num_requests)
-        await asyncio.sleep(_PROGRESS_S)
-
-
-def _columns(num_requests: int) -> _Columns:
-    return _Columns(
-        np.full(num_requests, NO_GROUP, dtype=np.int32),
-        np.zeros(num_requests),
-        np.full(num_requests, FATE_CODE[Fate.FAILED], dtype=np.int8),
-        np.zeros(num_requests, dtype=bool),
-        np.full(num_requests, np.nan),
-        np.full(num_requests, np.nan),
-    )

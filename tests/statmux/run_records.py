@@ -30,7 +30,7 @@ def record(
     if execute_s is None:
         execute_s = np.full(len(trace), np.nan)
     queue_s = np.where(measured.served, measured.latency_s - execute_s, np.nan)
-    replayed = Replayed(measured, Timings(queue_s, execute_s), trace.duration_s, 0.0, {})
+    replayed = Replayed(measured, Timings(queue_s, execute_s, np.zeros(len(trace))), trace.duration_s, {})
     job = Job(believed, plan, trace, "nowhere:0", {}, True, 60.0)
     document = run_document(believed, job, replayed, simulated, scale=None)
     write_record(folder, document, believed, job, replayed=replayed, simulated=simulated)

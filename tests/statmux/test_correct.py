@@ -114,7 +114,11 @@ def test_correcting_twice_from_one_run_changes_nothing_more(slow: Desk) -> None:
 def test_only_the_named_models_are_written_and_the_note_says_from_what(slow: Desk) -> None:
     before = load_profile("other.json")
     result = slow.statmux("profile", "deployment.yaml", "a", "--correct-from", "run", "--out", "made")
-    assert result.code == 0 and "wrote made/a.json" in result.out and "--set simulation.fixed_overhead_s=0.00" in result.out
+    assert (
+        result.code == 0
+        and "wrote made/a.json" in result.out
+        and "--set simulation.fixed_overhead_s=0.00" in result.out
+    )
     assert not Path("made/b.json").exists() and load_profile("other.json") == before
     note = load_profile("made/a.json").provenance.note
     assert note.startswith("by hand; stages corrected by 1.1") and note.endswith("batches of small (run)")
@@ -129,7 +133,7 @@ def test_models_that_share_a_file_need_a_folder(slow: Desk) -> None:
 def test_a_run_without_timings_or_lone_requests_teaches_nothing(slow: Desk) -> None:
     path = Path("run") / TIMINGS_FILE
     lines = path.read_text().splitlines()
-    path.write_text("\n".join([lines[0], *[","] * (len(lines) - 1), ""]))
+    path.write_text("\n".join([lines[0], *[",,"] * (len(lines) - 1), ""]))
     result = slow.statmux("profile", "deployment.yaml", "--correct-from", "run")
     assert result.code == 2 and "nothing to learn from" in result.err
     path.write_text("\n".join([*lines[:3], ""]))
