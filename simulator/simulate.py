@@ -37,6 +37,7 @@ from vocabulary.messages import (
 from vocabulary.outcomes import FATE_CODE, NO_GROUP, Outcomes
 from vocabulary.placement import Placement
 from vocabulary.request import Fate, Request
+from vocabulary.token_outcomes import keeps_tpot, keeps_ttft
 from vocabulary.trace import Trace
 from vocabulary.units import NEVER_S, TIME_TOLERANCE_S
 
@@ -66,7 +67,7 @@ class _Shell:
     ) -> None:
         catalog, policy = deployment.catalog(), deployment.policy
         self._trace = trace
-        self._models = deployment.models
+        self._slos = tuple(model.slo for model in deployment.models)
         self._slo_s = [model.slo_s(deployment.latency) for model in deployment.models]
         self._arrivals = Arrivals(trace)
         self._overhead_s = catalog.latency.fixed_overhead_s
@@ -103,8 +104,10 @@ class _Shell:
         found = Outcomes(self._trace, self._group_index, self._finish_s, self._fate, good)
         if self._first_token_s is None:
             return found
-        found = replace(found, first_token_s=self._first_token_s, generation=self._generation())
-        return replace(found, good=good & found.keeps_pace([model.slo for model in self._models]))
+        found = replace(
+            found, first_token_s=self._first_token_s, slos=self._slos, generation=self._generation()
+        )
+        return replace(found, good=good & keeps_ttft(found) & keeps_tpot(found))
 
     def _generation(self) -> Mapping[str, GenerationStatistics]:
         """Totals of each model over the groups that hold it."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from vocabulary.errors import InvalidInput
 from vocabulary.outcomes import FATES, Outcomes, Statistics, kept_rows, statistics
 from vocabulary.request import Fate
+from vocabulary.token_outcomes import token_statistics
 
 
 def summary(outcomes: Outcomes, *, trim_s: float = 0.0) -> dict[str, Any]:
     """Statistics of all requests and of every model, and why requests were not served.
 
+    Where requests asked for tokens, also how soon these came, and what serving them took by model.
     Raises InvalidInput when trimming leaves nothing.
     """
     rows = kept_rows(outcomes.trace, trim_s)
@@ -27,6 +30,7 @@ def summary(outcomes: Outcomes, *, trim_s: float = 0.0) -> dict[str, Any]:
     late = outcomes.served[rows] & ~outcomes.good[rows]
     return {
         **_figures(statistics(outcomes, rows=rows), span_s),
+        **_token_figures(outcomes, rows, None),
         "rejections": {
             fate.value: fates.count(code)
             for code, fate in enumerate(FATES)
@@ -34,9 +38,13 @@ def summary(outcomes: Outcomes, *, trim_s: float = 0.0) -> dict[str, Any]:
         },
         "num_late": int(late.sum()),
         "models": {
-            name: _figures(statistics(outcomes, rows=rows, model_index=index), span_s)
+            name: {
+                **_figures(statistics(outcomes, rows=rows, model_index=index), span_s),
+                **_token_figures(outcomes, rows, index),
+            }
             for index, name in enumerate(outcomes.trace.models)
         },
+        **_generation_figures(outcomes),
     }
 
 
@@ -50,4 +58,23 @@ def _figures(found: Statistics, span_s: float) -> dict[str, Any]:
         "p50_s": found.p50_s,
         "p99_s": found.p99_s,
         "mean_s": found.mean_s,
+    }
+
+
+def _token_figures(outcomes: Outcomes, rows: slice, model_index: int | None) -> dict[str, Any]:
+    """`ttft` and `tpot`, each with slo_attainment (null without the objective), p50_s and p99_s."""
+    if outcomes.first_token_s is None:
+        return {}
+    return asdict(token_statistics(outcomes, rows=rows, model_index=model_index))
+
+
+def _generation_figures(outcomes: Outcomes) -> dict[str, Any]:
+    """Of the whole trace, by model: totals of the steps, and the shares that people compare."""
+    if outcomes.generation is None:
+        return {}
+    return {
+        "generation": {
+            name: {**asdict(one), "waste": one.waste, "mean_sequences": one.mean_sequences}
+            for name, one in outcomes.generation.items()
+        }
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,6 @@ from vocabulary.deployment import Slo
 from vocabulary.generation_statistics import GenerationStatistics
 from vocabulary.request import Fate
 from vocabulary.trace import Trace
-from vocabulary.units import TIME_TOLERANCE_S
 
 FATES = tuple(Fate)
 FATE_CODE = {fate: code for code, fate in enumerate(FATES)}
@@ -29,7 +28,7 @@ class Outcomes:
     codes of FATE_CODE; good: bool [requests], served within every SLO of its model.
 
     Only where requests ask for tokens: first_token_s: float64 [requests], as the client sees it, NaN without
-    one; generation: what serving them took, by model.
+    one; slos: of the trace's models; generation: what serving them took, by model.
     """
 
     trace: Trace
@@ -38,6 +37,7 @@ class Outcomes:
     fate: NDArray[np.int8]
     good: NDArray[np.bool_]
     first_token_s: NDArray[np.float64] | None = None
+    slos: tuple[Slo, ...] = ()
     generation: Mapping[str, GenerationStatistics] | None = None
 
     @property
@@ -67,21 +67,6 @@ class Outcomes:
         with np.errstate(divide="ignore", invalid="ignore"):
             mean_s = (self.finish_s - self.first_token_s) / num_gaps
         return np.where(self.served & (num_gaps > 0), mean_s, np.nan)
-
-    def keeps_pace(self, slos: Sequence[Slo]) -> NDArray[np.bool_]:
-        """Where the objectives of the first token and of those after it hold, or do not apply.
-
-        slos: of the trace's models.
-        """
-        ttft_s = _limits_s([slo.ttft_s for slo in slos])[self.trace.model_index]
-        tpot_s = _limits_s([slo.tpot_s for slo in slos])[self.trace.model_index]
-        # NaN, where there is nothing to miss, is not above anything.
-        return ~((self.ttft_s > ttft_s) | (self.tpot_s > tpot_s))
-
-
-def _limits_s(slos_s: Sequence[float | None]) -> NDArray[np.float64]:
-    """The latest times that keep the objectives."""
-    return np.array([np.inf if slo_s is None else slo_s + TIME_TOLERANCE_S for slo_s in slos_s])
 
 
 @dataclass(frozen=True, slots=True)

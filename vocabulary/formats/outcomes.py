@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import math
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,9 +13,11 @@ from vocabulary.errors import InvalidInput
 from vocabulary.outcomes import FATE_CODE, FATES, NO_GROUP, Outcomes
 from vocabulary.placement import Placement
 from vocabulary.request import Fate
-from vocabulary.trace import Trace
+from vocabulary.trace import Tokens, Trace
 
 COLUMNS = ("request_id", "model", "arrival_s", "group", "good", "finish_s", "reason")
+# Only where requests ask for tokens; first_token_s is empty where none came.
+TOKEN_COLUMNS = ("input_tokens", "output_tokens", "first_token_s")
 # The reason of a request that was served, but past its objective; the others are the values of Fate.
 LATE = "late"
 
@@ -43,6 +48,8 @@ def format_outcomes(outcomes: Outcomes, *, placement: Placement) -> str:
             lines.append(f"{start},{good:d},{finish_s!r},{'' if good else LATE}")
         else:
             lines.append(f"{start},0,,{reasons[fate]}")
+    if outcomes.first_token_s is not None:
+        lines = [f"{line},{end}" for line, end in zip(lines, _token_ends(outcomes), strict=True)]
     lines.append("")
     return "\n".join(lines)
 
@@ -50,15 +57,18 @@ def format_outcomes(outcomes: Outcomes, *, placement: Placement) -> str:
 def parse_outcomes(text: str, *, name: str, placement: Placement) -> Outcomes:
     """The file that `format_outcomes` wrote. Raises InvalidInput with the line."""
     reader = csv.reader(text.rstrip("\n").split("\n"))
-    if tuple(next(reader, ())) != COLUMNS:
+    header = tuple(next(reader, ()))
+    if header not in (COLUMNS, COLUMNS + TOKEN_COLUMNS):
         hint = "write it with `statmux simulate --outcomes`"
         raise InvalidInput(f"the columns are not {','.join(COLUMNS)}", where=f"{name}:1", hint=hint)
     group_index = {group.id: index for index, group in enumerate(placement.groups)} | {"": NO_GROUP}
     model_index: dict[str, int] = {}
     rows = []
+    token_rows = []
     for row in reader:
         try:
-            rows.append(_row(row, model_index, group_index))
+            rows.append(_row(row[: len(COLUMNS)], model_index, group_index))
+            token_rows.append(_token_row(row[len(COLUMNS) :], header[len(COLUMNS) :]))
         except (ValueError, KeyError) as error:
             where = f"{name}:{reader.line_num}"
             hint = "is this the outcome file of this plan?"
@@ -67,12 +77,18 @@ def parse_outcomes(text: str, *, name: str, placement: Placement) -> Outcomes:
             ) from None
     models, arrivals, groups, goods, finishes, fates = zip(*rows, strict=True) if rows else ((),) * 6
     trace = Trace(np.array(arrivals, dtype=float), np.array(models, dtype=np.int32), tuple(model_index))
+    first_token_s = None
+    if header != COLUMNS:
+        inputs, outputs, firsts = np.array(token_rows, dtype=float).reshape(-1, len(TOKEN_COLUMNS)).T
+        trace = replace(trace, tokens=Tokens(inputs.astype(np.int32), outputs.astype(np.int32)))
+        first_token_s = np.array(firsts)
     return Outcomes(
         trace,
         np.array(groups, dtype=np.int32),
         np.array(finishes, dtype=float),
         np.array(fates, dtype=np.int8),
         np.array(goods, dtype=bool),
+        first_token_s,
     )
 
 
@@ -89,6 +105,22 @@ def _row(
         float(finish_s or 0.0),
         FATE_CODE[fate],
     )
+
+
+def _token_ends(outcomes: Outcomes) -> Iterator[str]:
+    """Of the header and of every row, what TOKEN_COLUMNS add."""
+    tokens, first_token_s = outcomes.trace.tokens, outcomes.first_token_s
+    assert tokens is not None and first_token_s is not None
+    yield ",".join(TOKEN_COLUMNS)
+    columns = (tokens.input_tokens.tolist(), tokens.output_tokens.tolist(), first_token_s.tolist())
+    for num_input, num_output, first_s in zip(*columns, strict=True):
+        yield f"{num_input},{num_output},{'' if math.isnan(first_s) else repr(first_s)}"
+
+
+def _token_row(cells: list[str], names: tuple[str, ...]) -> tuple[float, ...]:
+    if len(cells) != len(names):
+        raise ValueError(f"{len(cells)} cells after {COLUMNS[-1]}, not {len(names)}")
+    return tuple(float(cell or "nan") for cell in cells)
 
 
 def _quoted(names: tuple[str, ...]) -> list[str]:
