@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,13 +108,13 @@ def read_recorded(
     # The groups of the record are those that served, whatever plan is simulated.
     served = placement if plan is None else _placement_of(record)
     measured = load_outcomes(folder / MEASURED_FILE, placement=served)
+    # The file has the models in the order in which they were first asked for.
+    measured = replace(measured, trace=measured.trace.aligned_to(read.model_names))
     return Recorded(record, with_objectives(read, record), placement, served, measured)
 
 
 def with_objectives(deployment: Deployment, record: RunRecord) -> Deployment:
     """The deployment with the latency objectives that held in the run."""
-    from dataclasses import replace
-
     recorded = record.run["models"]
     models = tuple(
         replace(model, slo=replace(model.slo, latency_s=recorded[model.name]["slo_s"]))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from statmux.recording import Timings, read_timings
@@ -13,6 +15,7 @@ from tests.statmux.plan_files import DEPLOYMENT, PROFILE, Desk, desk
 from tests.statmux.run_records import record
 from vocabulary.catalog import LatencyModel
 from vocabulary.formats.disk import load_deployment, load_plan, load_trace
+from vocabulary.trace import Trace
 
 __all__ = ["desk"]
 
@@ -24,6 +27,11 @@ groups:
 """
 
 
+def starting_with_b(trace: Trace) -> Trace:
+    """A record names models as they were first asked for: not in the deployment's order."""
+    return trace.take(np.arange(2, len(trace)))
+
+
 @pytest.fixture
 def recorded(desk: Desk) -> Desk:
     """A run of a fleet that took 30 ms more for every request than its files say."""
@@ -33,7 +41,7 @@ def recorded(desk: Desk) -> Desk:
         Path("run"),
         believed=believed,
         plan=load_plan("plan.yaml", deployment=believed),
-        trace=load_trace("trace.csv", models=believed.model_names),
+        trace=starting_with_b(load_trace("trace.csv", models=believed.model_names)),
         real=replace(believed, latency=LatencyModel(fixed_overhead_s=0.03)),
     )
     return desk
@@ -49,7 +57,7 @@ def test_a_record_is_simulated_on_its_own_fleet_wherever_it_is(recorded: Desk) -
     for name in ("deployment.yaml", "plan.yaml", "any.json", "trace.csv"):
         Path(name).unlink()
     document = compare(recorded)
-    assert document["fleet"] == "small" and document["all"]["num_requests"] == 200
+    assert document["fleet"] == "small" and document["all"]["num_requests"] == 198
     for pair in document["models"].values():
         assert pair["p50_s"]["difference"] == pytest.approx(-0.03, abs=1e-6)
     assert document["mean_absolute_p50_error_s"] == pytest.approx(0.03, abs=1e-6)
@@ -157,13 +165,16 @@ def test_a_record_holds_no_secrets_and_no_addresses(recorded: Desk) -> None:
 
 
 def test_timings_are_read_as_they_were_written(recorded: Desk) -> None:
-    found = read_timings(Path("run"), 200)
-    assert isinstance(found, Timings) and len(found.queue_s) == 200
+    found = read_timings(Path("run"), 198)
+    assert isinstance(found, Timings) and len(found.queue_s) == 198
 
 
 def test_scatter_is_written_by_the_end_of_its_name(recorded: Desk) -> None:
-    pytest.importorskip("statmux.reporting.figures")
     for name in ("scatter.svg", "scatter.csv"):
         compare(recorded, "--plot", name)
     assert "<svg" in Path("scatter.svg").read_text()
-    assert len(Path("scatter.csv").read_text().splitlines()) > 99
+    rows = list(csv.reader(Path("scatter.csv").read_text().splitlines()))
+    assert rows[0] == ["series", "measured latency (s)", "simulated latency (s)"]
+    points = [(float(x), float(y)) for series, x, y in rows[1:] if series in "ab"]
+    assert len(points) == 2 * 99
+    assert all(x - y == pytest.approx(0.03, abs=1e-6) for x, y in points)
