@@ -18,7 +18,7 @@ class RayMap:
     """Calls `function(shared, item)` on any node; `shared` is sent to each node once.
 
     The function must be importable there. One at a time in a process, since Ray is joined until `close`.
-    Raises Unreachable when no cluster answers.
+    Raises Unreachable when no cluster answers, RuntimeFailure when it has no CPUs to compute with.
     """
 
     def __init__(
@@ -38,6 +38,13 @@ class RayMap:
             raise
         import ray
 
+        num_cpus = ray.cluster_resources().get("CPU", 0.0)
+        if num_cpus < cpus_per_call:
+            self.close()
+            raise RuntimeFailure(
+                f"the Ray cluster at {address} has {num_cpus:g} CPUs, a call needs {cpus_per_call:g}",
+                hint="start its nodes with --num-cpus, or use the cores of this machine: leave out --address",
+            )
         self._function = ray.put(function)
         self._shared = ray.put(shared)
         self._call = ray.remote(num_cpus=cpus_per_call)(_call)

@@ -86,6 +86,12 @@ def evaluate(study: Study, probe: Probe) -> Result:
     return replace(result, num_evaluated=num_evaluated, seconds=time.perf_counter() - start_s)
 
 
+def first_outcomes(study: Study, point: Point, placement: Placement) -> Outcomes:
+    """Request by request, what a point's result says of its first draw of traffic."""
+    deployment = deployment_at(study.deployment, point)
+    return outcomes_of(placement, next(_traffic(study, point)), deployment=deployment)
+
+
 def is_drawn(study: Study, point: Point) -> bool:
     """Whether arrivals are drawn anew at a point."""
     return study.is_drawn or point.cv_scale is not None

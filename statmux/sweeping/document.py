@@ -69,7 +69,9 @@ def _verdict(base: Mapping[str, Result], requirement: Requirement, deployment: D
         sentence = f"does not hold: no plan for the base point ({result.infeasible})"
     else:
         says = "holds" if holds else "does not hold"
-        share = shown_share(result.slo_attainment, is_estimated=is_estimated(deployment))
+        share = shown_share(
+            result.slo_attainment, asked=requirement.attainment, is_estimated=is_estimated(deployment)
+        )
         sentence = f"{says}: {name} attains {share}; asked: {requirement.sentence}"
     return {"holds": holds, "sentence": sentence, "curve": name}
 

@@ -47,7 +47,11 @@ def _sentence(found: Smallest, chosen: Tried[Size], questions: Questions, deploy
     hosts = ", ".join(f"{count:g} x {name}" for name, count in size["hosts"].items() if count)
     cost = "" if size["cost_per_hour"] is None else f", {size['cost_per_hour']:g} an hour"
     what = f"{size['num_devices']} devices ({hosts}{cost})"
-    share = shown_share(chosen.result.slo_attainment, is_estimated=is_estimated(deployment))
+    share = shown_share(
+        chosen.result.slo_attainment,
+        asked=questions.requirement.attainment,
+        is_estimated=is_estimated(deployment),
+    )
     if found.best is None:
         attained = f"the best, {what}, attains {share}"
         return f"no cluster in the range holds {questions.requirement.sentence}; {attained}"

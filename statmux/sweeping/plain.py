@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from typing import Any
 
@@ -89,6 +88,8 @@ def is_estimated(deployment: Deployment) -> bool:
     return any(one is not None and one.provenance.kind == "estimated" for one in profiles)
 
 
-def shown_share(share: float, *, is_estimated: bool) -> str:
-    """`98.64%`, rounded down so that a miss never looks met; with a tilde if it is an estimate."""
-    return f"{'~' if is_estimated else ''}{math.floor(share * 1e4 + 1e-9) / 1e4:.2%}"
+def shown_share(share: float, *, asked: float | None, is_estimated: bool) -> str:
+    """`98.64%`, with more digits where two would make a miss look met; with a tilde if it is an estimate."""
+    looks_met = asked is not None and share < asked <= round(share, 4)
+    digits = 5 if looks_met else 2
+    return f"{'~' if is_estimated else ''}{share:.{digits}%}"

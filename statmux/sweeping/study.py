@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from placement.capacity.evaluate import Study, evaluate
+from placement.capacity.evaluate import Study, evaluate, first_outcomes
+from placement.capacity.points import deployment_at
 from simulator.fast import load_compiler
 from statmux.render import SCHEMA_VERSION, Console
-from statmux.sweeping.answers import answers_to
+from statmux.sweeping.answers import Answers, Questions, answers_to
 from statmux.sweeping.asked import Asked, identify, prepare
 from statmux.sweeping.document import capacity_document
 from statmux.sweeping.files import write_study
@@ -36,6 +37,10 @@ class Ways:
     is_fresh: bool = False
     out: Path | None = None
     report: Path | None = None
+
+    @property
+    def writes(self) -> bool:
+        return self.out is not None or self.report is not None
 
 
 def run_study(asked: Asked, ways: Ways, console: Console) -> int:
@@ -64,7 +69,9 @@ def run_study(asked: Asked, ways: Ways, console: Console) -> int:
     }
     if runner.num_resumed:
         console.say(f"{runner.num_resumed} points were known from {store.folder} (--fresh forgets them)")
-    _write(document, ways)
+    if ways.writes:
+        seen = _evidence(answers, questions, study, document["verdict"]["curve"])
+        _write({"schema_version": SCHEMA_VERSION, **document, "evidence": seen}, ways)
     has_blocks = (sys.stdout.encoding or "").lower().startswith("utf")
     console.result(document, lambda: capacity_text(document, has_blocks=has_blocks))
     _say_next(console, document, ways)
@@ -86,14 +93,24 @@ def _num_cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
+def _evidence(answers: Answers, questions: Questions, study: Study, curve: str) -> dict[str, Any] | None:
+    """What the report draws of the base point beside its numbers; None without a plan."""
+    placement = answers.base[curve].placement
+    if placement is None:
+        return None
+    from statmux.reporting.evidence import evidence
+
+    deployment = deployment_at(study.deployment, questions.base)
+    return evidence(first_outcomes(study, questions.base, placement), placement, deployment)
+
+
 def _write(document: dict[str, Any], ways: Ways) -> None:
-    whole = {"schema_version": SCHEMA_VERSION, **document}
     if ways.out is not None:
-        write_study(ways.out, whole)
+        write_study(ways.out, document)
     if ways.report is not None:
         from statmux.reporting.capacity_page import capacity_page
 
-        write_bytes(ways.report, capacity_page(whole).encode())
+        write_bytes(ways.report, capacity_page(document).encode())
 
 
 def _is_met(document: dict[str, Any]) -> bool:
@@ -108,7 +125,7 @@ def _say_next(console: Console, document: dict[str, Any], ways: Ways) -> None:
             console.hint(f"{one['curve']}: {one['remedy']}")
     if not document["minimized"] and not document["verdict"]["holds"]:
         console.hint("find the smallest cluster that holds with --minimize devices")
-    if ways.out is None and ways.report is None:
+    if not ways.writes:
         console.hint("keep the numbers with --out FOLDER, or look at them with --report FILE.html")
 
 

@@ -16,7 +16,7 @@ from controller.ray_map import RayMap
 from placement.capacity.evaluate import Probe, Study, evaluate
 from placement.capacity.points import base_point, moved
 from tests.placement.fleets import deployment, model, requests
-from vocabulary.errors import InvalidInput, Unreachable
+from vocabulary.errors import InvalidInput, RuntimeFailure, Unreachable
 
 FLEET = deployment(model("a", 50), model("b", 50))
 TRACE = requests({"a": 4.0, "b": 2.0}, duration_s=20.0)
@@ -50,6 +50,14 @@ def test_points_on_ray_are_the_points_of_this_process(address: str) -> None:
     here = [evaluate(study, probe) for probe in probes]
     assert [one.slo_attainment for one in found] == [one.slo_attainment for one in here]
     assert [one.placement for one in found] == [one.placement for one in here]
+
+
+@pytest.mark.cluster
+def test_a_ray_without_processors_is_refused_before_anything_waits_for_them(address: str) -> None:
+    for _ in range(2):  # and has been left, so that it can be joined again
+        with pytest.raises(RuntimeFailure, match="has 0 CPUs, a call needs 1") as caught:
+            RayMap(evaluate, None, address=address)
+        assert caught.value.hint
 
 
 def test_a_ray_that_nobody_runs_is_unreachable() -> None:

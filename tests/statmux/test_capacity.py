@@ -167,6 +167,7 @@ def test_the_record_and_a_csv_for_every_sweep_are_written(desk: Desk) -> None:
     result = capacity(desk, *words, "--out", "study", "-o", "json")
     assert result.code == 0, result.err
     written = json.loads(Path("study/capacity.json").read_text())
+    assert set(written.pop("evidence")) >= {"placement", "cdf", "timeline", "reasons"}
     assert written == result.document
     with Path("study/rate_scale.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -18,6 +18,7 @@ from placement.capacity.evaluate import Probe, Study, evaluate
 from placement.capacity.points import base_point, moved
 from placement.capacity.results import Result
 from statmux.progress import Progress
+from statmux.sweeping.plain import shown_share
 from statmux.sweeping.pool import LocalPool
 from statmux.sweeping.runner import Runner
 from statmux.sweeping.store import Store
@@ -43,6 +44,7 @@ WORDS = (
 )  # fmt: skip
 POOL_PROGRAM = """
 import os, sys
+from statmux.sweeping.plain import shown_share
 from statmux.sweeping.pool import LocalPool
 from tests.statmux.test_sweeping import PROBES, STUDY
 
@@ -192,6 +194,12 @@ def test_errors_of_a_process_rise_as_they_were_raised(tmp_path: Path) -> None:
     ):
         runner.results([wrong], unseen(1))
     assert caught.value.hint
+
+
+def test_a_miss_never_looks_met() -> None:
+    assert shown_share(0.98637, asked=0.99, is_estimated=False) == "98.64%"
+    assert shown_share(0.989996, asked=0.99, is_estimated=True) == "~98.99960%"
+    assert shown_share(0.99, asked=0.99, is_estimated=False) == "99.00%"
 
 
 def test_a_sparkline_has_one_mark_a_value() -> None:
