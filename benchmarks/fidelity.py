@@ -49,7 +49,7 @@ def main() -> int:
     options.add_argument("--workload", default=WORKLOAD, help="a folder of alpaserve/")
     options.add_argument("--plans", nargs="+", default=list(PLANS))
     options.add_argument("--scales", type=float, nargs="+", default=list(SCALES))
-    options.add_argument("--seconds", type=float, default=33.0, help="of the trace, replayed at every scale")
+    options.add_argument("--seconds", type=float, default=30.0, help="of the trace, replayed at every scale")
     options.add_argument("--records", type=Path, help="keep a run record of every point in this folder")
     options.add_argument("--out", type=Path, help="JSON of all runs")
     chosen = options.parse_args()
