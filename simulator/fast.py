@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.fast_costs import Content, Layout, StageTable, slots_of
+from simulator.fast_costs import Content, Layout, StageTable, slots_of, unwritable
+from simulator.fast_queues import may_overflow
+from simulator.fast_source import counting_source
 from vocabulary.deployment import Deployment, Policy
 from vocabulary.outcomes import FATE_CODE, Outcomes, kept_rows
 from vocabulary.placement import Placement
@@ -17,7 +19,7 @@ from vocabulary.trace import Trace
 from vocabulary.units import TIME_TOLERANCE_S
 
 if TYPE_CHECKING:  # numba takes half a second to import: only who scores pays for it
-    from simulator.fast_kernel import Columns, InFlight, Rules
+    from simulator.fast_kernel import Arrivals, Columns, InFlight, Replicas, Rules
 
 _ROUTERS = ("shortest_expected_delay", "min_stage_clock", "least_loaded", "round_robin")
 
@@ -75,6 +77,7 @@ class Scorer:
         assert trace.models == deployment.model_names, "align the trace to the deployment first"
         assert supports(deployment.policy), deployment.policy
         self._trace = trace
+        self._deployment = deployment
         self._policy = deployment.policy
         self._overhead_s = deployment.latency.fixed_overhead_s
         self._latest_s = np.array([m.slo_s(deployment.latency) for m in deployment.models]) + TIME_TOLERANCE_S
@@ -83,6 +86,7 @@ class Scorer:
         self._index = {name: index for index, name in enumerate(trace.models)}
         self.table = table or StageTable(trace.models, deployment.catalog())
         self._scratch: Columns | None = None
+        self._overflows: dict[int, bool] = {}
 
     def outcomes(self, placement: Placement) -> Outcomes:
         """Every request's outcome."""
@@ -96,38 +100,77 @@ class Scorer:
 
     def tally(self, layout: Layout, content: Content) -> Tally:
         """Counts over the trimmed trace, for a search."""
+        if self._policy.router != "least_loaded" and not self._may_overflow(len(layout)):
+            return self._count(layout, content)
         if self._scratch is None:
             self._scratch = _columns(len(self._trace))
         return self._replay(layout, content, self._scratch)
 
-    def _replay(self, layout: Layout, content: Content, columns: Columns) -> Tally:
-        from simulator.fast_kernel import Arrivals, Replicas, Scratch, replay
+    def _may_overflow(self, num_groups: int) -> bool:
+        if num_groups not in self._overflows:
+            self._overflows[num_groups] = may_overflow(
+                self._deployment, num_requests=len(self._trace), num_groups=num_groups
+            )
+        return self._overflows[num_groups]
 
-        num_stages = np.array([config.pipeline for config in layout], dtype=np.int64)
-        first_slot, slot_group, slot_stages_s = slots_of(layout, content, self.table)
+    def _count(self, layout: Layout, content: Content) -> Tally:
+        from simulator import fast_kernel
+        from simulator.fast_programs import compiled
+
+        replicas = self._replicas(layout, content)
+        num_stages = replicas.slot_stages_s.shape[1]
+        count = compiled(counting_source(num_stages), inlined=(fast_kernel,))
+        rules = self._rules(limits_queues=False)
+        clocks_s = np.zeros((len(layout), num_stages))
+        turns = np.zeros(len(self._num_requests), dtype=np.int64)
+        # What comes before the rows that count only takes its time; what comes after them changes nothing.
+        begin, end, _ = self._rows.indices(len(self._trace))
+        for rows in ((0, begin), (begin, end)):
+            num_good = np.zeros_like(turns)
+            num_routed = np.zeros(len(layout), dtype=np.int64)
+            total_latency_s = count(
+                self._arrivals(), replicas, rules, rows, clocks_s, turns, num_good, num_routed
+            )
+        return Tally(num_good, self._num_requests, num_routed, total_latency_s)
+
+    def _replay(self, layout: Layout, content: Content, columns: Columns) -> Tally:
+        from simulator.fast_kernel import Scratch, replay
+
+        replicas = self._replicas(layout, content)
+        limits_queues = self._may_overflow(len(layout))
         num_good = np.zeros(len(self._num_requests), dtype=np.int64)
         num_routed = np.zeros(len(layout), dtype=np.int64)
-        rules = self._rules()
-        counts_models = rules.max_queued < len(self._trace)
         total_latency_s = replay(
-            Arrivals(self._trace.arrival_s, self._trace.model_index, self._latest_s),
-            Replicas(first_slot, slot_group, slot_stages_s, num_stages),
-            rules,
+            self._arrivals(),
+            replicas,
+            self._rules(limits_queues=limits_queues),
             (self._rows.start, self._rows.stop),
             Scratch(
-                free_s=np.zeros((len(layout), 2, slot_stages_s.shape[1])),
+                free_s=np.zeros((len(layout), 2, replicas.slot_stages_s.shape[1])),
                 side=np.zeros_like(num_routed),
                 turns=np.zeros_like(num_good),
             ),
             self._in_flight(len(layout), is_kept=self._policy.router == "least_loaded"),
-            self._in_flight(len(slot_group), is_kept=counts_models),
+            self._in_flight(len(replicas.slot_group), is_kept=limits_queues),
             columns,
             num_good,
             num_routed,
         )
         return Tally(num_good, self._num_requests, num_routed, total_latency_s)
 
-    def _rules(self) -> Rules:
+    def _arrivals(self) -> Arrivals:
+        from simulator.fast_kernel import Arrivals
+
+        trace = self._trace
+        return Arrivals(unwritable(trace.arrival_s), unwritable(trace.model_index), self._latest_s)
+
+    def _replicas(self, layout: Layout, content: Content) -> Replicas:
+        from simulator.fast_kernel import Replicas
+
+        num_stages = np.array([config.pipeline for config in layout], dtype=np.int64)
+        return Replicas(*slots_of(layout, content, self.table), num_stages)
+
+    def _rules(self, *, limits_queues: bool) -> Rules:
         from simulator.fast_kernel import ROUTER_CODE, Rules
 
         policy = self._policy
@@ -136,7 +179,7 @@ class Scorer:
             admits_all=policy.admission == "none",
             overhead_s=self._overhead_s,
             slack_s=policy.slack_s,
-            max_queued=policy.max_queued_requests,
+            max_queued=policy.max_queued_requests if limits_queues else len(self._trace),
         )
 
     def _in_flight(self, num_lists: int, *, is_kept: bool) -> InFlight:

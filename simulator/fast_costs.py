@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import final
+from typing import TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vocabulary.catalog import Catalog
 from vocabulary.parallel import ParallelConfig
 
+Column = TypeVar("Column", bound=np.ndarray)
 # A layout: the configuration of every group, in plan order. Its content: the model indices on every group.
 Layout = tuple[ParallelConfig, ...]
 Content = Sequence[Sequence[int]]
@@ -61,6 +62,13 @@ class StageTable:
                 by_profile[id(profile)] = self._catalog.costs(model, config).single
             rows[index] = by_profile[id(profile)]
         return rows
+
+
+def unwritable(column: Column) -> Column:
+    """The same memory. numba compiles once more for columns that may be written to; readers differ in that."""
+    view = column.view()
+    view.flags.writeable = False
+    return view
 
 
 def slots_of(layout: Layout, content: Content, table: StageTable) -> tuple[NDArray, NDArray, NDArray]:

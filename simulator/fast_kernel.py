@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from vocabulary.outcomes import FATE_CODE, NO_GROUP
@@ -86,13 +87,24 @@ class InFlight(NamedTuple):
     following: NDArray[np.int64]
 
 
+@intrinsic
+def select(typing, condition, then, otherwise):
+    """`then if condition else otherwise` without a branch: for what processors predict badly."""
+
+    def build(context, builder, signature, arguments):
+        return builder.select(*arguments)
+
+    return then(types.boolean, then, then), build
+
+
 @njit(inline="always")
 def _run(now_s, slot, group, slot_stages_s, num_stages, free_s, side):
     """When work that may start now leaves the last stage; the group's spare side gets the stages' ends."""
-    time_s, now_side = now_s, side[group]
+    time_s, stages_s = now_s, slot_stages_s[slot]
+    before_s, after_s = free_s[group, side[group]], free_s[group, 1 - side[group]]
     for stage in range(num_stages[group]):
-        time_s = max(free_s[group, now_side, stage], time_s) + slot_stages_s[slot, stage]
-        free_s[group, 1 - now_side, stage] = time_s
+        time_s = max(before_s[stage], time_s) + stages_s[stage]
+        after_s[stage] = time_s
     return time_s
 
 
@@ -124,8 +136,8 @@ def _last_stage_free_first(begin, stop, slot_group, num_stages, free_s, side):
     for slot in range(begin, stop):
         group = slot_group[slot]
         last_s = free_s[group, side[group], num_stages[group] - 1]
-        if last_s < earliest_s:
-            chosen, earliest_s = slot, last_s
+        is_earlier = last_s < earliest_s
+        chosen, earliest_s = select(is_earlier, slot, chosen), select(is_earlier, last_s, earliest_s)
     return chosen
 
 
@@ -144,8 +156,8 @@ def _earliest_end(now_s, begin, stop, slot_group, slot_stages_s, num_stages, fre
     chosen, earliest_s = begin, np.inf
     for slot in range(begin, stop):
         time_s = _run(now_s, slot, slot_group[slot], slot_stages_s, num_stages, free_s, side)
-        if time_s < earliest_s:
-            chosen, earliest_s = slot, time_s
+        is_earlier = time_s < earliest_s
+        chosen, earliest_s = select(is_earlier, slot, chosen), select(is_earlier, time_s, earliest_s)
     return chosen
 
 

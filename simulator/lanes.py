@@ -1,7 +1,7 @@
 """Many candidates at once: placements of one layout scored in lockstep, each a lane of wide instructions.
 
-Candidates of a search ask the same trace the same questions, so requests are read once for sixteen of them and
-nothing branches on what one candidate does. Counts equal those of `fast.Scorer` to the last bit.
+A search asks many candidates the same questions, so a request is read once for sixteen of them, and
+nothing branches on what becomes of it. Counts equal those of `fast.Scorer` to the last bit.
 """
 
 from __future__ import annotations
@@ -12,22 +12,27 @@ from typing import final
 
 import numpy as np
 
-from simulator.fast import Tally
-from simulator.fast_costs import Content, Layout, StageTable
-from simulator.lanes_source import ROUTERS, Kernel
-from vocabulary.deployment import Deployment, Policy
+from simulator.fast import Tally, supports
+from simulator.fast_costs import Content, Layout, StageTable, unwritable
+from simulator.fast_queues import may_overflow
+from simulator.lanes_source import ROUTERS, Kernel, source_of
+from vocabulary.deployment import Deployment
 from vocabulary.outcomes import kept_rows
 from vocabulary.trace import Trace
 from vocabulary.units import TIME_TOLERANCE_S
 
 
-def lanes_support(policy: Policy, *, num_requests: int) -> bool:
-    """Whether lanes count the same as the scalar scorer under this policy, for a trace of that length.
+def lanes_support(deployment: Deployment, *, num_requests: int) -> bool:
+    """Whether lanes count the same as the scalar scorer, for a trace of that length.
 
-    They keep no lists of requests, so neither a queue's limit nor the number in flight is known to them.
+    They keep no lists of requests: neither the number in flight is known to them nor whether a queue is full,
+    so it has to be certain that none ever is.
     """
-    in_order = policy.queue == "fcfs" and policy.batching == "none" and policy.slack_s >= 0.0
-    return in_order and policy.router in ROUTERS and policy.max_queued_requests >= num_requests
+    policy = deployment.policy
+    if not supports(policy) or policy.router not in ROUTERS:
+        return False
+    num_groups = len(deployment.cluster.devices)
+    return not may_overflow(deployment, num_requests=num_requests, num_groups=num_groups)
 
 
 @final
@@ -38,8 +43,9 @@ class LaneScorer:
         self, trace: Trace, *, deployment: Deployment, trim_s: float = 0.0, table: StageTable | None = None
     ) -> None:
         assert trace.models == deployment.model_names, "align the trace to the deployment first"
-        assert lanes_support(deployment.policy, num_requests=len(trace)), deployment.policy
+        assert lanes_support(deployment, num_requests=len(trace)), deployment.policy
         self._trace = trace
+        self._num_devices = len(deployment.cluster.devices)
         self._policy = deployment.policy
         self._terms_s = (deployment.latency.fixed_overhead_s, deployment.policy.slack_s)
         self._latest_s = np.array([m.slo_s(deployment.latency) for m in deployment.models]) + TIME_TOLERANCE_S
@@ -54,6 +60,7 @@ class LaneScorer:
         """
         from simulator.lanes_vectors import LANES
 
+        assert len(layout) <= self._num_devices, (len(layout), self._num_devices)
         batches = [contents[start : start + LANES] for start in range(0, len(contents), LANES)]
         if num_threads == 1 or len(batches) < 2:
             scored = [self._lockstep(layout, batch) for batch in batches]
@@ -63,24 +70,24 @@ class LaneScorer:
         return [tally for tallies in scored for tally in tallies]
 
     def _lockstep(self, layout: Layout, contents: Sequence[Content]) -> list[Tally]:
-        from simulator.lanes_cache import compiled
+        from simulator import lanes_vectors
+        from simulator.fast_programs import compiled
         from simulator.lanes_tables import Lockstep
 
         lockstep = Lockstep(layout, contents, self.table, self._latest_s)
         policy = self._policy
-        replay = compiled(
-            Kernel(lockstep.num_stages, policy.router, policy.admission == "none", lockstep.is_mixed)
-        )
+        kernel = Kernel(lockstep.num_stages, policy.router, policy.admission == "none", lockstep.is_mixed)
+        replay = compiled(source_of(kernel), inlined=(lanes_vectors,))
         clocks_s, places = lockstep.clocks_s(), lockstep.places()
-        trace, rows = self._trace, self._rows
-        counts = lockstep.counts()
+        trace = self._trace
         # What comes before the rows that count only takes its time; what comes after them changes nothing.
-        for part in ((0, rows.start), (rows.start, rows.stop)):
+        begin, end, _ = self._rows.indices(len(trace))
+        for rows in ((0, begin), (begin, end)):
             counts = lockstep.counts()
             replay(
-                trace.arrival_s,
-                trace.model_index,
-                part,
+                unwritable(trace.arrival_s),
+                unwritable(trace.model_index),
+                rows,
                 lockstep.tables,
                 self._terms_s,
                 clocks_s,

@@ -1,13 +1,14 @@
 """The source of the lanes kernel: one program for each number of stages, router and admission.
 
-Stages are unrolled, so that a request's clocks stay in registers; the innermost loop, over LANES candidates, is
-one operation on `lanes_vectors.Row`. In every lane the same `max` and `+` in the same order as
+Stages are unrolled, so that a request's clocks stay in registers; the innermost loop, over LANES candidates,
+is one operation on `lanes_vectors.Row`. In every lane the same `max` and `+` in the same order as
 `fast_kernel.replay`, hence equal to the last bit.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 # Lines with {s} are repeated for every stage; {all:x} are the stages' x with commas between; lines with this
 # comment are for layouts whose groups differ.
@@ -22,7 +23,7 @@ from simulator.lanes_vectors import (
 )
 
 
-@njit(cache={is_cached}, nogil=True)
+@njit(cache=True, nogil=True)
 def replay(arrival_s, model_index, rows, tables, terms_s, clocks_s, places, counts):
     first_row, offsets, due_s, latency_s = tables
     num_good, num_chosen, total_s = counts
@@ -104,8 +105,9 @@ class Kernel:
         assert self.router in ROUTERS, self.router
 
 
-def source_of(kernel: Kernel, *, is_cached: bool) -> str:
-    """The program's text. It defines `replay`; is_cached: numba shall keep what it compiles."""
+@cache
+def source_of(kernel: Kernel) -> str:
+    """The program's text. It defines `replay`."""
     parts = [
         "" if kernel.is_mixed else _SAME_LATENCIES,
         _CHOICE[kernel.router],
@@ -115,13 +117,15 @@ def source_of(kernel: Kernel, *, is_cached: bool) -> str:
     ]
     lines = [line for part in parts for line in part.splitlines()]
     kept = [line.removesuffix(_IF_MIXED) for line in lines if kernel.is_mixed or not line.endswith(_IF_MIXED)]
-    head = _HEAD.format(note=kernel, is_cached=is_cached)
+    head = _HEAD.format(note=kernel)
     return head + "".join(f"{line}\n" for template in kept for line in _unrolled(template, kernel.num_stages))
 
 
 def _unrolled(template: str, num_stages: int) -> list[str]:
     stages = range(num_stages if "{s}" in template else 1)
-    return [template.format(s=s, last=num_stages - 1, num_stages=num_stages, all=_All(num_stages)) for s in stages]
+    return [
+        template.format(s=s, last=num_stages - 1, num_stages=num_stages, all=_All(num_stages)) for s in stages
+    ]
 
 
 class _All:

@@ -14,13 +14,13 @@ from simulator.lanes_vectors import LANES, stride
 
 
 class Tables(NamedTuple):
-    """Row r of model m, first_row[m] <= r < first_row[m + 1] - 1, holds the lanes' r-th replicas of the model.
+    """Row first_row[m] + r holds the r-th replica of model m in every lane.
 
     The last row of a model is nobody's: what is refused goes there. A model that no lane holds has no rows. A
     lane with fewer replicas than others repeats its first, which never wins against itself; one with none has
     nobody's group, and nothing is in time there. All flat:
-    offsets: uint32 [rows, lanes], where the clocks of a group start; due_s [models, lanes], the latest latency
-    in time; latency_s [models, stages] where groups are alike, else [rows, stages, lanes].
+    offsets: uint32 [rows, lanes], where the clocks of a group start; due_s [models, lanes], the latest
+    latency in time; latency_s [models, stages] where groups are alike, else [rows, stages, lanes].
     """
 
     first_row: NDArray[np.int64]

@@ -47,9 +47,7 @@ def wide(typing, value):
 
     def build(context, builder, signature, arguments):
         empty = ir.Constant(_ROW, ir.Undefined)
-        return _picked(
-            builder, builder.insert_element(empty, arguments[0], _INT32(0)), empty, [0] * LANES
-        )
+        return _picked(builder, builder.insert_element(empty, arguments[0], _INT32(0)), empty, [0] * LANES)
 
     return _row(types.float64), build
 
@@ -111,7 +109,7 @@ def if_less(typing, one, other, then, otherwise):
 
 @intrinsic(prefer_literal=True)
 def gather(typing, clocks_s, offsets, at, num_stages):
-    """Rows of the first, second .. stage, a tuple: lane k's stages are at clocks_s[offsets[at + k]] and on."""
+    """Rows of all stages, a tuple: those of lane k are at clocks_s[offsets[at + k]] and on."""
     count = num_stages.literal_value
 
     def build(context, builder, signature, arguments):
