@@ -136,6 +136,7 @@ def _finished(
     skips_bad: bool,
 ) -> ImportedTrace:
     found = between(found, *part_s)
+    _refuse_empty(found, name)
     # Clients have gaps of their own: their arrivals are drawn before they share a model.
     if isinstance(found, Windows) and found.gap_shape is not None:
         found = Arrivals(_drawn(found, drawing), found.skipped)
@@ -211,6 +212,13 @@ def _expanded(name: str, paths: Sequence[Path]) -> list[Path]:
             raise InvalidInput("there is no file of that format", where=str(path), hint=hint)
         expanded += inside
     return expanded
+
+
+def _refuse_empty(found: Imported, name: str) -> None:
+    if not len(found):
+        raise InvalidInput(
+            "the trace would hold no requests", where=name, hint="widen --start and --duration"
+        )
 
 
 def _refuse_published(source: Source) -> None:

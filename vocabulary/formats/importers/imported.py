@@ -26,6 +26,9 @@ class Arrivals:
     trace: Trace
     skipped: Skipped = Skipped()
 
+    def __len__(self) -> int:
+        return len(self.trace)
+
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
@@ -58,6 +61,9 @@ class Windows:
     is_weibull: NDArray[np.bool_] | None = None
     lengths: tuple[Lengths, ...] = ()
     skipped: Skipped = Skipped()
+
+    def __len__(self) -> int:
+        return len(self.num_requests)
 
     def take(self, rows: NDArray[np.bool_]) -> Windows:
         """The windows of a mask, of the same sources."""
@@ -94,6 +100,9 @@ class Conversations:
     turn_index: NDArray[np.int64]
     tokens: Tokens
     skipped: Skipped = Skipped()
+
+    def __len__(self) -> int:
+        return len(self.model_index)
 
 
 Imported = Arrivals | Windows | Conversations
