@@ -81,7 +81,7 @@ def _attained(point: dict[str, Any]) -> str:
     text = percent(point["slo_attainment"]) or ""
     if point["low"] is None:
         return text
-    return f"{text} ({100 * point['low']:.1f} .. {100 * point['high']:.1f})"
+    return f"{text} ({100 * point['low']:.2f} .. {100 * point['high']:.2f})"
 
 
 def _sweep_table(sweep: dict[str, Any], is_estimated: bool, has_blocks: bool) -> str:
