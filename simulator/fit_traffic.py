@@ -64,7 +64,7 @@ class TrafficFit:
 
 
 def fit_traffic(trace: Trace, *, window_s: float = WINDOW_S, is_windowed: bool = False) -> TrafficFit:
-    """Of each model that has requests, in the order of the trace's models.
+    """Of each model that has requests, the one asked for most first.
 
     is_windowed: the CV is that of the gaps within windows, so that a rate that drifts is not taken for
     burstiness. `window_s` is also what counts are counted in.
@@ -74,7 +74,8 @@ def fit_traffic(trace: Trace, *, window_s: float = WINDOW_S, is_windowed: bool =
         name: _fit(trace, index, spread.get(name), window_s if is_windowed else None)
         for index, name in enumerate(trace.models)
     }
-    present = {name: fit for name, fit in fits.items() if fit.num_requests}
+    by_requests = sorted(fits.items(), key=lambda item: -item[1].num_requests)
+    present = {name: fit for name, fit in by_requests if fit.num_requests}
     return TrafficFit(present, power_law_exponent(trace.counts()), window_s)
 
 

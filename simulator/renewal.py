@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 NS_PER_S = 1e9
 # Shapes beyond these are as good as a single burst and a metronome: CV 32 and 0.001.
 MIN_SHAPE, MAX_SHAPE = 1e-3, 1e6
+# Of so few requests no trace has one, and gaps would be longer than floats go.
+LEAST_EXPECTED = 1e-12
 
 
-# A gap at the lowest rates is longer than floats go, which is cut to the duration like any long one.
-@np.errstate(over="ignore")
 def renewal_s(
     *, rate_rps: float, shape: float, duration_s: float, rng: np.random.Generator, is_stationary: bool
 ) -> NDArray[np.float64]:
@@ -27,7 +27,7 @@ def renewal_s(
     duration_s arrivals are expected. Otherwise it starts at an arrival, which is not counted: with a CV
     above 1 more are expected, by (CV^2 - 1) / 2 in a long time.
     """
-    if rate_rps <= 0 or duration_s <= 0:
+    if rate_rps * duration_s < LEAST_EXPECTED:
         return np.empty(0)
     first_gaps = np.array([_residual(shape, rng)]) if is_stationary else np.empty(0)
     duration_ns = duration_s * NS_PER_S

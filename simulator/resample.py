@@ -36,7 +36,7 @@ class Scales:
         for name, value in (("rate", self.rate), ("cv", self.cv)):
             if not 0 <= value < float("inf"):
                 message = f"a {name} cannot be scaled by {value}"
-                raise InvalidInput(message, where=f"{name}_scale", hint="use a number of 0 or more")
+                raise InvalidInput(message, where=f"--{name}-scale", hint="use a number of 0 or more")
 
 
 def scaled(

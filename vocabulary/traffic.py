@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,17 @@ def dealt_by_name(trace: Trace, target_of: Mapping[str, str]) -> Trace:
     targets = tuple(dict.fromkeys(target_of.values()))
     lookup = np.array([targets.index(target_of[name]) for name in trace.models], dtype=np.int32)
     return Trace(trace.arrival_s, lookup[trace.model_index], targets, trace.tokens)
+
+
+def part_of(trace: Trace, *, start_s: float, duration_s: float) -> Trace:
+    """The requests in [start_s, start_s + duration_s), at their times, with all models."""
+    first, stop = np.searchsorted(trace.arrival_s, [start_s, start_s + duration_s])
+    return trace.take(np.arange(first, stop))
+
+
+def time_scaled(trace: Trace, factor: float) -> Trace:
+    """The same requests in 1 / factor of the time: rates grow by `factor`, the burstiness stays."""
+    return replace(trace, arrival_s=trace.arrival_s / factor)
 
 
 def _traffic(arrival_s: NDArray[np.float64], duration_s: float) -> Traffic:

@@ -1,41 +1,111 @@
-"""`statmux trace gen`: traffic drawn from a deployment's `workload` keys."""
+"""`statmux trace gen`: traffic drawn from a deployment's `workload` keys, or from flags."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from statmux.render import Console
+from statmux.verbs import trace_gen_options as options
+from statmux.verbs.trace_gen_options import ProcessName
 from statmux.verbs.trace_options import Out, duration_in_s
 from statmux.verbs.trace_show import show_trace
 from vocabulary.errors import InvalidInput
 
+if TYPE_CHECKING:
+    from vocabulary.deployment import Workload
+
 
 def generate(
     ctx: typer.Context,
-    deployment: Annotated[Path, typer.Argument(help="A deployment whose models have `workload`.")],
     out: Out,
+    deployment: options.DeploymentFile = None,
+    process: Annotated[
+        ProcessName, typer.Option("--process", help="How requests arrive.")
+    ] = ProcessName.GAMMA,
+    models: options.Models = None,
+    rate: options.Rate = None,
+    exponent: options.Exponent = None,
     duration: Annotated[str, typer.Option("--duration", help="How long: 90, 90s, 20m.")] = "60s",
     seed: Annotated[int, typer.Option("--seed", min=0, help="One seed gives one trace, on any machine.")] = 0,
-    rate_scale: Annotated[float, typer.Option("--rate-scale", help="Multiplies every rate.")] = 1.0,
+    rate_scale: Annotated[float, typer.Option("--rate-scale", min=0, help="Multiplies every rate.")] = 1.0,
+    cv: options.Cv = None,
+    states: options.States = None,
+    clients: options.Clients = None,
+    on: options.On = None,
+    off: options.Off = None,
+    amplitude: options.Amplitude = None,
+    peak: options.Peak = None,
+    hours: options.Hours = None,
+    period: options.Period = None,
+    turns: options.Turns = None,
+    think: options.Think = None,
+    system_prompts: options.SystemPrompts = None,
+    system_share: options.SystemShare = None,
 ) -> None:
-    """Draw the traffic that a deployment's `workload` keys describe: a Gamma process per model."""
-    from simulator.workload import generate as draw
+    """Draw traffic: of a deployment's `workload` keys, or of --models at a --rate.
+
+    gamma and poisson are steady; mmpp switches between states; onoff has clients that rest; diurnal has
+    hours; chat has conversations with token counts and prefixes, with the marginals of LMSYS-Chat-1M. Each
+    model draws for itself: one more changes no other's arrivals.
+    """
+    from statmux.generating import Shaping, drawn
+    from vocabulary.formats.disk import write_trace
+
+    workloads = _workloads(ctx, deployment, models=models, rate=rate, exponent=exponent, scale=rate_scale)
+    shaping = Shaping(
+        cv, states, clients, on, off, amplitude, peak, hours, period, turns, think, system_prompts,
+        system_share,
+    )  # fmt: skip
+    trace = drawn(workloads, process, shaping, duration_s=duration_in_s(duration), seed=seed)
+    if not len(trace):
+        raise InvalidInput("the trace would hold no requests", hint="raise --duration or the rates")
+    write_trace(out, trace)
+    if trace.tokens is not None and ".csv" in out.name.lower():
+        Console(ctx.obj).warn("CSV holds no lists; left out: prefix_hashes (.parquet and .jsonl hold them)")
+    more: dict[str, Any] = {"process": str(process), "seed": seed}
+    show_trace(ctx, trace, out=out, more=more)
+
+
+def _workloads(
+    ctx: typer.Context,
+    deployment: Path | None,
+    *,
+    models: str | None,
+    rate: str | None,
+    exponent: float | None,
+    scale: float,
+) -> dict[str, Workload]:
     from vocabulary.deployment import Workload
-    from vocabulary.formats.disk import load_deployment, write_trace
+
+    if deployment is None:
+        if models is None or rate is None:
+            hint = "name a deployment, or write --models a,b,c --rate 20"
+            raise InvalidInput("there is nothing to say who asks for what", hint=hint)
+        from statmux.generating import rates_of
+
+        rates = rates_of(models, rate, 0.5 if exponent is None else exponent)
+        return {name: Workload(rate_rps * scale) for name, rate_rps in rates.items()}
+    for flag, value in (("--models", models), ("--rate", rate), ("--exponent", exponent)):
+        if value is not None:
+            hint = "leave it out, or the deployment; --set changes the deployment's rates"
+            raise InvalidInput("the deployment says models and rates", where=flag, hint=hint)
+    return _of_deployment(ctx, deployment, scale)
+
+
+def _of_deployment(ctx: typer.Context, deployment: Path, scale: float) -> dict[str, Workload]:
+    from vocabulary.deployment import Workload
+    from vocabulary.formats.disk import load_deployment
 
     read = load_deployment(deployment, overrides=ctx.obj.overrides, needs_profiles=False)
     workloads = {
-        one.name: Workload(one.workload.rate_rps * rate_scale, one.workload.cv)
+        one.name: Workload(one.workload.rate_rps * scale, one.workload.cv)
         for one in read.models
         if one.workload is not None
     }
     if not workloads:
         hint = "give models `workload: {rate_rps: ..., cv: ...}`"
         raise InvalidInput("no model has a workload", where=str(deployment), hint=hint)
-    drawn = draw(workloads, duration_s=duration_in_s(duration), seed=seed)
-    if not len(drawn):
-        raise InvalidInput("the trace would hold no requests", hint="raise --duration or the rates")
-    write_trace(out, drawn)
-    show_trace(ctx, drawn, out=out)
+    return workloads
