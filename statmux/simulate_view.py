@@ -13,6 +13,10 @@ from vocabulary.estimates import estimated_models
 from vocabulary.outcomes import Outcomes, kept_rows
 from vocabulary.placement import Placement
 
+_HEADINGS = ("model", "requests", "SLO attainment", "p50", "p99")
+# Time to the first token, and mean time of each one after it.
+_TOKEN_HEADINGS = ("TTFT met", "p50", "p99", "TPOT met", "p50", "p99")
+
 
 def simulated_document(
     outcomes: Outcomes,
@@ -44,13 +48,17 @@ def simulated_document(
 
 def simulated_table(document: dict[str, Any]) -> str:
     rows = [("all", document), *document["models"].items()]
-    cells = [(name, one["num_requests"], *_figures(one)) for name, one in rows]
+    has_tokens = "ttft" in document
+    cells = [
+        (name, one["num_requests"], *_figures(one), *(_token_figures(one) if has_tokens else ()))
+        for name, one in rows
+    ]
     reasons = [f"{count} {reason}" for reason, count in document["rejections"].items()]
     reasons += [f"{document['num_late']} late"] if document["num_late"] else []
     missed = f"missed: {', '.join(reasons) or 'none'}"
     goodput = f"goodput: {document['goodput_rps']:.3f} requests/s"
     return "\n".join([
-        table(("model", "requests", "SLO attainment", "p50", "p99"), cells),
+        table((*_HEADINGS, *(_TOKEN_HEADINGS if has_tokens else ())), cells),
         f"{goodput}; {missed}",
         *(["~: rests on an estimated profile"] if document["estimated"] else []),
     ])  # fmt: skip
@@ -63,6 +71,17 @@ def _figures(one: dict[str, Any]) -> list[str | None]:
         milliseconds(one["p50_s"]),
         _with_interval(milliseconds(one["p99_s"]), found["p99_s"], scale=1000, unit=" ms"),
     )
+    return [marked(text, is_estimated=one["estimated"]) for text in texts]
+
+
+def _token_figures(one: dict[str, Any]) -> list[str | None]:
+    texts = []
+    for found in (one["ttft"], one["tpot"]):
+        texts += [
+            percent(found["slo_attainment"]),
+            milliseconds(found["p50_s"]),
+            milliseconds(found["p99_s"]),
+        ]
     return [marked(text, is_estimated=one["estimated"]) for text in texts]
 
 

@@ -41,4 +41,6 @@ def _scaled(entry: ProfileEntry, factor: float) -> ProfileEntry:
     stages = {
         size: tuple(seconds * factor for seconds in each) for size, each in entry.stage_latency_s.items()
     }
-    return replace(entry, stage_latency_s=stages)
+    return replace(
+        entry, stage_latency_s=stages, step_times=tuple(times.scaled(factor) for times in entry.step_times)
+    )
