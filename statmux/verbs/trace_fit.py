@@ -68,7 +68,7 @@ def _warn_of_bursts(console: Console, fitted: TrafficFit) -> None:
     for name, one in fitted.models.items():
         if one.cv is not None and one.moment_cv is not None and one.moment_cv > UNLIKE_GAMMA * one.cv:
             console.warn(
-                f"{name}: gaps have a CV of {one.moment_cv:.3g}, the fit {one.cv:.3g}: rates drift, or bursts "
+                f"{name}: gaps have a CV of {one.moment_cv:.3g}, the fit {one.cv:.3g}: rates drift or bursts "
                 "last longer than a Gamma process has them; plan on the trace itself"
             )
 
