@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.vocabulary import generating_profile
 from tests.vocabulary.a100_profiles import FOLDER, SIZES, estimated
 from vocabulary.formats import disk
 from vocabulary.formats.schema import KINDS, schema
@@ -33,6 +34,10 @@ def test_a100x16_can_be_planned_as_it_is():
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: size.name)
 def test_estimated_profiles_follow_their_formula(size):
     assert disk.load_profile(FOLDER / f"{size.name}.json") == estimated(size)
+
+
+def test_the_estimated_profile_of_a_generating_model_follows_its_formula():
+    assert disk.load_profile(generating_profile.PATH) == generating_profile.estimated()
 
 
 @pytest.mark.parametrize("kind", KINDS)
