@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
+from numpy.typing import NDArray
 
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.trace_casts import cast, fits, unreadable_rows
@@ -27,18 +29,35 @@ class Fault:
     hint: str
 
 
+# Cells that are Python objects at once: about 20 MB, and what is read beyond the first fault.
+MAX_CELLS = 200_000
+
+
 @dataclass(frozen=True, slots=True)
 class SlowReading:
-    """The rows without fault, the line of each, and the faults of the others, by line."""
+    """The rows without fault, the line of each (int64), and the faults of the others, by line."""
 
     table: pa.Table
-    lines: Sequence[int]
+    lines: NDArray[np.int64]
     faults: tuple[Fault, ...]
 
 
-def read_slowly(source: Source, types: Types) -> SlowReading:
-    """Every row by itself. Raises InvalidInput when it is not the rows that are wrong."""
-    return _SLOW_READERS[source.kind](source, types)
+def read_slowly(source: Source, types: Types, *, first_only: bool = False) -> SlowReading:
+    """Every row by itself. first_only: stop soon after a fault, which is all that is wanted then.
+
+    Raises InvalidInput when it is not the rows that are wrong.
+    """
+    parts: list[SlowReading] = []
+    for part in _PARTS[source.kind](source, types):
+        parts.append(part)
+        if first_only and part.faults:
+            break
+    empty = pa.schema(list(types.items())).empty_table()
+    return SlowReading(
+        pa.concat_tables([empty, *(part.table for part in parts)]),
+        np.concatenate([np.empty(0, np.int64), *(part.lines for part in parts)]),
+        tuple(fault for part in parts for fault in part.faults),
+    )
 
 
 def line_of_row(source: Source, row_index: int) -> int:
@@ -51,77 +70,88 @@ def line_of_row(source: Source, row_index: int) -> int:
     raise AssertionError(row_index)
 
 
-def _read_csv(source: Source, types: Types) -> SlowReading:
-    lines: list[int] = []
-    rows: list[list[str]] = []
-    faults: list[Fault] = []
-    for number, line in _lines(source):
-        try:
-            cells = next(csv.reader([line.decode()]), [])
-        except UnicodeDecodeError:
-            faults.append(Fault(number, "not UTF-8 text", "save the file as UTF-8"))
-        except csv.Error as error:
-            faults.append(Fault(number, str(error), "is this the right file?"))
-        else:
-            if len(cells) == len(source.header):
+def _csv_parts(source: Source, types: Types) -> Iterator[SlowReading]:
+    for part in _in_parts(_lines(source), max(1, MAX_CELLS // len(source.header))):
+        lines: list[int] = []
+        rows: list[list[str]] = []
+        faults: list[Fault] = []
+        for number, line in part:
+            cells = _cells(number, line, len(source.header))
+            if isinstance(cells, Fault):
+                faults.append(cells)
+            else:
                 lines.append(number)
                 rows.append(cells)
-            else:
-                faults.append(Fault(number, *_wrong_width(len(cells), len(source.header))))
-    columns = {
-        name: pa.chunked_array([[row[index] for row in rows]], pa.string())
-        for index, name in enumerate(source.header)
-        if name in types
-    }
-    return _typed(source, pa.table(columns), types, lines, faults)
+        columns = {
+            name: pa.chunked_array([[row[index] for row in rows]], pa.string())
+            for index, name in enumerate(source.header)
+            if name in types
+        }
+        yield _typed(source, pa.table(columns), types, np.array(lines, np.int64), faults)
 
 
-def _wrong_width(num_cells: int, num_columns: int) -> tuple[str, str]:
-    message = f"{num_cells} columns, where the header has {num_columns}"
-    return message, "every row needs the columns of the header; quote names that hold a comma"
+def _cells(number: int, line: bytes, num_columns: int) -> list[str] | Fault:
+    try:
+        cells = next(csv.reader([line.decode()]), [])
+    except UnicodeDecodeError:
+        return Fault(number, "not UTF-8 text", "save the file as UTF-8")
+    except csv.Error as error:
+        return Fault(number, str(error), "is this the right file?")
+    if len(cells) == num_columns:
+        return cells
+    message = f"{len(cells)} columns, where the header has {num_columns}"
+    return Fault(number, message, "every row needs the columns of the header; quote names that hold a comma")
 
 
-def _read_parquet(source: Source, types: Types) -> SlowReading:
+def _parquet_parts(source: Source, types: Types) -> Iterator[SlowReading]:
     try:
         table = pa.parquet.read_table(pa.BufferReader(source.raw), columns=list(types))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _unreadable(source, str(error)) from None
-    return _typed(source, table, types, range(1, len(table) + 1), [])
+    yield _typed(source, table, types, np.arange(1, len(table) + 1), [])
 
 
 def _typed(
-    source: Source, table: pa.Table, types: Types, lines: Sequence[int], faults: list[Fault]
+    source: Source, table: pa.Table, types: Types, lines: NDArray[np.int64], faults: list[Fault]
 ) -> SlowReading:
     """The rows whose values are of the types; the others become faults."""
+    right = np.ones(len(table), dtype=bool)
     for name, kind in types.items():
         try:
             wrong = unreadable_rows(table[name], kind)
         except pa.ArrowException as error:
             raise _unreadable(source, str(error)) from None
-        faults += [Fault(lines[row], *_not_a(name, kind, table[name][row].as_py())) for row in wrong]
-    wrong_lines = {fault.line for fault in faults}
-    kept = np.array([line not in wrong_lines for line in lines], dtype=bool)
-    table = table.filter(pa.array(kept))
+        faults += [Fault(int(lines[row]), *_not_a(name, kind, _value(table[name][row]))) for row in wrong]
+        right[wrong] = False
+    table = table.filter(pa.array(right))
     typed = pa.table({name: cast(table[name], kind) for name, kind in types.items()})
-    return SlowReading(typed, np.asarray(lines)[kept].tolist(), _by_line(faults))
+    return SlowReading(typed, lines[right], _by_line(faults))
 
 
-def _read_jsonl(source: Source, types: Types) -> SlowReading:
-    lines: list[int] = []
-    rows: list[Mapping[str, object]] = []
-    faults: list[Fault] = []
-    for number, line in _lines(source):
-        row = _json_row(number, line)
-        fault = row if isinstance(row, Fault) else _wrong_value(number, row, types)
-        if fault is not None:
-            faults.append(fault)
-        elif not isinstance(row, Fault):
-            lines.append(number)
-            rows.append(row)
-    columns = {
-        name: pa.chunked_array([[row.get(name) for row in rows]], kind) for name, kind in types.items()
-    }
-    return SlowReading(pa.table(columns), lines, _by_line(faults))
+def _value(scalar: pa.Scalar) -> object:
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError):  # text that is not UTF-8, a time beyond all calendars
+        return bytes(scalar.as_buffer()) if pa.types.is_string(scalar.type) else str(scalar.type)
+
+
+def _jsonl_parts(source: Source, types: Types) -> Iterator[SlowReading]:
+    for part in _in_parts(_lines(source), max(1, MAX_CELLS // len(source.header))):
+        lines: list[int] = []
+        rows: list[Mapping[str, object]] = []
+        faults: list[Fault] = []
+        for number, line in part:
+            row = _json_row(number, line)
+            fault = row if isinstance(row, Fault) else _wrong_value(number, row, types)
+            if fault is not None:
+                faults.append(fault)
+            elif not isinstance(row, Fault):
+                lines.append(number)
+                rows.append(row)
+        columns = {
+            name: pa.chunked_array([[row.get(name) for row in rows]], kind) for name, kind in types.items()
+        }
+        yield SlowReading(pa.table(columns), np.array(lines, np.int64), _by_line(faults))
 
 
 def _json_row(number: int, line: bytes) -> Mapping[str, object] | Fault:
@@ -164,10 +194,22 @@ def _not_a(name: str, kind: pa.DataType, value: object) -> tuple[str, str]:
 def _lines(source: Source) -> Iterator[tuple[int, bytes]]:
     """The lines of rows, without header and blank ones, with their numbers from 1."""
     has_header = source.kind == "csv" and source.has_header
-    lines = source.raw.removeprefix(BYTE_ORDER_MARK).split(b"\n")
-    for number, line in enumerate(lines, start=1):
+    raw, start, number = source.raw, 0, 0
+    if raw.startswith(BYTE_ORDER_MARK):
+        start = len(BYTE_ORDER_MARK)
+    while start < len(raw):
+        end = raw.find(b"\n", start)
+        end = len(raw) if end < 0 else end
+        number += 1
+        line = raw[start:end]
+        start = end + 1
         if line.strip() and not (has_header and number == 1):
             yield number, line
+
+
+def _in_parts(lines: Iterator[tuple[int, bytes]], size: int) -> Iterator[list[tuple[int, bytes]]]:
+    while part := list(islice(lines, size)):
+        yield part
 
 
 def _by_line(faults: list[Fault]) -> tuple[Fault, ...]:
@@ -183,8 +225,8 @@ def _unreadable(source: Source, cause: str) -> InvalidInput:
     return InvalidInput(message, where=source.name, hint="is this the right file, with the right columns?")
 
 
-_SLOW_READERS: Mapping[str, Callable[[Source, Types], SlowReading]] = {
-    "csv": _read_csv,
-    "jsonl": _read_jsonl,
-    "parquet": _read_parquet,
+_PARTS: Mapping[str, Callable[[Source, Types], Iterator[SlowReading]]] = {
+    "csv": _csv_parts,
+    "jsonl": _jsonl_parts,
+    "parquet": _parquet_parts,
 }

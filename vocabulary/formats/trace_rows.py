@@ -59,7 +59,7 @@ class Rows:
     def __init__(self, source: Source, types: Mapping[str, pa.DataType], *, skips_bad: bool = False) -> None:
         self._source = source
         self._skips_bad = skips_bad
-        self._lines: Sequence[int] | None = None
+        self._lines: NDArray[np.int64] | None = None
         self._unread: tuple[Fault, ...] = ()
         self._table = self._read(types)
         self._wrong = np.zeros(len(self._table), dtype=bool)
@@ -172,7 +172,7 @@ class Rows:
         try:
             return read_columns(self._source, types)
         except (pa.ArrowException, OSError, ValueError):
-            slow = read_slowly(self._source, types)
+            slow = read_slowly(self._source, types, first_only=not self._skips_bad)
         if slow.faults and not self._skips_bad:
             fault = slow.faults[0]
             raise InvalidInput(fault.message, where=self._source.where(fault.line), hint=fault.hint)
@@ -194,7 +194,7 @@ class Rows:
         return Labels(lookup[labels.index], allowed, is_fixed=True)
 
     def _line(self, row: int) -> int:
-        return line_of_row(self._source, row) if self._lines is None else self._lines[row]
+        return line_of_row(self._source, row) if self._lines is None else int(self._lines[row])
 
 
 def _text(scalar: pa.StringScalar) -> str | None:
