@@ -21,6 +21,7 @@ from vocabulary.errors import Infeasible
 from vocabulary.outcomes import FATES, Outcomes, Statistics, kept_rows, statistics
 from vocabulary.placement import Placement
 from vocabulary.request import Fate
+from vocabulary.token_outcomes import TokenStatistics, token_statistics
 from vocabulary.trace import Trace
 
 # Plans are made on a draw of their own: attainment on the very draw planned for would flatter them.
@@ -148,13 +149,25 @@ def _result(
         seconds=0.0,
         missed=_reasons(first, first_rows),
         models={
-            name: _model([_of_model(one, trim_s, index) for one in outcomes])
+            name: replace(
+                _model([_of_model(one, trim_s, index) for one in outcomes]),
+                tokens=_tokens(first, first_rows, index),
+            )
             for index, name in enumerate(first.trace.models)
         },
         utilisations={group.id: share for group, share in zip(placement.groups, busy, strict=True)},
         bottleneck=_bottleneck(placement, first, deployment, busy),
         placement=placement,
+        tokens=_tokens(first, first_rows),
     )
+
+
+def _tokens(outcomes: Outcomes, rows: slice, model_index: int | None = None) -> TokenStatistics | None:
+    """None where no request asked for tokens."""
+    if outcomes.first_token_s is None:
+        return None
+    found = token_statistics(outcomes, rows=rows, model_index=model_index)
+    return found if found.num_input_tokens or found.num_output_tokens else None
 
 
 def _interval(first: Outcomes, rows: slice, draws: tuple[float, ...], *, seed: int) -> Interval:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from vocabulary.deployment import Deployment
 from vocabulary.placement import Placement
+from vocabulary.token_outcomes import TokenStatistics
 
 # Nobody asked for anything: what the tables and the verdict are about then.
 ASSUMED_ATTAINMENT = 0.99
@@ -14,12 +15,16 @@ ASSUMED_ATTAINMENT = 0.99
 
 @dataclass(frozen=True, slots=True)
 class ModelResult:
-    """One model at one point. Quantiles over served requests, None when there is none."""
+    """One model at one point. Quantiles over served requests, None when there is none.
+
+    tokens: how soon they came, of a model that generates; in the first draw.
+    """
 
     slo_attainment: float
     num_requests: int
     p50_s: float | None
     p99_s: float | None
+    tokens: TokenStatistics | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class Bottleneck:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Means over the draws of traffic; reasons, groups and the bottleneck are those of the first draw.
+    """Means over the draws of traffic; reasons, groups, tokens, bottleneck are those of the first draw.
 
     low, high: a 95 % confidence interval. draws: SLO attainment of each. placement None: there is no plan,
     and `infeasible` says why; then nothing is attained. seconds: search and simulation.
@@ -58,6 +63,7 @@ class Result:
     placement: Placement | None = None
     infeasible: str | None = None
     num_evaluated: int = 0
+    tokens: TokenStatistics | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ def plain_point(point: Point, result: Result, cluster: Cluster) -> dict[str, Any
         "goodput_rps": result.goodput_rps,
         "p50_s": result.p50_s,
         "p99_s": result.p99_s,
+        "tokens": None if result.tokens is None else asdict(result.tokens),
         "missed": dict(result.missed),
         "models": {name: asdict(one) for name, one in result.models.items()},
         "bottleneck": None if result.bottleneck is None else asdict(result.bottleneck),

@@ -8,6 +8,8 @@ from typing import Any
 from statmux.render import marked, milliseconds, percent, table
 
 _BARS = "▁▂▃▄▅▆▇█"
+# Time to the first token, and of each after it.
+PACES = ("TTFT", "TPOT")
 _PLAIN_BARS = "_.:-=+*#"
 
 
@@ -44,6 +46,7 @@ def _header(document: dict[str, Any]) -> str:
 
 
 def _base_table(document: dict[str, Any], is_estimated: bool) -> str:
+    paces = [f"{kind} p99" for kind in PACES] if any(one["tokens"] for one in document["base"]) else []
     rooms = {one["curve"]: one for one in document["head_room"]}
     rows = [
         (
@@ -51,11 +54,12 @@ def _base_table(document: dict[str, Any], is_estimated: bool) -> str:
             one["num_devices"],
             marked(_attained(one), is_estimated=is_estimated),
             marked(milliseconds(one["p99_s"]), is_estimated=is_estimated),
+            *(marked(milliseconds(_pace(one, kind)), is_estimated=is_estimated) for kind in PACES if paces),
             marked(_head_room(rooms.get(one["curve"])), is_estimated=is_estimated),
         )
         for one in document["base"]
     ]
-    text = table(("plan", "devices", "SLO attainment", "p99", "head-room"), rows)
+    text = table(("plan", "devices", "SLO attainment", "p99", *paces, "head-room"), rows)
     lines = [
         f"{one['curve']}: busiest is {one['bottleneck']['group']} "
         f"({one['bottleneck']['utilisation']:.0%}); {one['bottleneck']['sentence']}"
@@ -66,6 +70,10 @@ def _base_table(document: dict[str, Any], is_estimated: bool) -> str:
         f"{one['curve']}: no plan: {one['infeasible']}" for one in document["base"] if one["infeasible"]
     ]
     return "\n".join([text, *lines])
+
+
+def _pace(point: dict[str, Any], kind: str) -> float | None:
+    return None if point["tokens"] is None else point["tokens"][kind.lower()]["p99_s"]
 
 
 def _head_room(room: dict[str, Any] | None) -> str | None:

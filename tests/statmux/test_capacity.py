@@ -164,8 +164,9 @@ def test_a_given_plan_is_studied_as_it_is(desk: Desk) -> None:
 
 def test_the_record_and_a_csv_for_every_sweep_are_written(desk: Desk) -> None:
     words = ("--sweep", "rate_scale=1,2,8", "--sweep", "devices=2,4", "--algorithm", "sr-greedy")
-    result = capacity(desk, *words, "--out", "study", "-o", "json")
+    result = capacity(desk, *words, "--out", "study", "--report", "page.html", "-o", "json")
     assert result.code == 0, result.err
+    assert Path("page.html").read_text().lower().startswith("<!doctype html>")
     written = json.loads(Path("study/capacity.json").read_text())
     assert set(written.pop("evidence")) >= {"placement", "cdf", "timeline", "reasons"}
     assert written == result.document
@@ -257,6 +258,21 @@ def test_wrong_words_are_one_clear_error(desk: Desk, words: list[str], says: str
     assert result.out == ""
     assert "hint:" in result.err
     assert not Path(".statmux").exists()
+
+
+def test_a_model_that_generates_says_how_soon_its_tokens_come(desk: Desk) -> None:
+    example = Path(__file__).parents[2] / "deploy" / "examples" / "generate" / "deployment.yaml"
+    rows = [f"{number / 2},chat,300,20" for number in range(20)] + ["10,search,64,0"]
+    desk.write("tokens.csv", "\n".join(["timestamp_s,model,input_tokens,output_tokens", *rows, ""]))
+    words = ("capacity", example, "--trace", "tokens.csv", "--sweep", "rate_scale=1,200")
+    result = desk.statmux(*words, "--algorithm", "sr-greedy", "-o", "json")
+    assert result.code == 0, result.err
+    (base,) = result.document["base"]
+    assert base["models"]["chat"]["tokens"]["num_output_tokens"] == 400
+    assert 0 < base["tokens"]["tpot"]["p99_s"] < base["tokens"]["ttft"]["p99_s"] < base["p99_s"]
+    assert base["models"]["search"]["tokens"] is None
+    calm, rush = result.document["sweeps"][0]["curves"][0]["points"]
+    assert rush["tokens"]["ttft"]["p99_s"] > calm["tokens"]["ttft"]["p99_s"]
 
 
 @published.needed
