@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import re
 import textwrap
-from html import escape
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 # Points (1/72 inch), which are the SVG's units too: on a phone one is about a pixel.
 WIDTH, HEIGHT = 346, 236
 _LEGEND_ROW = 15
-_PNG_DPI = 200
 INK, DIM, GRID, MARK, PAPER = "#1c2430", "#5d6b7f", "#dfe4eb", "#b3261f", "#fffffe"
 # Okabe and Ito's palette (2008), which is told apart with any common colour blindness; yellow is too light.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4fa0")
@@ -41,82 +38,42 @@ _HATCHES = ("", "////", "....", "xxxx", "----", "\\\\\\\\", "++++")
 # Markers on more points than this would hide the line.
 _MAX_MARKED = 40
 _STYLE = {
-    "svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 10, "text.color": INK,
-    "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.labelsize": 10,
+    "svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 10.5, "text.color": INK,
+    "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.labelsize": 10.5,
     "axes.labelcolor": DIM, "axes.edgecolor": DIM, "axes.facecolor": "none", "axes.linewidth": 0.8,
     "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
     "axes.formatter.useoffset": False, "axes.formatter.limits": (-4, 6),
-    "grid.color": GRID, "grid.linewidth": 0.8, "xtick.color": DIM, "ytick.color": DIM, "xtick.labelsize": 9.5,
-    "ytick.labelsize": 9.5, "lines.linewidth": 1.8, "lines.markersize": 4.5, "hatch.linewidth": 0.8,
-    "legend.frameon": False, "legend.fontsize": 9.5, "legend.handlelength": 2.4, "figure.facecolor": "none",
+    "grid.color": GRID, "grid.linewidth": 0.8, "xtick.color": DIM, "ytick.color": DIM, "xtick.labelsize": 10,
+    "ytick.labelsize": 10, "lines.linewidth": 1.8, "lines.markersize": 4.5, "hatch.linewidth": 0.8,
+    "legend.frameon": False, "legend.fontsize": 10.5, "legend.handlelength": 2.4, "figure.facecolor": "none",
 }  # fmt: skip
 
 
-def standalone_svg(figure: Figure) -> str:
-    svg = _svg(figure, has_title=True)
-    ground = f'<rect width="100%" height="100%" fill="{PAPER}"/>'
-    return re.sub(r"(</desc>)", rf"\1{ground}", svg, count=1)
-
-
-def page_svg(figure: Figure) -> str:
-    """Without prolog, fixed size and element names that would clash with those of another figure."""
-    svg = _svg(figure, has_title=False)
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r'\1 class="chart"', svg, count=1)
-    svg = re.sub(r' id="[a-z]+[0-9]*_[0-9]+"', "", svg)
-    svg = svg.replace("'DejaVu Sans'", "system-ui, sans-serif")
-    for color, variable in VARIABLES.items():
-        svg = svg.replace(color, f"var({variable}, {color})")
-    return re.sub(r"\n\s*", "\n", svg)
-
-
-def png(figure: Figure) -> bytes:
-    return _saved(figure, has_title=True, format="png", dpi=_PNG_DPI, facecolor="white")
-
-
-def _svg(figure: Figure, *, has_title: bool) -> str:
-    quiet = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    svg = _saved(figure, has_title=has_title, format="svg", metadata=quiet).decode()
-    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<!DOCTYPE.*?>\s*", "", svg, flags=re.DOTALL)
-    words = f"<title>{escape(figure.title)}</title><desc>{escape(described(figure))}</desc>"
-    return re.sub(
-        r"(<svg[^>]*?)>",
-        lambda found: f'{found[1]} role="img" aria-label="{escape(figure.title)}">{words}',
-        svg,
-        count=1,
-    )
-
-
-def described(figure: Figure) -> str:
-    """The figure in a sentence a curve, for those who do not see it."""
-    parts = [f"{figure.y_label} against {figure.x_label}."]
-    for one in figure.series:
-        y = np.asarray(one.y, dtype=float)
-        y = y[np.isfinite(y)]
-        parts.append(
-            f"{one.label}: {y.min():.4g} to {y.max():.4g}." if len(y) else f"{one.label}: no values."
-        )
-    parts += [f"{mark.label} at {mark.value:.4g}." for mark in figure.marks]
-    return " ".join(parts)
-
-
-def _saved(figure: Figure, *, has_title: bool, **options: Any) -> bytes:
-    import matplotlib
-    import matplotlib.style
+def drawn(figure: Figure, *, has_title: bool) -> Canvas:
+    """To be called, and saved, inside `looks`."""
     from matplotlib.figure import Figure as Canvas
 
-    out = io.BytesIO()
-    # The names inside an SVG are hashes: of the figure alone, so that equal figures are equal files.
-    salt = {"svg.hashsalt": f"{figure.slug}{described(figure)}"}
-    with matplotlib.style.context(["default", _STYLE, salt]):
-        rows = _legend_rows(figure)
-        height = HEIGHT + _LEGEND_ROW * len(rows) + (18 * len(_title_lines(figure)) if has_title else 0)
-        canvas = Canvas(figsize=(WIDTH / 72, height / 72), layout="constrained")
-        canvas.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
-        _draw(canvas, figure, num_columns=max(map(len, rows), default=1), has_title=has_title)
-        canvas.savefig(out, **options)
-    return out.getvalue()
+    rows = _legend_rows(figure)
+    height = (
+        _axes_height(figure) + _LEGEND_ROW * len(rows) + (18 * len(_title_lines(figure)) if has_title else 0)
+    )
+    canvas = Canvas(figsize=(WIDTH / 72, height / 72), layout="constrained")
+    canvas.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
+    _draw(canvas, figure, num_columns=max(map(len, rows), default=1), has_title=has_title)
+    return canvas
+
+
+def _axes_height(figure: Figure) -> float:
+    """Names of bars take a line each, all else the same room."""
+    num_names = max((np.size(one.x) for one in figure.series if _is_named(one)), default=None)
+    return HEIGHT if num_names is None else 64 + 26 * num_names
+
+
+def looks(salt: str) -> AbstractContextManager[None]:
+    """The style, whatever a user's matplotlibrc says. `salt`: what the names inside an SVG are made of."""
+    import matplotlib.style
+
+    return matplotlib.style.context(["default", _STYLE, {"svg.hashsalt": salt}])
 
 
 def _draw(canvas: Canvas, figure: Figure, *, num_columns: int, has_title: bool) -> None:
@@ -166,8 +123,7 @@ def _draw_bars(axes: Axes, one: Series, index: int, *, place: int, num_bars: int
         rows = np.arange(len(y)) + (place - (num_bars - 1) / 2) * thick
         axes.barh(rows, y, thick, **look)
         axes.set_yticks(np.arange(len(y)), [_short(str(name)) for name in np.asarray(one.x)])
-        if not axes.yaxis_inverted():
-            axes.invert_yaxis()
+        axes.set_ylim(len(y) - 0.5, -0.5)
         return
     x = np.asarray(one.x, dtype=float)
     gap = float(np.diff(np.unique(x)).min()) if len(np.unique(x)) > 1 else 1.0
@@ -210,23 +166,12 @@ def _draw_mark(axes: Axes, mark: Mark) -> None:
     look = {"color": MARK, "linewidth": 1.1, "linestyle": (0, (2, 2))}
     words = {
         "color": MARK,
-        "fontsize": 9,
+        "fontsize": 10,
         "bbox": {"facecolor": PAPER, "alpha": 0.75, "linewidth": 0, "pad": 0.8},
     }
     if mark.axis == "y":
-        axes.axhline(mark.value, **look)
-        place = (0.995, mark.value)
-        transform = axes.get_yaxis_transform()
-        axes.annotate(
-            mark.label,
-            place,
-            xycoords=transform,
-            xytext=(0, -2),
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            **words,
-        )
+        # Named in the legend: beside the line a name would lie on the curves that end near it.
+        axes.axhline(mark.value, label=_short(mark.label), **look)
         return
     axes.axvline(mark.value, **look)
     is_right = _share_along(axes, mark.value) > 0.6
@@ -266,8 +211,9 @@ def _is_named(one: Series) -> bool:
 
 def _legend_rows(figure: Figure) -> list[list[str]]:
     """Labels in rows as wide as the figure; none when one series needs no name."""
-    labels = [_short(one.label) for one in figure.series if one.label]
-    if len(figure.series) < 2 or not labels:
+    lines = [mark.label for mark in figure.marks if mark.axis == "y"]
+    labels = [_short(label) for label in (*(one.label for one in figure.series), *lines) if label]
+    if len(figure.series) < 2 and not lines:
         return []
     # A handle and its gaps are about eight letters wide, the figure about sixty.
     num_columns = max(1, min(len(labels), 60 // (max(map(len, labels)) + 8)))

@@ -1,4 +1,4 @@
-"""Figures: what is drawn, as plain values, and the ways out of it: SVG, PNG, CSV. Looks: `drawing`."""
+"""Figures: what is drawn, as plain values, and the ways out of it: SVG, PNG, CSV (`rendering`)."""
 
 from __future__ import annotations
 
@@ -70,21 +70,21 @@ class Figure:
 
 def svg_text(figure: Figure) -> str:
     """A file of its own, in plain colours for a white ground. Equal figures give equal text."""
-    from statmux.reporting.drawing import standalone_svg
+    from statmux.reporting.rendering import standalone_svg
 
     return standalone_svg(figure)
 
 
 def inline_svg(figure: Figure) -> str:
     """An <svg> element without title above it, to stand in a page; colours are CSS variables of the page."""
-    from statmux.reporting.drawing import page_svg
+    from statmux.reporting.rendering import page_svg
 
     return page_svg(figure)
 
 
 def png_bytes(figure: Figure) -> bytes:
     """Twice as fine as a screen, on white."""
-    from statmux.reporting.drawing import png
+    from statmux.reporting.rendering import png
 
     return png(figure)
 

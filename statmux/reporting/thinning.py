@@ -11,7 +11,7 @@ from statmux.reporting.figures import Series
 
 _MAX_POINTS = 480
 # Each point of a cloud is an element of the page.
-_MAX_CLOUD = 1200
+_MAX_CLOUD = 500
 
 
 class Columns(NamedTuple):
