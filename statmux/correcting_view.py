@@ -35,6 +35,12 @@ def correct(
     profiles = {
         name: one for name, one in corrected_profiles(recorded, found).items() if name in models or not models
     }
+    if not profiles:
+        raise InvalidInput(
+            f"too few lone requests to learn from: {', '.join(models)}",
+            where=str(run),
+            hint="record a longer run, or one with less traffic",
+        )
     targets = _targets(read, list(profiles), out)
     for name, one in profiles.items():
         write_profile(targets[name], one)

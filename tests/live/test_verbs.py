@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import stat
@@ -161,6 +162,8 @@ def test_bench_prints_one_document_and_its_record_becomes_a_page(
         assert name["rejections"]["not_placed"] == 8
     assert document["slo_attainment"] == measured["slo_attainment"]
     check_record(mixed.folder / "run")
+    check_comparison(mixed)
+    check_corrections(mixed)
     check_page(mixed)
 
 
@@ -172,6 +175,35 @@ def check_record(record: Path) -> None:
         head, *rows = (record / name).read_text().splitlines()
         assert head == "request_id,model,arrival_s,group,good,finish_s,reason"
         assert [int(row.split(",")[0]) for row in rows] == list(range(40))
+
+
+def check_comparison(mixed: ServedFleet) -> None:
+    """The record is enough: no deployment, plan or trace is named."""
+    ran = mixed.run_verb("simulate", "--compare-to", "run", "--plot", "scatter.svg", "-o", "json")
+    assert ran.returncode == 0, ran.stderr
+    document = json.loads(ran.stdout)
+    assert document["emulated"] is True and document["all"]["num_requests"] == 40
+    assert document["models"]["fast"]["slo_attainment"]["difference_points"] == 0.0
+    assert document["models"]["fast"]["p50_s"]["measured"] > 0
+    assert document["models"]["homeless"]["p50_s"]["measured"] is None
+    assert "<svg" in (mixed.folder / "scatter.svg").read_text()
+
+
+def check_corrections(mixed: ServedFleet) -> None:
+    """Emulated stages end when their profile says, whatever this machine is busy with."""
+    fast = mixed.ask("status")["models"]["fast"]
+    assert fast["prediction_error_ratio"] >= 1.0
+    for one in fast["stage_time_ratio"].values():
+        assert one["num_samples"] > 0 and abs(one["ratio"] - 1) < 1e-3
+    outcomes = csv.DictReader((mixed.folder / "run" / "measured.csv").open())
+    timings = csv.DictReader((mixed.folder / "run" / "timings.csv").open())
+    execute_s = [
+        float(timing["execute_s"])
+        for outcome, timing in zip(outcomes, timings, strict=True)
+        if outcome["model"] == "fast"
+    ]
+    # Two stages of 2 ms, told in whole microseconds.
+    assert len(execute_s) == 8 and min(execute_s) >= 0.004 - 2e-6
 
 
 def check_page(mixed: ServedFleet) -> None:
