@@ -60,7 +60,7 @@ def figures_of(trace: Trace, *, window_s: float) -> Mapping[str, Figure]:
     top = sorted(counts, key=lambda name: -counts[name])[:MODELS_DRAWN]
     drawn = {name: by_model[name] for name in top if len(top) > 1}
     figures = {
-        "arrivals": _arrivals(counted, drawn),
+        "arrivals": _arrivals(counted, drawn, len(trace) / trace.duration_s),
         "cv": _cvs(counted, dict(list(drawn.items())[:CVS_DRAWN])),
     }
     if trace.tokens is not None and lengths(trace.tokens.input_tokens):
@@ -102,11 +102,10 @@ def _tokens(tokens: Tokens) -> dict[str, Any]:
     return known
 
 
-def _arrivals(counted: Windows, drawn: Mapping[str, Windows | None]) -> Figure:
+def _arrivals(counted: Windows, drawn: Mapping[str, Windows | None], rate_rps: float) -> Figure:
     series = [_steps("all", counted, counted.rates_rps)]
     series += [_steps(name, one, one.rates_rps) for name, one in drawn.items() if one is not None]
-    mean_rps = float(counted.rates_rps.mean())
-    mark = Mark(mean_rps, f"mean {mean_rps:.3g}/s", axis="y")
+    mark = Mark(rate_rps, f"mean {rate_rps:.3g}/s", axis="y")
     title = f"Arrivals in windows of {counted.window_s:g} s"
     y_range = (0.0, 1.08 * float(counted.rates_rps.max()))
     return Figure(title, "time (s)", "requests/s", tuple(series), (mark,), y_range=y_range)

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from vocabulary.trace import Trace
 
+# The share of the last window that may lie after the end.
+MISSING = 0.02
+
 
 @dataclass(frozen=True, slots=True)
 class Windows:
@@ -49,9 +52,10 @@ def windows(
 ) -> Windows | None:
     """Arrivals (ascending, within the time) by whole windows; None when none is whole, or has an arrival.
 
-    What is left after the last whole window is left out: its count would say nothing beside the others.
+    What is left after the last whole window is left out: its count would say nothing beside the others. The
+    last one may lack a little: a trace that was asked to last ten minutes ends with the last arrival in them.
     """
-    number = int(duration_s / window_s)
+    number = int(duration_s / window_s + MISSING)
     edges_s = start_s + window_s * np.arange(number + 1)
     bounds = np.searchsorted(arrival_s, edges_s)
     counts = np.diff(bounds)

@@ -21,6 +21,14 @@ def test_windows_count_and_what_is_left_over_is_left_out():
     assert counted.dispersion == pytest.approx(1.0)
 
 
+def test_a_last_window_may_lack_a_little():
+    arrival_s = np.array([0.0, 15.0, 19.9])
+    for duration_s, number in ((19.9, 2), (19.5, 1)):
+        counted = windows(arrival_s, window_s=10.0, start_s=0.0, duration_s=duration_s)
+        assert counted is not None
+        assert len(counted.counts) == number
+
+
 def test_gaps_over_an_edge_belong_to_no_window():
     counted = windows(np.array([0.0, 1.0, 4.0, 5.0, 6.0, 7.0]), window_s=5.0, start_s=0.0, duration_s=10.0)
     assert counted is not None
