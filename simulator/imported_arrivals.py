@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from vocabulary.trace import Tokens, Trace
 
 # A trace is in memory, at about 50 bytes a request while it is made.
 MAX_REQUESTS = 100_000_000
+DAY_S = 86_400.0
 FIELDS = ("input_tokens", "output_tokens")
 
 
@@ -29,9 +31,7 @@ def arrivals_in_windows(windows: Windows, *, cv: float = 1.0, seed: int = 0) -> 
         message = f"{total} requests are more than a trace can hold ({MAX_REQUESTS})"
         raise InvalidInput(message, hint="take a part of it: --start 0s --duration 1h")
     if windows.gap_shape is None:
-        window_s = float(windows.length_s[0])
-        counts = windows.counts(window_s)
-        return arrivals_of_counts(counts, models=windows.sources, window_s=window_s, cv=cv, seed=seed)
+        return _of_counts(windows, cv, seed)
     arrivals = [_client_s(windows, index, seed) for index in range(len(windows.sources))]
     arrival_s = np.concatenate(arrivals)
     index = np.repeat(np.arange(len(arrivals), dtype=np.int32), [len(one) for one in arrivals])
@@ -63,6 +63,15 @@ def arrivals_of_conversations(
         conversations.models,
         conversations.tokens.take(order),
     )
+
+
+def _of_counts(windows: Windows, cv: float, seed: int) -> Trace:
+    """By whole days: a day late in a trace needs no table of the days before it."""
+    window_s = float(windows.length_s[0])
+    day_s = float(windows.start_s.min() // DAY_S * DAY_S)
+    counts = replace(windows, start_s=windows.start_s - day_s).counts(window_s)
+    drawn = arrivals_of_counts(counts, models=windows.sources, window_s=window_s, cv=cv, seed=seed)
+    return replace(drawn, arrival_s=whole_ns(drawn.arrival_s + day_s)) if day_s else drawn
 
 
 def _client_s(windows: Windows, source_index: int, seed: int) -> NDArray[np.float64]:

@@ -22,10 +22,9 @@ from vocabulary.formats.importers.mapping import (
     parse_mapping,
     sources_of,
 )
-from vocabulary.formats.importers.schemas import likely_format
 from vocabulary.formats.trace import read_trace
 from vocabulary.formats.trace_rows import Skipped
-from vocabulary.formats.trace_source import Source, source_of
+from vocabulary.formats.trace_source import source_of
 from vocabulary.formats.trace_tokens import full_blocks
 from vocabulary.trace import Trace
 
@@ -104,8 +103,6 @@ def import_plain(
     """A file whose columns are ours, or are named. Without a model column, `mapping` deals requests out."""
     raw = read_bytes(path)
     source = source_of(raw, name=str(path), kind=plain.kind)
-    if not source.has(plain.columns.get("timestamp_s", "timestamp_s")) and not plain.columns:
-        _refuse_published(source)
     has_models = source.has(plain.columns.get("model", "model")) and mapping.model is None
     is_named = has_models or (mapping.model is None and mapping.deal is None)
     reading = read_trace(
@@ -219,11 +216,3 @@ def _refuse_empty(found: Imported, name: str) -> None:
         raise InvalidInput(
             "the trace would hold no requests", where=name, hint="widen --start and --duration"
         )
-
-
-def _refuse_published(source: Source) -> None:
-    likely = likely_format(source.header)
-    if likely is not None:
-        where = source.name if source.kind == "parquet" else source.where(1)
-        hint = f"these are the columns of --format {likely}"
-        raise InvalidInput("there is no column timestamp_s", where=where, hint=hint)

@@ -82,6 +82,14 @@ def test_counts_of_minutes_are_rates():
     assert counts[2] == pytest.approx(1000, abs=5 * 1000**0.5)
 
 
+def test_days_late_in_a_trace_stay_there():
+    windows = import_files("azure-functions-2019", PUBLISHED["azure-functions-2019"])
+    late = replace(windows, start_s=windows.start_s + 13 * 86_400.0)
+    shifted_s = arrivals_in_windows(late).arrival_s - 13 * 86_400.0
+    # A microsecond: at 13 days a float is a nanosecond from the next.
+    assert shifted_s == pytest.approx(arrivals_in_windows(windows).arrival_s, abs=1e-6)
+
+
 def test_more_than_a_trace_can_hold_is_refused():
     with pytest.raises(InvalidInput, match="more than a trace can hold") as caught:
         arrivals_in_windows(client_windows([10**9], [1.0]))

@@ -126,7 +126,8 @@ WRONG = {
     ),
     "no format": (
         "burstgpt/t.csv",
-        "burstgpt/t.csv:1: there is no column timestamp_s\nhint: these are the columns of --format burstgpt",
+        "burstgpt/t.csv:1: there is no column timestamp_s\nhint: these are the columns of "
+        "`statmux trace import --format burstgpt`",
     ),
     "no model": (
         "mooncake/t.jsonl --format mooncake",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.document import did_you_mean
+from vocabulary.formats.importers.schemas import likely_format
 from vocabulary.formats.trace_rows import Labels, Rows, Skipped
 from vocabulary.formats.trace_source import Source, source_of
 from vocabulary.formats.trace_table import COLUMNS, LIST_COLUMNS, REQUIRED, format_table
@@ -100,11 +101,6 @@ def parse_table(raw: bytes, *, name: str, columns: Mapping[str, str] | None = No
     return Rows(file.source, file.types(wanted)).table.rename_columns(list(wanted))
 
 
-def trace_columns(raw: bytes, *, name: str) -> tuple[str, ...]:
-    """Names of the file's columns (JSONL: of its first row). Raises InvalidInput when it has none to read."""
-    return source_of(raw, name=name).header
-
-
 def trace_table(trace: Trace) -> pa.Table:
     """A trace as a table of its columns."""
     names = pa.DictionaryArray.from_arrays(pa.array(trace.model_index), pa.array(trace.models, pa.string()))
@@ -156,7 +152,10 @@ class _File:
         called = f" (for {column})" if label != column else ""
         near = did_you_mean(label, self.source.header)
         hint = f"{near}; `statmux trace import --columns {column}=NAME` renames"
-        if column == "model":
+        published = likely_format(self.source.header)
+        if published is not None:
+            hint = f"these are the columns of `statmux trace import --format {published}`"
+        elif column == "model":
             hint += ", and `--model NAME` is for traces of one model"
         where = self.source.name if self.source.kind == "parquet" else f"{self.source.name}:1"
         return InvalidInput(f"there is no column {label}{called}", where=where, hint=hint)

@@ -12,6 +12,7 @@ from tests.vocabulary.importers.files import PUBLISHED
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.importers.formats import FORMATS, import_files
 from vocabulary.formats.importers.imported import TraceFile
+from vocabulary.formats.trace import read_trace
 
 NAMES = st.sampled_from(sorted(FORMATS))
 
@@ -34,6 +35,25 @@ def test_every_format_has_a_file_here():
 @given(NAMES, st.binary(max_size=200), st.booleans())
 def test_arbitrary_bytes(name, raw, skips_bad):
     assert_taken_or_told(name, (TraceFile("t", raw),), skips_bad=skips_bad)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    st.sampled_from(("t.csv", "t.jsonl", "t.parquet", "t.csv.gz")),
+    st.sampled_from(
+        (b"", b"timestamp_s,model,input_tokens,output_tokens\n0,a,1,1\n", b'{"timestamp_s":0,"model":"a"}\n')
+    ),
+    st.binary(max_size=60),
+    st.booleans(),
+)
+def test_arbitrary_bytes_in_files_of_ours(name, start, raw, skips_bad):
+    try:
+        reading = read_trace(start + raw, name=name, skips_bad=skips_bad)
+    except InvalidInput as error:
+        assert error.where
+        assert error.hint
+    else:
+        assert len(reading.trace) + reading.skipped.num_rows > 0
 
 
 @settings(max_examples=500, deadline=None, derandomize=True)
