@@ -1,9 +1,11 @@
 """Simulated against served, as AlpaServe's Table 2: two placements, ten SLO scales, emulated engine.
 
 A part of the published test trace of a workload (Gamma, CV 4), at its own speed and latencies, on
-plan.sr-greedy and plan.mp-search. For each placement one fleet is started to measure the fixed overhead with
-lone requests (`bench --calibrate`), then another that admits with it; the simulation uses the same number.
-Nothing is fitted to the replays. Every number is emulated: real processes and sockets, stages that sleep.
+plan.sr-greedy and plan.mp-search. For each placement one fleet is started to calibrate the fixed overhead:
+part of the training trace is recorded, and what requests take beyond their stages is learned from those that
+found their group idle (`profile --correct-from`). Another fleet then admits with it, and the simulation uses
+the same number. Nothing is fitted to the replays. Every number is emulated: real processes and sockets,
+stages that sleep.
 
     python -m benchmarks.fidelity --data "$DATA" --out fidelity.json
 """
@@ -38,7 +40,7 @@ MEAN_BAR_POINTS, MAX_BAR_POINTS = 0.4, 1.2
 # The generator starts every model's process at 0, so the trace begins with one burst of all models; the
 # artifact leaves out its first ten seconds too.
 SETTLED_S = 10.0
-_NUM_CALIBRATED = 60
+CALIBRATED_S = 20.0
 
 
 def main() -> int:
@@ -67,6 +69,8 @@ def measure(folder: Path, chosen: argparse.Namespace) -> dict[str, Any]:
     models = write_fleet(folder, workload)
     trace = window(load_trace(workload / "test.csv.gz", models=models), chosen.seconds)
     write_trace(folder / "trace.csv", trace)
+    train = window(load_trace(workload / "train.csv.gz", models=models), CALIBRATED_S)
+    write_trace(folder / "train.csv", train)
     return {
         "workload": chosen.workload,
         "num_requests": len(trace),
@@ -95,7 +99,10 @@ def window(trace: Trace, seconds: float) -> Trace:
 def _plan(folder: Path, plan: Path, chosen: argparse.Namespace) -> dict[str, Any]:
     bench = ("bench", "deployment.yaml", "--plan", str(plan))
     with _fleet(folder, plan):
-        calibration = _run(folder, *bench, "--calibrate", str(_NUM_CALIBRATED))
+        record = f"calibration-{plan.name}"
+        _run(folder, *bench, "--trace", "train.csv", "--record", record)
+        words = ("profile", "deployment.yaml", "--correct-from", record, "--out", f"learned-{plan.name}")
+        calibration = _run(folder, *words)
     overhead = ("--set", f"simulation.fixed_overhead_s={calibration['fixed_overhead_s']}")
     runs = []
     with _fleet(folder, plan, *overhead):

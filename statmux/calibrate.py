@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from statmux.calls import PreparedCalls
@@ -30,6 +30,12 @@ class Calibration:
     lower_quartile_s: float
     upper_quartile_s: float
     num_requests: int
+
+
+def calibration(beyond_s: Sequence[float]) -> Calibration:
+    """Of two requests or more."""
+    lower, middle, upper = statistics.quantiles(beyond_s, n=4)
+    return Calibration(middle, lower, upper, len(beyond_s))
 
 
 async def calibrate(
@@ -64,8 +70,7 @@ async def calibrate(
             group = groups.get(result.group) or next(iter(groups.values()))
             if number >= _NUM_WARM:
                 beyond_s.append(latency_s - sum(catalog.costs(name, group.config).single))
-    lower, middle, upper = statistics.quantiles(beyond_s, n=4)
-    return Calibration(middle, lower, upper, len(beyond_s))
+    return calibration(beyond_s)
 
 
 async def _lone(calls: PreparedCalls, model: str) -> tuple[float, InferResult]:

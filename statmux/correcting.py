@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import median
 
 import numpy as np
 
 from scheduling.learned import LearnedCorrections
+from statmux.calibrate import Calibration, calibration
 from statmux.recording import Recorded, Timings
 from vocabulary.correction import Correction, corrected
 from vocabulary.errors import InvalidInput
@@ -21,10 +21,10 @@ MIN_SAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """corrections: by model and configuration, from enough batches; fixed_overhead_s: what is not a stage."""
+    """corrections: by model and configuration, from enough batches; overhead: what is not a stage."""
 
     corrections: Mapping[str, Mapping[ParallelConfig, Correction]]
-    fixed_overhead_s: float
+    overhead: Calibration
 
 
 def learned(recorded: Recorded, timings: Timings) -> Learned:
@@ -54,7 +54,7 @@ def learned(recorded: Recorded, timings: Timings) -> Learned:
             where=str(recorded.record.folder),
             hint="record a longer run, or one with less traffic",
         )
-    return Learned(found, median(beyond_s))
+    return Learned(found, calibration(beyond_s))
 
 
 def corrected_profiles(recorded: Recorded, found: Learned) -> Mapping[str, Profile]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def _targets(deployment: Deployment, names: Sequence[str], out: Path | None) -> 
 
 def _document(found: Learned, targets: Mapping[str, Path]) -> dict[str, Any]:
     return {
-        "fixed_overhead_s": found.fixed_overhead_s,
+        **asdict(found.overhead),
         "profiles": {
             name: {
                 "file": str(path),
@@ -99,6 +100,7 @@ def _table(document: dict[str, Any]) -> str:
         table(["model", "tensor", "pipeline", "lone batches", "observed / profiled"], rows),
         "",
         *[f"wrote {profile['file']}" for profile in document["profiles"].values()],
-        f"fixed overhead {overhead_s * 1e3:.3f} ms; use it: "
+        f"fixed overhead {overhead_s * 1e3:.3f} ms (quartiles {document['lower_quartile_s'] * 1e3:.3f} to "
+        f"{document['upper_quartile_s'] * 1e3:.3f}, {document['num_requests']} requests); use it: "
         f"--set simulation.fixed_overhead_s={max(overhead_s, 0.0):.6f}",
     ])  # fmt: skip

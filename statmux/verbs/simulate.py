@@ -64,6 +64,9 @@ def simulate(
         Path | None,
         typer.Option(metavar="FILE", help="Latencies, by its end: .svg, .png or .csv.", show_default=False),
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write all of it as a page.", show_default=False)
+    ] = None,
 ) -> None:
     """Replay a trace on a plan in virtual time, with the scheduling code that serves."""
     from simulator.fast import load_compiler
@@ -84,6 +87,8 @@ def simulate(
     _show(console, found)
     if plot is not None:
         _plot(plot, found)
+    if report is not None:
+        _report(report, found)
     if 0 < seeds < _STEADY_RESAMPLES:
         console.hint(f"{seeds} resamples give a rough interval; --seeds 200 a steady one")
     _check_attainment(require_attainment, found.document["slo_attainment"])
@@ -129,6 +134,17 @@ def _plot(path: Path, found: Found) -> None:
         title = f"{name}: simulated against measured latency, percentiles"
         figure = quantile_figure(found.recorded.measured, found.outcomes, title=title)
     write_figure(path, figure)
+
+
+def _report(path: Path, found: Found) -> None:
+    from statmux.reporting.simulation_page import simulation_page
+    from vocabulary.formats.disk import write_bytes
+
+    measured = None if found.recorded is None else found.recorded.measured
+    page = simulation_page(
+        found.document, found.outcomes, found.placement, found.deployment, measured=measured
+    )
+    write_bytes(path, page.encode())
 
 
 def _check_attainment(wanted: float | None, found: float) -> None:

@@ -178,3 +178,12 @@ def test_scatter_is_written_by_the_end_of_its_name(recorded: Desk) -> None:
     points = [(float(x), float(y)) for series, x, y in rows[1:] if series in "ab"]
     assert len(points) == 2 * 99
     assert all(x - y == pytest.approx(0.03, abs=1e-6) for x, y in points)
+
+
+def test_the_report_stands_alone_with_and_without_a_run_beside(recorded: Desk) -> None:
+    compare(recorded, "--report", "beside.html", "--seeds", "20")
+    words = ("--plan", "plan.yaml", "--trace", "trace.csv", "--report", "alone.html")
+    assert recorded.statmux("simulate", "deployment.yaml", *words).code == 0
+    beside, alone = Path("beside.html").read_text(), Path("alone.html").read_text()
+    assert "Simulated against measured" in beside and "beside a live run" in beside
+    assert alone.lower().startswith("<!doctype html>") and "beside a live run" not in alone
