@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import jax
+import numpy as np
 from jax import numpy as jnp
 
 from resharding.boxes import Box, box_of
 from resharding.plan import Copy, plan_copies
+from resharding.pool import BufferPool
+
+_POOL = BufferPool()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,8 @@ def move(array: jax.Array, sharding: jax.sharding.Sharding) -> jax.Array:
     """`array` on the devices of `sharding`, bit for bit; every device must belong to this process.
 
     Copies go from device to device, tile by tile, and are only dispatched: nothing waits for them.
-    (`jax.device_put` gathers the whole array on the host where the two layouts differ.)
+    (`jax.device_put` gathers the whole array on the host where the two layouts differ.) CPU devices share
+    their memory: what is computed already is copied there at once, or not at all where tiles are equal.
     """
     if array.sharding == sharding:
         return array
@@ -35,13 +41,46 @@ def move(array: jax.Array, sharding: jax.sharding.Sharding) -> jax.Array:
     route = _route(array.sharding, sharding, array.shape)
     devices = {device.id: device for device in sharding.addressable_devices}
     shards = {shard.device.id: shard.data for shard in array.addressable_shards}
-    if route.copies:
+    if _share_memory(array.sharding, sharding) and array.is_ready():
+        tiles = _in_host_memory(route, shards, devices)
+    elif route.copies:
         tiles = _assemble(route, shards, devices)
     else:
         tiles = jax.device_put(
             [shards[device] for device in route.source], [devices[device] for device in route.target]
         )
     return jax.make_array_from_single_device_arrays(array.shape, sharding, tiles)
+
+
+def _share_memory(source: jax.sharding.Sharding, target: jax.sharding.Sharding) -> bool:
+    devices = (*source.addressable_devices, *target.addressable_devices)
+    return all(device.platform == "cpu" for device in devices)
+
+
+def _in_host_memory(
+    route: _Route, shards: Mapping[int, jax.Array], devices: Mapping[int, jax.Device]
+) -> list[jax.Array]:
+    """Equal tiles are handed over as they are, others are put together once and shared by all replicas."""
+    held = {device: np.asarray(shard) for device, shard in shards.items()}
+    by_box = {box: held[device] for device, box in route.source.items()}
+    made: dict[Box, np.ndarray] = {}
+    pieces: dict[int, list[Copy]] = defaultdict(list)
+    for copy in route.copies:
+        pieces[copy.target].append(copy)
+    for device, box in route.target.items():
+        if box not in made:
+            made[box] = by_box[box] if box in by_box else _joined(box, pieces[device], held, route.source)
+    return jax.device_put([made[box] for box in route.target.values()], [devices[d] for d in route.target])
+
+
+def _joined(
+    box: Box, copies: Sequence[Copy], held: Mapping[int, np.ndarray], source: Mapping[int, Box]
+) -> np.ndarray:
+    tile = _POOL.empty(box.shape, next(iter(held.values())).dtype)
+    for copy in copies:
+        piece = held[copy.source][copy.box.slices(origin=source[copy.source].start)]
+        tile[copy.box.slices(origin=box.start)] = piece
+    return tile
 
 
 @lru_cache(maxsize=4096)
