@@ -31,7 +31,7 @@ def lanes_support(deployment: Deployment, *, num_requests: int) -> bool:
     policy = deployment.policy
     if not supports(policy) or policy.router not in ROUTERS:
         return False
-    num_groups = len(deployment.cluster.devices)
+    num_groups = deployment.cluster.num_devices
     return not may_overflow(deployment, num_requests=num_requests, num_groups=num_groups)
 
 
@@ -45,7 +45,7 @@ class LaneScorer:
         assert trace.models == deployment.model_names, "align the trace to the deployment first"
         assert lanes_support(deployment, num_requests=len(trace)), deployment.policy
         self._trace = trace
-        self._num_devices = len(deployment.cluster.devices)
+        self._num_devices = deployment.cluster.num_devices
         self._policy = deployment.policy
         self._terms_s = (deployment.latency.fixed_overhead_s, deployment.policy.slack_s)
         self._latest_s = np.array([m.slo_s(deployment.latency) for m in deployment.models]) + TIME_TOLERANCE_S
