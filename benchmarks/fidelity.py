@@ -97,33 +97,33 @@ def window(trace: Trace, seconds: float) -> Trace:
 
 
 def _plan(folder: Path, plan: Path, chosen: argparse.Namespace) -> dict[str, Any]:
-    bench = ("bench", "deployment.yaml", "--plan", str(plan))
-    with _fleet(folder, plan):
+    fleet = ("deployment.yaml", "--plan", str(plan))
+    with served(folder, *fleet):
         record = f"calibration-{plan.name}"
-        _run(folder, *bench, "--trace", "train.csv", "--record", record)
+        run(folder, "bench", *fleet, "--trace", "train.csv", "--record", record)
         words = ("profile", "deployment.yaml", "--correct-from", record, "--out", f"learned-{plan.name}")
-        calibration = _run(folder, *words)
+        calibration = run(folder, *words)
     overhead = ("--set", f"simulation.fixed_overhead_s={calibration['fixed_overhead_s']}")
     runs = []
-    with _fleet(folder, plan, *overhead):
+    with served(folder, *fleet, *overhead):
         for scale in chosen.scales:
             words = ("--trace", "trace.csv", "--slo-scale", f"{scale / DEPLOYMENT_SCALE:g}", *overhead)
             if chosen.records:
                 record = (chosen.records / f"{plan.name.split('.')[1]}-{scale:g}").resolve()
                 words += ("--record", str(record))
-            runs.append({"table_scale": scale, **_run(folder, *bench, *words)})
+            runs.append({"table_scale": scale, **run(folder, "bench", *fleet, *words)})
     return {"calibration": calibration, "runs": runs}
 
 
 @contextmanager
-def _fleet(folder: Path, plan: Path, *words: str) -> Iterator[None]:
-    """Served and ready inside, stopped after."""
-    command = _command("serve", "deployment.yaml", "--plan", str(plan), "--quiet", *words)
+def served(folder: Path, *words: str) -> Iterator[None]:
+    """`statmux serve WORDS` in the folder: ready inside, stopped after."""
+    command = _command("serve", *words, "--quiet")
     serving = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
     try:
-        _run(folder, "status", "--wait", "ready", "--quiet")
+        run(folder, "status", "--wait", "ready", "--quiet")
         yield
-        _run(folder, "stop", "--wait")
+        run(folder, "stop", "--wait")
         serving.wait(60)
     finally:
         serving.terminate()
@@ -169,7 +169,8 @@ def _met(is_met: bool) -> str:
     return "met" if is_met else "missed"
 
 
-def _run(folder: Path, *words: str) -> dict[str, Any]:
+def run(folder: Path, *words: str) -> dict[str, Any]:
+    """`statmux WORDS -o json` in the folder. Raises CalledProcessError."""
     answer = subprocess.run(_command(*words, "-o", "json"), cwd=folder, check=True, stdout=subprocess.PIPE)
     return json.loads(answer.stdout)
 

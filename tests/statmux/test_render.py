@@ -9,7 +9,7 @@ import numpy as np
 
 from statmux.options import Choices, OutputFormat
 from statmux.progress import Progress
-from statmux.render import Console, milliseconds, percent, table
+from statmux.render import Console, marked, milliseconds, percent, table
 
 
 def test_columns_are_aligned():
@@ -24,6 +24,12 @@ def test_columns_are_aligned():
 def test_shares_and_times_are_for_people():
     assert (percent(0.98765), milliseconds(0.0123)) == ("98.77%", "12.3 ms")
     assert (percent(None), milliseconds(None)) == (None, None)
+
+
+def test_estimates_carry_a_tilde_and_what_is_not_there_carries_none():
+    assert marked("98.77%", is_estimated=True) == "~98.77%"
+    assert marked("98.77%", is_estimated=False) == "98.77%"
+    assert marked(None, is_estimated=True) is None
 
 
 def test_a_document_holds_only_what_json_has(capsys):
