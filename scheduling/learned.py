@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import final
 
-from vocabulary.catalog import Catalog
+from vocabulary.catalog import BatchCosts, Catalog
 from vocabulary.correction import Correction
 from vocabulary.placement import Placement
 
@@ -29,6 +29,7 @@ class LearnedCorrections:
         self._catalog = catalog
         self._free_s = [float("-inf")] * len(placement.groups)
         self._ratios: dict[tuple[str, int], deque[float]] = {}
+        self._costs: dict[tuple[str, int], BatchCosts] = {}
 
     def observe(
         self, model: str, group_index: int, *, start_s: float, finish_s: float, batch_size: int = 1
@@ -38,14 +39,16 @@ class LearnedCorrections:
         self._free_s[group_index] = max(self._free_s[group_index], finish_s)
         if not is_alone:
             return False
-        stages_s = self._catalog.costs(model, self._groups[group_index].config).of(batch_size)
-        profiled_s = sum(stages_s)
+        key = (model, group_index)
+        if key not in self._ratios:
+            self._costs[key] = self._catalog.costs(model, self._groups[group_index].config)
+            self._ratios[key] = deque(maxlen=_NUM_KEPT)
+        profiled_s = sum(self._costs[key].of(batch_size))
         if profiled_s <= 0:
             return False
-        ratios = self._ratios.setdefault((model, group_index), deque(maxlen=_NUM_KEPT))
-        ratios.append((finish_s - start_s) / profiled_s)
+        self._ratios[key].append((finish_s - start_s) / profiled_s)
         return True
 
     def found(self) -> Mapping[tuple[str, int], Correction]:
         """By model and index of the group; only what was observed."""
-        return {key: Correction(median(ratios), len(ratios)) for key, ratios in self._ratios.items()}
+        return {key: Correction(median(ratios), len(ratios)) for key, ratios in self._ratios.items() if ratios}
