@@ -51,4 +51,6 @@ class LearnedCorrections:
 
     def found(self) -> Mapping[tuple[str, int], Correction]:
         """By model and index of the group; only what was observed."""
-        return {key: Correction(median(ratios), len(ratios)) for key, ratios in self._ratios.items() if ratios}
+        return {
+            key: Correction(median(ratios), len(ratios)) for key, ratios in self._ratios.items() if ratios
+        }
