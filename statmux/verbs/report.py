@@ -35,7 +35,7 @@ def report(
         typer.Option(metavar="FOLDER", help="Also write every figure there, as SVG, PNG and CSV."),
     ] = None,
 ) -> None:
-    """Draw a run, several runs or a study as a page that stands alone: nothing in it is fetched from anywhere."""
+    """Draw a run, several or a study as a page that stands alone: nothing in it is fetched from anywhere."""
     from statmux.reporting.figures import write_figures
     from statmux.reporting.layout import render
     from vocabulary.formats.disk import write_bytes
