@@ -190,6 +190,20 @@ def _emit_first(begin, head, partial, now_s, steps, num_decoding, kv_tokens, fin
     return num_decoding, kv_tokens
 
 
+@njit(inline="always")
+def _finish(now_s, steps, num_decoding, kv_tokens, num_held, page_tokens, finishing, asked, columns):
+    """Those whose last token came with this step leave."""
+    while num_decoding > 0 and finishing[0] >> _ID_BITS == steps:
+        request = finishing[0] & (MAX_REQUESTS - 1)
+        columns.finish_s[request] = now_s
+        most = np.int64(max(asked.input_tokens[request], 1)) + max(asked.output_tokens[request], 1) - 1
+        kv_tokens -= most
+        num_held -= (most - 1) // page_tokens + 1
+        _pop(finishing, num_decoding)
+        num_decoding -= 1
+    return num_decoding, kv_tokens, num_held
+
+
 @njit(**COMPILED)
 def replay_plain(asked, seconds, limits, columns, counts, tolerance_s, finishing, log):
     """Writes `columns` and `counts`. Needs max_sequences <= max_batched_tokens, so that all decode at once.
@@ -201,7 +215,7 @@ def replay_plain(asked, seconds, limits, columns, counts, tolerance_s, finishing
     log: int64 [LOG_LENGTH, 3], for the steps since a time that is exact: how many, tokens of each, cached
     tokens at the first.
     """
-    arrival_s, input_tokens, output_tokens = asked
+    arrival_s, input_tokens = asked.arrival_s, asked.input_tokens
     num_requests, page_tokens, budget_of_step = len(arrival_s), limits.page_tokens, limits.max_batched_tokens
     num_decoding, kv_tokens, num_held, steps, head, now_s = 0, 0, 0, 0, 0, 0.0
     partial, rest = NOBODY, 0
@@ -256,12 +270,7 @@ def replay_plain(asked, seconds, limits, columns, counts, tolerance_s, finishing
         num_decoding, kv_tokens = _emit_first(
             begin, head, partial, now_s, steps, num_decoding, kv_tokens, finishing, asked, columns
         )
-        while num_decoding > 0 and finishing[0] >> _ID_BITS == steps:
-            request = finishing[0] & (MAX_REQUESTS - 1)
-            columns.finish_s[request] = now_s
-            most = np.int64(max(input_tokens[request], 1)) + max(output_tokens[request], 1) - 1
-            kv_tokens -= most
-            num_held -= (most - 1) // page_tokens + 1
-            _pop(finishing, num_decoding)
-            num_decoding -= 1
+        num_decoding, kv_tokens, num_held = _finish(
+            now_s, steps, num_decoding, kv_tokens, num_held, page_tokens, finishing, asked, columns
+        )
         counts[STEPS] = steps

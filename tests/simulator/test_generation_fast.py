@@ -93,7 +93,7 @@ def assert_same(found: Generated, oracle: Oracle, *, tolerance_s: float = 0.0) -
     assert np.all(np.isnan(found.finish_s) == ~found.served)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.data(), tokens_drawn(), tied_times_drawn, limits_drawn)
 def test_tied_times_and_few_pages_give_what_the_oracle_gives(data, tokens, times, limits) -> None:
     arrivals = data.draw(tied_arrivals_drawn(len(tokens.input_tokens)))
@@ -101,7 +101,7 @@ def test_tied_times_and_few_pages_give_what_the_oracle_gives(data, tokens, times
     assert_same(found, follow(arrivals, tokens, times=times, limits=limits))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.data(), tokens_drawn(), odd_times_drawn, limits_drawn)
 def test_the_kernel_of_pages_is_equal_to_the_last_bit(data, tokens, times, limits) -> None:
     arrivals = data.draw(odd_arrivals_drawn(len(tokens.input_tokens)))
@@ -109,7 +109,7 @@ def test_the_kernel_of_pages_is_equal_to_the_last_bit(data, tokens, times, limit
     assert_same(found, follow(arrivals, tokens, times=times, limits=limits))
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.data(), tokens_drawn(), tied_times_drawn, plain_limits_drawn, st.sampled_from([0.0, 5e-7]))
 def test_the_closed_form_sees_an_arrival_at_the_end_of_a_step_in_the_next(
     data, tokens, times, limits, tolerance_s
@@ -120,7 +120,7 @@ def test_the_closed_form_sees_an_arrival_at_the_end_of_a_step_in_the_next(
     assert_same(found, follow(arrivals, tokens, times=times, limits=limits))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.data(), tokens_drawn(), odd_times_drawn, plain_limits_drawn)
 def test_the_closed_form_differs_by_rounding_only(data, tokens, times, limits) -> None:
     arrivals = data.draw(odd_arrivals_drawn(len(tokens.input_tokens)))
@@ -128,7 +128,7 @@ def test_the_closed_form_differs_by_rounding_only(data, tokens, times, limits) -
     assert_same(found, follow(arrivals, tokens, times=times, limits=limits), tolerance_s=1e-6)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.data(), tokens_drawn(), st.integers(1, 3), plain_limits_drawn)
 def test_rounding_does_not_decide_who_arrived_before_a_step(data, tokens, tenths, limits) -> None:
     # Tenths do not add up exactly; where a sum and an arrival meet but for rounding, the kernel adds as well.
@@ -139,7 +139,7 @@ def test_rounding_does_not_decide_who_arrived_before_a_step(data, tokens, tenths
     assert_same(found, follow(arrivals, tokens, times=times, limits=limits), tolerance_s=1e-6)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.data(), tokens_drawn(), tied_times_drawn, limits_drawn)
 def test_the_machine_that_serves_gives_the_same(data, tokens, times, limits) -> None:
     arrivals = data.draw(tied_arrivals_drawn(len(tokens.input_tokens)))
@@ -244,5 +244,5 @@ def test_a_crowded_engine_gives_what_the_oracle_gives(kind: str) -> None:
     found = generate(arrivals, tokens, times=times, limits=limits)
     oracle = follow(arrivals.tolist(), tokens, times=times, limits=limits)
     assert_same(found, oracle, tolerance_s=1e-6 if is_plain(limits) else 0.0)
-    assert (found.counts.num_preempted > 100) == (not limits.reserves_output)
+    assert (found.counts.num_preempted > 50) == (not limits.reserves_output)
     assert (found.counts.num_hit > 0) == limits.has_prefix_cache
