@@ -65,10 +65,11 @@ def test_p99_is_of_the_served_and_lies_in_its_interval() -> None:
     assert all(one.p99_s.low > 3 for one in by_model)
 
 
-def test_p99_of_a_resample_is_the_sorted_copy_s() -> None:
+@pytest.mark.parametrize("growth_s", [0.0, 0.1], ids=["mixed", "slow windows at the end"])
+def test_p99_of_a_resample_is_the_sorted_copy_s(growth_s: float) -> None:
     """Against the plain way: take the drawn windows' requests, sort, index."""
     random = np.random.default_rng(7)
-    latency_s = random.exponential(1.0, size=300)
+    latency_s = random.exponential(1.0, size=300) + growth_s * np.arange(300)
     made = outcomes(np.ones(300, dtype=bool), latency_s=latency_s)
     every, _ = confidence(made, rows=ALL, num_resamples=20, seed=9, num_windows=7)
     window = windows(made.trace.arrival_s, 7)
