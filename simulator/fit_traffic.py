@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.gamma_fit import fit_shape
+from simulator.generators import generator
 from simulator.resample import WINDOW_S
-from simulator.windows import pieces, pooled_shape
-from vocabulary.burstiness import Windows, windows_by_model
+from simulator.windows import pieces, pooled_shape, spread_s
+from vocabulary.burstiness import Windows, tick_s, windows_by_model
 from vocabulary.deployment import Workload
 from vocabulary.popularity import power_law_exponent
 from vocabulary.trace import Trace
@@ -56,27 +57,30 @@ class ModelFit:
 
 @dataclass(frozen=True, slots=True)
 class TrafficFit:
-    """exponent: of the power law of the models' shares; None below two models."""
+    """exponent: of the power law of the models' shares; None below two models. tick_s: of a coarse clock."""
 
     models: Mapping[str, ModelFit]
     exponent: float | None
     window_s: float
+    tick_s: float | None
 
 
 def fit_traffic(trace: Trace, *, window_s: float = WINDOW_S, is_windowed: bool = False) -> TrafficFit:
     """Of each model that has requests, the one asked for most first.
 
+    Arrivals that a coarse clock shows at one instant are spread over its tick, always in the same way.
     is_windowed: the CV is that of the gaps within windows, so that a rate that drifts is not taken for
     burstiness. `window_s` is also what counts are counted in.
     """
     spread = windows_by_model(trace, window_s=window_s) if trace.duration_s >= window_s else {}
+    tick = tick_s(trace.arrival_s)
     fits = {
-        name: _fit(trace, index, spread.get(name), window_s if is_windowed else None)
+        name: _fit(trace, index, spread.get(name), window_s if is_windowed else None, tick)
         for index, name in enumerate(trace.models)
     }
     by_requests = sorted(fits.items(), key=lambda item: -item[1].num_requests)
     present = {name: fit for name, fit in by_requests if fit.num_requests}
-    return TrafficFit(present, power_law_exponent(trace.counts()), window_s)
+    return TrafficFit(present, power_law_exponent(trace.counts()), window_s, tick)
 
 
 def lengths(tokens: NDArray[np.int32]) -> Lengths | None:
@@ -87,10 +91,13 @@ def lengths(tokens: NDArray[np.int32]) -> Lengths | None:
     return Lengths(float(tokens.mean()), p50, p90, p99, int(tokens.max()))
 
 
-def _fit(trace: Trace, model_index: int, spread: Windows | None, window_s: float | None) -> ModelFit:
+def _fit(
+    trace: Trace, model_index: int, spread: Windows | None, window_s: float | None, tick: float | None
+) -> ModelFit:
     rows = np.flatnonzero(trace.model_index == model_index)
-    gaps_s = np.diff(trace.arrival_s[rows])
-    shape = _shape(trace, rows, gaps_s, window_s)
+    arrival_s = spread_s(trace.arrival_s[rows], tick, generator(0, model_index))
+    gaps_s = np.diff(arrival_s)
+    shape = _shape(trace, arrival_s, window_s)
     has_spread = len(gaps_s) >= 2 and gaps_s.mean() > 0
     return ModelFit(
         num_requests=len(rows),
@@ -105,13 +112,11 @@ def _fit(trace: Trace, model_index: int, spread: Windows | None, window_s: float
     )
 
 
-def _shape(
-    trace: Trace, rows: NDArray[np.int64], gaps_s: NDArray[np.float64], window_s: float | None
-) -> float | None:
+def _shape(trace: Trace, arrival_s: NDArray[np.float64], window_s: float | None) -> float | None:
+    gaps_s = np.diff(arrival_s)
     if window_s is None or len(gaps_s) < 2:
         return fit_shape(gaps_s)
     cut = pieces(trace, window_s)
-    edges_s = [piece.start_s for piece in cut[1:]]
-    group = np.searchsorted(edges_s, trace.arrival_s[rows], side="right")
+    group = np.searchsorted([piece.start_s for piece in cut[1:]], arrival_s, side="right")
     inside = group[1:] == group[:-1]
     return pooled_shape(gaps_s[inside], group[1:][inside], len(cut))

@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 
 from simulator.generators import generator, mixed
 from simulator.renewal import renewal_s, shape_of, whole_ns
-from simulator.windows import Method, Piece, Window, fitted_windows, pieces
+from simulator.windows import Method, Piece, Window, fitted_windows, pieces, spread_s
+from vocabulary.burstiness import tick_s
 from vocabulary.errors import InvalidInput
 from vocabulary.trace import Tokens, Trace
 
-# Long enough that counts of a window are more signal than noise, short enough for an hour to have several.
-WINDOW_S = 600.0
-# The artifact's, of Azure Functions 2019 and 2021.
-MINUTE_S, MAF2_WINDOW_S = 60.0, 5400.0
+# Bursts of real traces last for seconds to minutes, and longer windows lose them: decision 10.
+WINDOW_S = 60.0
+# The artifact's windows for Azure Functions 2021; for 2019 they are the minutes of its counts.
+MAF2_WINDOW_S = 5400.0
+# Key of the generators that spread ticks; windows have the lower ones.
+TICKS = 2**40
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,12 @@ def resampled(
     if not len(trace):
         return trace
     cut = pieces(trace, window_s)
+    tick = tick_s(trace.arrival_s) if method is Method.UNBIASED else None
     draws = []
     for model_index in range(len(trace.models)):
         rows = np.flatnonzero(trace.model_index == model_index)
-        for window in fitted_windows(trace.arrival_s[rows], cut, method):
+        times_s = spread_s(trace.arrival_s[rows], tick, generator(seed, model_index, TICKS))
+        for window in fitted_windows(times_s, cut, method):
             arrival_s = _draw_s(window, scales, generator(seed, model_index, window.index + 1), method)
             source = rows[window.first : window.first + window.num_requests]
             draws.append(_Draw(model_index, arrival_s, *_dealt(source, len(arrival_s))))
@@ -80,7 +85,7 @@ def arrivals_of_counts(
     counts: NDArray[np.int64],
     *,
     models: Sequence[str],
-    window_s: float = MINUTE_S,
+    window_s: float = WINDOW_S,
     rate_scale: float = 1.0,
     cv: float = 1.0,
     seed: int = 0,

@@ -26,8 +26,8 @@ class Method(StrEnum):
     """How windows become processes.
 
     UNBIASED: as many requests are expected as the window has, and the CV is that of the gaps: stationary
-    processes, gaps below the clock's resolution taken as such, and windows too small for a fit drawn with
-    the shape of the model's other windows.
+    processes, gaps below the clock's resolution taken as such, arrivals of a clock that ticks spread over
+    the tick, and windows too small for a fit drawn with the shape of the model's other windows.
     PUBLISHED: as AlpaServe's artifact. Every window starts at an arrival, the rate is the fitted one unless
     it is more than five times the window's, a microsecond is added to all gaps (a CV of 4 is fitted as 3),
     and windows with fewer than three requests give none.
@@ -112,6 +112,16 @@ def _shapes(
     fits = fit_shapes(gaps_s, group, num_groups)
     pooled = pooled_shape(gaps_s, group, num_groups)
     return tuple(pooled if fit is None else fit for fit in fits)
+
+
+def spread_s(
+    arrival_s: NDArray[np.float64], tick: float | None, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Ascending times within the ticks that a coarse clock showed; the times themselves when it was exact.
+
+    As if what one tick holds were a Poisson process: of that, the trace says nothing.
+    """
+    return arrival_s if tick is None else np.sort(arrival_s + tick * rng.random(len(arrival_s)))
 
 
 def pooled_shape(gaps_s: NDArray[np.float64], group: NDArray[np.int64], num_groups: int) -> float:

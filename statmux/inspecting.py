@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from simulator.fit_traffic import lengths
 from statmux.reporting.figures import Figure, Mark, Series, write_figure
-from vocabulary.burstiness import Windows, windows_by_model, windows_of
+from vocabulary.burstiness import Windows, tick_s, windows_by_model, windows_of
 from vocabulary.popularity import power_law_exponent, share_of_top
 from vocabulary.trace import Tokens, Trace
 from vocabulary.traffic import traffic, traffic_by_model
@@ -40,6 +40,7 @@ def described(trace: Trace, *, window_s: float) -> dict[str, Any]:
         "window_s": window_s,
         "start_s": float(trace.arrival_s[0]),
         "duration_s": trace.duration_s,
+        "tick_s": tick_s(trace.arrival_s),
         "num_models": len(trace.models),
         "popularity": _popularity(trace.counts()),
         "tokens": None if trace.tokens is None else _tokens(trace.tokens),

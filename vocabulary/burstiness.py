@@ -11,6 +11,8 @@ from vocabulary.trace import Trace
 
 # The share of the last window that may lie after the end.
 MISSING = 0.02
+# A clock of microseconds is as good as exact. A coarser one is noticed when this share of gaps is 0.
+EXACT_S, TIED_SHARE = 1e-6, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,18 @@ def windows_by_model(trace: Trace, *, window_s: float) -> dict[str, Windows | No
         name: windows(arrival_s, window_s=window_s, start_s=start_s, duration_s=duration_s)
         for name, arrival_s in zip(trace.models, rows, strict=True)
     }
+
+
+def tick_s(arrival_s: NDArray[np.float64]) -> float | None:
+    """Steps in which the clock of a trace went, when they are so coarse that many arrivals are simultaneous.
+
+    None for an exact clock, and when everything is at one instant. Gaps below the step say nothing.
+    """
+    gaps_s = np.diff(arrival_s)
+    steps_s = gaps_s[gaps_s > 0]
+    if not len(steps_s) or len(steps_s) > (1 - TIED_SHARE) * len(gaps_s) or steps_s.min() <= EXACT_S:
+        return None
+    return float(steps_s.min())
 
 
 def _gap_cvs(arrival_s: NDArray[np.float64], bounds: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -75,7 +75,12 @@ def _warn_of_bursts(console: Console, fitted: TrafficFit) -> None:
 
 def _document(fitted: TrafficFit) -> dict[str, Any]:
     models = {name: {**asdict(one), "workload": _workload(one)} for name, one in fitted.models.items()}
-    return {"exponent": fitted.exponent, "window_s": fitted.window_s, "models": models}
+    return {
+        "exponent": fitted.exponent,
+        "window_s": fitted.window_s,
+        "tick_s": fitted.tick_s,
+        "models": models,
+    }
 
 
 def _workload(fitted: ModelFit) -> dict[str, Any]:

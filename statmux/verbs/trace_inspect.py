@@ -58,7 +58,10 @@ def inspect(
             message = f"the trace lasts {read.duration_s:g} s, less than a window of {window_s:g} s"
             raise InvalidInput(message, where="--plot", hint="take a shorter --window")
         document["plots"] = [str(one) for one in write_figures_beside(plot, figures)]
-    Console(ctx.obj).result(document, lambda: _text(document))
+    console = Console(ctx.obj)
+    if document["tick_s"] is not None:
+        console.hint(f"the clock went in steps of {document['tick_s']:g} s; gaps below that say nothing")
+    console.result(document, lambda: _text(document))
 
 
 def _text(document: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from vocabulary.errors import InvalidInput
 if TYPE_CHECKING:
     from vocabulary.trace import Trace
 
-WINDOW_S = 600.0
+WINDOW_S = 60.0
 
 
 def resample(
@@ -35,7 +35,7 @@ def resample(
     window: Annotated[
         float | None,
         typer.Option(
-            "--window", parser=seconds, metavar="TIME", show_default="10m",
+            "--window", parser=seconds, metavar="TIME", show_default="60s",
             help="How long a rate and a burstiness last.",
         ),
     ] = None,

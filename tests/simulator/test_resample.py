@@ -16,6 +16,7 @@ from simulator.resample import Scales, arrivals_of_counts, resampled, scaled
 from simulator.windows import Method, fitted_windows, pieces
 from simulator.workload import generate
 from tests.simulator.digests import digest
+from vocabulary.burstiness import windows_of
 from vocabulary.deployment import Workload
 from vocabulary.errors import InvalidInput
 from vocabulary.trace import Tokens, Trace
@@ -97,9 +98,17 @@ def test_a_models_arrivals_do_not_depend_on_the_other_models(seed: int, rate_sca
 
 def test_one_seed_gives_one_trace_on_any_machine() -> None:
     drawn = resampled(with_tokens(TWO), scales=Scales(1.5, 2.0), seed=7)
-    assert digest(drawn) == "36766eb4da4c625e"
+    assert digest(drawn) == "572156bfa7c038eb"
     counts = np.arange(24).reshape(2, 12) % 7
     assert digest(arrivals_of_counts(counts, models=("a", "b"), cv=3.0, seed=7)) == "7b4789801228b99b"
+
+
+def test_ticks_of_a_coarse_clock_are_not_bursts() -> None:
+    calm = generate({"a": Workload(5.0)}, duration_s=3000.0, seed=1)
+    ticking = Trace(np.floor(calm.arrival_s / 3) * 3, calm.model_index, calm.models)
+    drawn = resampled(ticking, window_s=100.0)
+    assert cv_of(drawn, 0) == pytest.approx(1.0, abs=0.05)
+    assert len(drawn) == pytest.approx(len(calm), abs=4 * np.sqrt(len(calm)))
 
 
 def test_seeds_share_nothing() -> None:
@@ -211,6 +220,26 @@ def test_real_counts_keep_their_number_of_requests() -> None:
     trace = arrivals_of_counts(counts, models=tuple(map(str, range(20))), rate_scale=0.02, cv=2.0)
     # The sum of counts spreads by cv * sqrt(count); four of those.
     assert len(trace) == pytest.approx(0.02 * counts.sum(), abs=8 * np.sqrt(0.02 * counts.sum()))
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    # Dispersion in 60 s, drawn by observed: the code trace loses a fifth, bursts shorter than a window.
+    [("azure_llm_2023/conv", 1.3), ("azure_llm_2023/code", 1.1), ("mooncake_fast25/conversation_trace", 1.5)],
+)
+def test_real_bursts_survive(name: str, most: float) -> None:
+    path = TRACES / f"{name}.parquet"
+    if not path.exists():
+        pytest.skip(f"no {path}: this real trace is not here")
+    arrival_s = np.sort(pyarrow.parquet.read_table(path)["t"].to_numpy())
+    trace = Trace(arrival_s, np.zeros(len(arrival_s), np.int32), ("a",))
+    spreads = []
+    for one in (trace, resampled(trace)):
+        counted = windows_of(one, window_s=60.0)
+        assert counted is not None
+        assert counted.dispersion is not None
+        spreads.append(counted.dispersion)
+    assert 0.7 < spreads[1] / spreads[0] < most
 
 
 def test_real_lengths_come_along() -> None:

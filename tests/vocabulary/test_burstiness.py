@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocabulary.burstiness import windows, windows_by_model, windows_of
+from vocabulary.burstiness import tick_s, windows, windows_by_model, windows_of
 from vocabulary.trace import Trace
 
 
@@ -47,6 +47,17 @@ def test_one_window_has_no_dispersion_and_two_arrivals_no_cv():
     assert counted is not None
     assert counted.dispersion is None
     assert counted.median_cv is None
+
+
+def test_a_coarse_clock_is_noticed_by_what_it_ties():
+    exact_s = np.sort(np.random.default_rng(1).random(500)) * 100
+    assert tick_s(exact_s) is None
+    assert tick_s(np.floor(exact_s)) == pytest.approx(1.0)
+    assert tick_s(np.floor(exact_s * 2) / 2) == pytest.approx(0.5)
+    # One client that sends everything twice has ties, and a clock that tells other gaps well.
+    assert tick_s(np.repeat(np.array([0.0, 1.0, 1.0000001, 7.0]), 2)) is None
+    assert tick_s(np.zeros(5)) is None
+    assert tick_s(np.array([1.0])) is None
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=60), st.floats(0.5, 50))
