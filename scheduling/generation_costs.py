@@ -16,10 +16,14 @@ from vocabulary.request import Request
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """Other sequences that run meanwhile, and their tokens in the cache, in all."""
+    """Other sequences that run meanwhile, and their tokens in the cache, in all.
+
+    prompts_per_token: prompt tokens computed for each token emitted, as long as those that end are replaced.
+    """
 
     num_sequences: float = 0.0
     num_kv_tokens: float = 0.0
+    prompts_per_token: float = 0.0
 
 
 @final
@@ -55,15 +59,18 @@ class GenerationCosts:
     def answer_s(self, request: Request, company: Company) -> float:
         """Seconds from the first token to the last."""
         num_steps = max(request.output_tokens, 1) - 1
-        others, kv_tokens = self._in_step(company)
         # On average half of the answer is in the cache.
         own_kv_tokens = max(request.input_tokens, 1) + (num_steps - 1) / 2
-        return num_steps * sum(one.of(others + 1, kv_tokens + own_kv_tokens) for one in self.times)
+        return num_steps * self.step_s(company, own_tokens=1, own_kv_tokens=own_kv_tokens)
 
-    def step_s(self, company: Company) -> float:
-        """Seconds of a step in which the company decodes."""
+    def step_s(self, company: Company, *, own_tokens: int = 0, own_kv_tokens: float = 0.0) -> float:
+        """Seconds of a step in which the company decodes, and prompts of those who replace it advance."""
         others, kv_tokens = self._in_step(company)
-        return sum(one.of(others, kv_tokens) for one in self.times)
+        prompt_tokens = min(
+            others * company.prompts_per_token, max(0.0, self.limits.max_batched_tokens - others - own_tokens)
+        )
+        num_tokens = own_tokens + others + prompt_tokens
+        return sum(one.of(num_tokens, kv_tokens + own_kv_tokens) for one in self.times)
 
     def is_late_alone(self, request: Request, now_s: float, *, overhead_s: float) -> bool:
         """Whether an objective is missed even if the request has the group for itself from now on."""

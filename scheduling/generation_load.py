@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from scheduling.generation_costs import Company, GenerationCosts
@@ -45,11 +45,20 @@ class GenerationLoad:
 
     @property
     def company(self) -> Company:
-        """Those in flight that run at once, halfway through their answers."""
+        """Those in flight that decode at once, halfway through their answers.
+
+        Where prompts fill the steps, of the tokens of a step no more are decoded than of all tokens: answers
+        cannot go faster than the prompts of those who follow.
+        """
         if not self._num_requests:
             return Company()
-        share = min(1.0, self.capacity / self._num_requests)
-        return Company(share * self._num_requests, share * (self._input_tokens + self._output_tokens / 2))
+        budget = self.costs.limits.max_batched_tokens * len(self.costs.times)
+        balanced = budget * self._output_tokens / (self._input_tokens + self._output_tokens)
+        share = min(1.0, self.capacity / self._num_requests, max(1.0, balanced) / self._num_requests)
+        kv_tokens = self._input_tokens + self._output_tokens / 2
+        return Company(
+            share * self._num_requests, share * kv_tokens, self._input_tokens / self._output_tokens
+        )
 
     @property
     def queue_s(self) -> float:
@@ -71,28 +80,32 @@ class GenerationLoad:
 class GeneratingCandidate:
     """A group that holds the model, and what one request of some length takes there now.
 
-    stages_s: work of its prompt; wait_s: until its first token, beyond the work before it and its own;
-    answer_s: from there to the last.
+    stages_s: work of its prompt; more_s: what the prompt takes beyond that; place_s: until a sequence less
+    runs; answer_s: from the first token to the last.
     """
 
     group: GroupLoad
     model_load: GenerationLoad
     request: Request
     stages_s: StageSeconds
-    wait_s: float
+    more_s: float
+    place_s: float
     answer_s: float
 
     def first_token_s(self, now_s: float) -> float:
-        """The prompts sent there before come first, then this one."""
-        return self.group.clock.finish_s(now_s, self.stages_s) + self.wait_s
+        """When the prompts sent there before are computed and it has a place, its own still to compute."""
+        after_others_s = self.group.clock.finish_s(now_s, self.stages_s)
+        return max(after_others_s, now_s + self.place_s + sum(self.stages_s)) + self.more_s
 
     def finish_s(self, now_s: float) -> float:
         return self.first_token_s(now_s) + self.answer_s
 
     def take(self, now_s: float) -> float:
         """The request goes there; returns its predicted finish."""
+        finish_s = self.finish_s(now_s)
         self.model_load.add(self.request)
-        return self.group.add(now_s, self.stages_s) + self.wait_s + self.answer_s
+        self.group.add(now_s, self.stages_s)
+        return finish_s
 
     def served(self, finish_s: float) -> None:
         self.model_load.remove(self.request)
@@ -104,11 +117,22 @@ class GeneratingCandidate:
 
 
 def generating_candidate(
-    group: GroupLoad, model_load: GenerationLoad, request: Request
+    group: GroupLoad, model_load: GenerationLoad, request: Request, now_s: float
 ) -> GeneratingCandidate:
     """What `request` would take there, beside those in flight now."""
     costs, company = model_load.costs, model_load.company
+    if group.clock.free_s[0] > now_s:
+        # Prompts queue, so they fill the steps. That may pass before the answer ends, but an admission that
+        # hopes for it takes so many that nobody keeps the pace (docs/decisions/0005).
+        company = replace(company, prompts_per_token=costs.limits.max_batched_tokens)
     input_tokens = max(request.input_tokens, 1)
     work_s = costs.prompt_work_s(input_tokens, company)
-    wait_s = sum(costs.prompt_s(input_tokens, company)) - sum(work_s) + model_load.queue_s
-    return GeneratingCandidate(group, model_load, request, work_s, wait_s, costs.answer_s(request, company))
+    return GeneratingCandidate(
+        group=group,
+        model_load=model_load,
+        request=request,
+        stages_s=work_s,
+        more_s=sum(costs.prompt_s(input_tokens, company)) - sum(work_s),
+        place_s=model_load.queue_s,
+        answer_s=costs.answer_s(request, company),
+    )

@@ -23,7 +23,7 @@ def asked(input_tokens: int, output_tokens: int, *, arrival_s: float = 0.0, **ob
 
 
 def candidate(load: GenerationLoad, request: Request, *, num_stages: int = 1):
-    return generating_candidate(GroupLoad(0, num_stages), load, request)
+    return generating_candidate(GroupLoad(0, num_stages), load, request, 0.0)
 
 
 @given(st.integers(1, 60), st.integers(1, 40))
@@ -54,7 +54,7 @@ def test_company_makes_prompts_and_answers_slower_and_goes_when_it_leaves() -> N
     for _ in range(3):
         load.remove(asked(8, 5))
     again = candidate(load, asked(4, 5))
-    assert (again.stages_s, again.wait_s, again.answer_s) == (alone.stages_s, alone.wait_s, alone.answer_s)
+    assert (again.stages_s, again.more_s, again.answer_s) == (alone.stages_s, alone.more_s, alone.answer_s)
 
 
 def test_more_than_fit_wait_for_a_place() -> None:
@@ -76,17 +76,17 @@ def test_few_pages_hold_fewer_than_the_sequences_allowed() -> None:
 
 def test_prompts_sent_before_come_first() -> None:
     load, group = GenerationLoad(GenerationCosts((TIMES,), LIMITS)), GroupLoad(0, 1)
-    generating_candidate(group, load, asked(80, 2)).take(0.0)
-    second = generating_candidate(group, load, asked(4, 2))
+    generating_candidate(group, load, asked(80, 2), 0.0).take(0.0)
+    second = generating_candidate(group, load, asked(4, 2), 0.0)
     assert second.first_token_s(0.0) > 80 * TIMES.token_s
     assert group.num_in_flight == 1
 
 
 def test_what_never_ran_gives_its_work_back() -> None:
     load, group = GenerationLoad(GenerationCosts((TIMES,), LIMITS)), GroupLoad(0, 1)
-    first = generating_candidate(group, load, asked(80, 2))
+    first = generating_candidate(group, load, asked(80, 2), 0.0)
     first.take(0.0)
-    second = generating_candidate(group, load, asked(40, 2))
+    second = generating_candidate(group, load, asked(40, 2), 0.0)
     before_s = group.clock.last_s
     second.take(0.0)
     second.dropped(0.0)
@@ -105,3 +105,13 @@ def test_late_is_what_misses_any_objective_even_alone() -> None:
     waited = asked(4, 2, ttft_s=first_s)
     assert costs.is_late_alone(waited, 0.01, overhead_s=0.0)
     assert costs.is_late_alone(waited, 0.0, overhead_s=0.01)
+
+
+def test_while_prompts_queue_steps_are_full() -> None:
+    times = StepTimes(0.5, 0.25)
+    load, group = GenerationLoad(GenerationCosts((times,), LIMITS)), GroupLoad(0, 1)
+    load.add(asked(1, 100))
+    calm = generating_candidate(group, load, asked(4, 5), 0.0)
+    generating_candidate(group, load, asked(80, 2), 0.0).take(0.0)
+    busy = generating_candidate(group, load, asked(4, 5), 0.0)
+    assert calm.answer_s < 4 * times.of(LIMITS.max_batched_tokens, 0) <= busy.answer_s
