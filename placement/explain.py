@@ -89,7 +89,7 @@ def binding_constraints(
         missing, stage, group = min(shortages)
         if missing >= NOWHERE // 2:
             return (f"parallelism of {spec.name}: no other group has a configuration it may use; {who}",)
-        return (f"memory of stage {stage} on {group}: {missing} bytes short of a replica; {who}",)
+        return (f"memory of stage {stage} on {group}: {format_bytes(missing)} short of a replica; {who}",)
     busy = utilisations(placement, outcomes, deployment)
     busiest = int(np.argmax(busy))
     return (f"stage time on {placement.groups[busiest].id}, {busy[busiest]:.0%} busy; {who}",)

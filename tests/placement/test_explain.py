@@ -49,7 +49,7 @@ def test_nothing_binds_when_nothing_is_missed() -> None:
 def test_memory_binds_where_another_replica_lacks_bytes() -> None:
     fleet = deployment(model("a", 60), model("b", 70), num_devices=2)
     (text,) = binding(fleet, on(("a",), ("b",)), burst(50))
-    assert text.startswith("memory of stage 0 on g1: 30 bytes short of a replica; a misses most, 45 of 50")
+    assert text.startswith("memory of stage 0 on g1: 30 B short of a replica; a misses most, 45 of 50")
 
 
 def test_stage_time_binds_where_every_group_holds_the_model() -> None:
