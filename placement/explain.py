@@ -12,6 +12,7 @@ from placement.memory import NOWHERE, Memory
 from vocabulary.deployment import Deployment
 from vocabulary.outcomes import Outcomes, Statistics, kept_rows, statistics
 from vocabulary.placement import Group, Placement
+from vocabulary.units import format_bytes
 
 # A share of missed requests below this is not worth a constraint.
 NEGLIGIBLE = 1e-4
