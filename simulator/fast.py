@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
@@ -32,12 +35,26 @@ def supports(policy: Policy) -> bool:
 
 
 def load_compiler() -> None:
-    """Import what compiling and loading compiled code needs: half a second that may as well pass early."""
+    """Import what compiling and loading compiled code needs: a third of a second, best spent early."""
     import simulator.fast_kernel  # noqa: F401, I001  for its imports
     from numba.core.registry import cpu_target
 
-    cpu_target.typing_context.refresh()
-    cpu_target.target_context.refresh()
+    with _without_linear_algebra():
+        cpu_target.typing_context.refresh()
+        cpu_target.target_context.refresh()
+
+
+@contextmanager
+def _without_linear_algebra() -> Iterator[None]:
+    """numba looks for scipy's, a fifth of a second to import, which nothing that is compiled here uses."""
+    if "scipy.linalg" in sys.modules:
+        yield
+        return
+    sys.modules["scipy.linalg"] = None  # type: ignore[assignment]  # an import of it fails
+    try:
+        yield
+    finally:
+        del sys.modules["scipy.linalg"]
 
 
 def score(placement: Placement, trace: Trace, *, deployment: Deployment) -> Outcomes:

@@ -52,20 +52,19 @@ class StageTable:
 
     def _build(self, config: ParallelConfig) -> NDArray[np.float64]:
         # Many models share few profiles; the latency model is applied once for each.
-        by_profile: dict[int, tuple[float, ...]] = {}
-        rows = np.full((len(self._models), config.pipeline), np.inf)
-        for index, model in enumerate(self._models):
-            profile = self._catalog.profiles.get(model)
-            if profile is None or not profile.supports(config):
-                continue
+        nowhere = (np.inf,) * config.pipeline
+        by_profile: dict[int, tuple[float, ...]] = {id(None): nowhere}
+        profiles = [self._catalog.profiles.get(model) for model in self._models]
+        for model, profile in zip(self._models, profiles, strict=True):
             if id(profile) not in by_profile:
-                by_profile[id(profile)] = self._catalog.costs(model, config).single
-            rows[index] = by_profile[id(profile)]
-        return rows
+                is_there = self._catalog.supports(model, config)
+                by_profile[id(profile)] = self._catalog.costs(model, config).single if is_there else nowhere
+        rows = [by_profile[id(profile)] for profile in profiles]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), config.pipeline)
 
 
 def unwritable(column: Column) -> Column:
-    """The same memory. numba compiles once more for columns that may be written to; readers differ in that."""
+    """The same memory. numba compiles again for columns that may be written to, and readers differ in that."""
     view = column.view()
     view.flags.writeable = False
     return view

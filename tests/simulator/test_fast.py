@@ -93,3 +93,14 @@ def test_policies_that_reorder_or_batch_are_left_to_the_event_simulator() -> Non
 def test_importing_the_scorer_does_not_import_numba() -> None:
     program = "import sys, simulator.fast; assert 'numba' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_loading_the_compiler_leaves_linear_algebra_to_those_who_want_it() -> None:
+    program = """
+import sys
+from simulator.fast import load_compiler
+load_compiler()
+assert "scipy.linalg" not in sys.modules
+import scipy.linalg
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
