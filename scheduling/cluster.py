@@ -195,7 +195,7 @@ class ClusterScheduler:
         """What it would take depends on its length and on who is there, so candidates are made for it."""
         model = request.model
         candidates = [
-            generating_candidate(holder.group, load, request, now_s)
+            generating_candidate(holder.group, load, request)
             for holder in self._open[model]
             if (load := holder.model_load) is not None and load.can_ever_run(request)
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 from scheduling.generation_costs import Company, GenerationCosts
@@ -10,15 +10,29 @@ from scheduling.load import GroupLoad
 from vocabulary.catalog import StageSeconds
 from vocabulary.request import Request
 
+# Requests over which lengths are averaged.
+_NUM_REMEMBERED = 200
+
 
 @final
 class GenerationLoad:
     """The model's requests in flight on the group, by their number and their tokens."""
 
-    __slots__ = ("_input_tokens", "_num_requests", "_output_tokens", "costs")
+    __slots__ = (
+        "_input_tokens",
+        "_mean_input",
+        "_mean_output",
+        "_num_requests",
+        "_num_seen",
+        "_output_tokens",
+        "costs",
+    )
 
     def __init__(self, costs: GenerationCosts) -> None:
         self.costs = costs
+        # Means over those that came: in flight, long answers are over-represented.
+        self._num_seen = 0
+        self._mean_input = self._mean_output = 0.0
         self.clear()
 
     def clear(self) -> None:
@@ -30,6 +44,9 @@ class GenerationLoad:
 
     def add(self, request: Request) -> None:
         self._count(request, 1)
+        self._num_seen = min(self._num_seen + 1, _NUM_REMEMBERED)
+        self._mean_input += (request.input_tokens - self._mean_input) / self._num_seen
+        self._mean_output += (request.output_tokens - self._mean_output) / self._num_seen
 
     def remove(self, request: Request) -> None:
         self._count(request, -1)
@@ -53,12 +70,10 @@ class GenerationLoad:
         if not self._num_requests:
             return Company()
         budget = self.costs.limits.max_batched_tokens * len(self.costs.times)
-        balanced = budget * self._output_tokens / (self._input_tokens + self._output_tokens)
+        balanced = budget * self._mean_output / (self._mean_input + self._mean_output)
         share = min(1.0, self.capacity / self._num_requests, max(1.0, balanced) / self._num_requests)
         kv_tokens = self._input_tokens + self._output_tokens / 2
-        return Company(
-            share * self._num_requests, share * kv_tokens, self._input_tokens / self._output_tokens
-        )
+        return Company(share * self._num_requests, share * kv_tokens, self._mean_input / self._mean_output)
 
     @property
     def queue_s(self) -> float:
@@ -66,7 +81,7 @@ class GenerationLoad:
         surplus = self._num_requests + 1 - self.capacity
         if not self._num_requests or surplus <= 0:
             return 0.0
-        answer_s = self._output_tokens / self._num_requests * self.costs.step_s(self.company)
+        answer_s = self._mean_output * self.costs.step_s(self.company)
         return surplus / self.capacity * answer_s
 
     def _count(self, request: Request, sign: int) -> None:
@@ -117,14 +132,10 @@ class GeneratingCandidate:
 
 
 def generating_candidate(
-    group: GroupLoad, model_load: GenerationLoad, request: Request, now_s: float
+    group: GroupLoad, model_load: GenerationLoad, request: Request
 ) -> GeneratingCandidate:
     """What `request` would take there, beside those in flight now."""
     costs, company = model_load.costs, model_load.company
-    if group.clock.free_s[0] > now_s:
-        # Prompts queue, so they fill the steps. That may pass before the answer ends, but an admission that
-        # hopes for it takes so many that nobody keeps the pace (docs/decisions/0005).
-        company = replace(company, prompts_per_token=costs.limits.max_batched_tokens)
     input_tokens = max(request.input_tokens, 1)
     work_s = costs.prompt_work_s(input_tokens, company)
     return GeneratingCandidate(

@@ -23,7 +23,7 @@ def asked(input_tokens: int, output_tokens: int, *, arrival_s: float = 0.0, **ob
 
 
 def candidate(load: GenerationLoad, request: Request, *, num_stages: int = 1):
-    return generating_candidate(GroupLoad(0, num_stages), load, request, 0.0)
+    return generating_candidate(GroupLoad(0, num_stages), load, request)
 
 
 @given(st.integers(1, 60), st.integers(1, 40))
@@ -76,17 +76,17 @@ def test_few_pages_hold_fewer_than_the_sequences_allowed() -> None:
 
 def test_prompts_sent_before_come_first() -> None:
     load, group = GenerationLoad(GenerationCosts((TIMES,), LIMITS)), GroupLoad(0, 1)
-    generating_candidate(group, load, asked(80, 2), 0.0).take(0.0)
-    second = generating_candidate(group, load, asked(4, 2), 0.0)
+    generating_candidate(group, load, asked(80, 2)).take(0.0)
+    second = generating_candidate(group, load, asked(4, 2))
     assert second.first_token_s(0.0) > 80 * TIMES.token_s
     assert group.num_in_flight == 1
 
 
 def test_what_never_ran_gives_its_work_back() -> None:
     load, group = GenerationLoad(GenerationCosts((TIMES,), LIMITS)), GroupLoad(0, 1)
-    first = generating_candidate(group, load, asked(80, 2), 0.0)
+    first = generating_candidate(group, load, asked(80, 2))
     first.take(0.0)
-    second = generating_candidate(group, load, asked(40, 2), 0.0)
+    second = generating_candidate(group, load, asked(40, 2))
     before_s = group.clock.last_s
     second.take(0.0)
     second.dropped(0.0)
@@ -107,11 +107,18 @@ def test_late_is_what_misses_any_objective_even_alone() -> None:
     assert costs.is_late_alone(waited, 0.0, overhead_s=0.01)
 
 
-def test_while_prompts_queue_steps_are_full() -> None:
-    times = StepTimes(0.5, 0.25)
-    load, group = GenerationLoad(GenerationCosts((times,), LIMITS)), GroupLoad(0, 1)
-    load.add(asked(1, 100))
-    calm = generating_candidate(group, load, asked(4, 5), 0.0)
-    generating_candidate(group, load, asked(80, 2), 0.0).take(0.0)
-    busy = generating_candidate(group, load, asked(4, 5), 0.0)
-    assert calm.answer_s < 4 * times.of(LIMITS.max_batched_tokens, 0) <= busy.answer_s
+def test_the_prompts_of_those_who_follow_slow_an_answer_down() -> None:
+    load = GenerationLoad(GenerationCosts((StepTimes(0.5, 0.25),), LIMITS))
+    load.add(asked(3, 3))
+    # A token of prompt for each that is emitted: beside its own, a step computes one of either.
+    assert candidate(load, asked(4, 5)).answer_s == 4 * (0.5 + 3 * 0.25)
+
+
+def test_lengths_are_averaged_over_those_who_came_not_those_who_stay() -> None:
+    load = GenerationLoad(GenerationCosts((StepTimes(0.5, 0.25),), LIMITS))
+    for request in (asked(3, 3), asked(3, 3), asked(3, 9)):
+        load.add(request)
+    load.remove(asked(3, 3))
+    load.remove(asked(3, 3))
+    # Only the long one is left; on average 3 tokens were asked for 5.
+    assert candidate(load, asked(4, 5)).answer_s == pytest.approx(4 * (0.5 + (1 + 1 + 3 / 5) * 0.25))
