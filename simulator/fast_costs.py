@@ -64,7 +64,7 @@ class StageTable:
 
 
 def unwritable(column: Column) -> Column:
-    """The same memory. numba compiles again for columns that may be written to, and readers differ in that."""
+    """The same memory. numba compiles again for columns that may be written to; readers differ in that."""
     view = column.view()
     view.flags.writeable = False
     return view
