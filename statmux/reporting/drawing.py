@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from statmux.reporting.figures import Figure, Mark, Series
 from statmux.reporting.thinning import thinned
@@ -98,12 +99,16 @@ def _draw(canvas: Canvas, figure: Figure, *, num_columns: int, has_title: bool) 
 
 def _draw_series(axes: Axes, one: Series, index: int) -> None:
     x, y, low, high = thinned(one)
-    if one.style == "steps":
+    if one.style == "line" and np.array_equal(x, y):
+        # What is equal on both axes is no finding but a rule to read others by.
+        look = {"color": DIM, "linestyle": _DASHES[1], "linewidth": 1.2}
+        axes.plot(x, y, label=_short(one.label), **look)
+    elif one.style == "steps":
         axes.step(x, y, where="post", label=_short(one.label), **_line(index))
     elif one.style == "points":
         axes.plot(x, y, linestyle="", label=_short(one.label), **_marker(index, many=len(x) > 200))
     else:
-        marker = _marker(index, many=False) if 2 < len(x) <= _MAX_MARKED else {}
+        marker = _marker(index, many=False) if len(x) <= _MAX_MARKED else {}
         axes.plot(x, y, label=_short(one.label), **(_line(index) | marker))
     if low is not None and high is not None:
         step = "post" if one.style == "steps" else None
@@ -142,6 +147,10 @@ def _dress(axes: Axes, figure: Figure, *, is_sideways: bool) -> None:
     for axis, is_log in ((axes.xaxis, figure.x_log), (axes.yaxis, figure.y_log)):
         if is_log and not is_sideways:
             _make_log(axes, axis)
+    if not is_sideways and not figure.x_log:
+        _count_whole(axes.xaxis, [one.x for one in figure.series])
+    if not figure.y_log:
+        _count_whole(axes.xaxis if is_sideways else axes.yaxis, [one.y for one in figure.series])
     if figure.x_range is not None:
         axes.set_xlim(*figure.x_range)
     if figure.y_range is not None:
@@ -149,17 +158,33 @@ def _dress(axes: Axes, figure: Figure, *, is_sideways: bool) -> None:
 
 
 def _make_log(axes: Axes, axis: Any) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
     (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
-    # As many round numbers as have room.
     low, high = axis.get_view_interval()
-    decades = np.log10(high / low) if low > 0 else 9
-    subs = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if decades < 1.2 else (1.0, 2.0, 5.0) if decades < 3 else (1.0,)
-    axis.set_major_locator(LogLocator(subs=subs))
+    num_octaves = float(np.log2(high / low)) if low > 0 else 30.0
+    # Round numbers with room between them: any, then powers of two, then 1-2-5, then powers of ten.
+    if num_octaves < 2:
+        axis.set_major_locator(MaxNLocator(6))
+    elif num_octaves < 7:
+        axis.set_major_locator(LogLocator(base=2))
+    else:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if num_octaves < 10 else (1.0,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
+
+
+def _count_whole(axis: Any, columns: list[ArrayLike]) -> None:
+    """Ticks of counts (devices, requests) are whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    values = (
+        np.concatenate([np.asarray(one, dtype=float).ravel() for one in columns]) if columns else np.zeros(0)
+    )
+    values = values[np.isfinite(values)]
+    if len(values) and np.array_equal(values, np.round(values)):
+        axis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
 
 
 def _draw_mark(axes: Axes, mark: Mark) -> None:

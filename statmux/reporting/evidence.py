@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placement.explain import predict
-from statmux.reporting.timeline import timeline
+from statmux.reporting.timeline import generating, timeline
 from vocabulary.deployment import Deployment
 from vocabulary.outcomes import FATES, Outcomes
 from vocabulary.placement import Placement
@@ -40,7 +40,7 @@ def evidence(
 def placement_part(outcomes: Outcomes, placement: Placement, deployment: Deployment) -> dict[str, Any]:
     """Every group with how busy it was and what each device of a stage holds; what every device could."""
     found = predict(placement, outcomes, deployment=deployment)["groups"]
-    cluster = deployment.cluster
+    cluster, emitting = deployment.cluster, generating(outcomes)
     groups = [
         {
             "id": group.id,
@@ -48,7 +48,7 @@ def placement_part(outcomes: Outcomes, placement: Placement, deployment: Deploym
             "tensor": group.config.tensor,
             "pipeline": group.config.pipeline,
             "models": list(group.models),
-            "utilisation": found[group.id]["utilisation"],
+            "utilisation": None if emitting & set(group.models) else found[group.id]["utilisation"],
             "memory_bytes": found[group.id]["memory_bytes"],
         }
         for group in placement.groups
@@ -58,26 +58,41 @@ def placement_part(outcomes: Outcomes, placement: Placement, deployment: Deploym
 
 
 def cdf_part(outcomes: Outcomes, deployment: Deployment) -> dict[str, Any]:
-    """Of each model: the share of all its requests served within a latency; refused ones never are."""
-    parts = {}
-    latency_s = outcomes.latency_s
+    """Of each model: the share of all its requests served within a latency; refused ones never are.
+
+    Of one that generates also `ttft` and `tpot`, over all its requests too.
+    """
+    parts: dict[str, Any] = {}
+    latency_s, ttft_s, tpot_s = outcomes.latency_s, outcomes.ttft_s, outcomes.tpot_s
+    emitting = generating(outcomes)
     for index, model in enumerate(deployment.models):
         mine = outcomes.trace.model_index == index
         slo_s = model.slo.latency_s
-        parts[model.name] = {"slo_s": slo_s, **latency_curve(latency_s[mine], outcomes.good[mine])}
+        part = {"slo_s": slo_s, **latency_curve(latency_s[mine], outcomes.good[mine])}
+        if model.name in emitting:
+            part["ttft"] = {"slo_s": model.slo.ttft_s, **_curve(ttft_s[mine])}
+            part["tpot"] = {"slo_s": model.slo.tpot_s, **_curve(tpot_s[mine])}
+        parts[model.name] = part
     return parts
 
 
 def latency_curve(latency_s: NDArray[np.float64], good: NDArray[np.bool_]) -> dict[str, Any]:
     """latency_s: NaN where a request was not served. The curve ends below 1 where some were not."""
-    served_s = np.sort(latency_s[~np.isnan(latency_s)])
-    keep = np.unique(np.linspace(0, max(len(served_s) - 1, 0), min(len(served_s), _CURVE_POINTS)).astype(int))
-    share = (keep + 1) / max(len(latency_s), 1)
     return {
         "num_requests": len(latency_s),
-        "num_served": len(served_s),
+        "num_served": int(np.isfinite(latency_s).sum()),
         "slo_attainment": float(good.mean()) if len(good) else 1.0,
-        "latency_s": [float(f"{value:.6g}") for value in served_s[keep].tolist()],
+        **_curve(latency_s),
+    }
+
+
+def _curve(times_s: NDArray[np.float64]) -> dict[str, list[float]]:
+    """`latency_s` ascending, and the share of all that came so soon."""
+    came_s = np.sort(times_s[np.isfinite(times_s)])
+    keep = np.unique(np.linspace(0, max(len(came_s) - 1, 0), min(len(came_s), _CURVE_POINTS)).astype(int))
+    share = (keep + 1) / max(len(times_s), 1)
+    return {
+        "latency_s": [float(f"{value:.6g}") for value in came_s[keep].tolist()],
         "share": [round(value, 6) for value in share.tolist()],
     }
 

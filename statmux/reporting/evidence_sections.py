@@ -15,6 +15,7 @@ Document = Mapping[str, Any]
 # Models whose curves are drawn at once, and behind a button; the table has all.
 _NUM_SHOWN, _NUM_FOLDED = 6, 12
 _NUM_LINES = 6
+_TOKEN_COLUMNS = ("TTFT attained", "TTFT p99 (s)", "TPOT attained", "TPOT p99 (s)")
 _NO_EVIDENCE = "This document has no outcomes of single requests; make it again with this version."
 
 
@@ -28,9 +29,8 @@ def latency_section(document: Document, base: Document) -> Section:
     names = sorted(
         (name for name in curves if curves[name]["num_requests"]), key=lambda n: curves[n]["slo_attainment"]
     )
-    figures = [
-        latency_figure(name, {"simulated": curves[name]}) for name in names[: _NUM_SHOWN + _NUM_FOLDED]
-    ]
+    shown = [figure for name in names[:_NUM_SHOWN] for figure in _figures_of(name, curves[name])]
+    folded = names[_NUM_SHOWN : _NUM_SHOWN + _NUM_FOLDED]
     note = "Share of all requests of a model that were served within a time; refused ones never are."
     if len(names) > _NUM_SHOWN:
         note += f" The {_NUM_SHOWN} models that attain least come first."
@@ -39,22 +39,36 @@ def latency_section(document: Document, base: Document) -> Section:
     return Section(
         title,
         note=note,
-        figures=tuple(figures[:_NUM_SHOWN]),
-        folded=tuple(figures[_NUM_SHOWN:]),
+        figures=tuple(shown),
+        folded=tuple(figure for name in folded for figure in _figures_of(name, curves[name])),
         tables=table,
     )
 
 
-def latency_figure(name: str, curves: Mapping[str, Document]) -> Figure:
+def _figures_of(name: str, curve: Document) -> list[Figure]:
+    """Its latency, and how soon its tokens came where it generates."""
+    figures = [latency_figure(name, {"simulated": curve})]
+    for key, title in (("ttft", f"Time to the first token of {name}"), ("tpot", f"Time per token of {name}")):
+        if key in curve:
+            figures.append(latency_figure(name, {"simulated": curve[key]}, title=title))
+    return figures
+
+
+def latency_figure(name: str, curves: Mapping[str, Document], *, title: str = "") -> Figure:
     """Curves of one model by what they are (simulated, measured), with its SLO."""
     slo_s = next(iter(curves.values()))["slo_s"]
     series = [
-        Series(label, curve["latency_s"], 100 * np.array(curve["share"], dtype=float))
+        Series(label, curve["latency_s"], 100 * np.array(curve["share"], dtype=float), style="steps")
         for label, curve in curves.items()
     ]
     marks = () if slo_s is None else (Mark(slo_s, f"SLO {slo_s:.3g} s"),)
     return Figure(
-        f"Latency of {name}", "latency (s)", "requests served (%)", tuple(series), marks, y_range=(0, 101)
+        title or f"Latency of {name}",
+        "time (s)" if title else "latency (s)",
+        "requests served (%)",
+        tuple(series),
+        marks,
+        y_range=(0, 101),
     )
 
 
@@ -109,16 +123,31 @@ def _model_table(document: Document, base: Document) -> tuple[Table, ...]:
         return ()
     curves = (document.get("evidence") or {}).get("cdf", {})
     estimated = document["provenance"]["is_estimated"]
+    has_tokens = any(_tokens(one) for one in base["models"].values())
     rows = []
     for name, one in base["models"].items():
         slo_s = curves.get(name, {}).get("slo_s")
-        mark = "~" if one.get("estimated", estimated) else ""
-        shown = [
-            f"{mark}{share(one['slo_attainment'])}",
-            *(f"{mark}{seconds(one[key])}" for key in ("p50_s", "p99_s")),
-        ]
-        rows.append((name, str(one["num_requests"]), "–" if slo_s is None else f"{slo_s:.3g}", *shown))
-    return (Table(("model", "requests", "SLO (s)", "SLO attainment", "p50 (s)", "p99 (s)"), tuple(rows)),)
+        texts = [share(one["slo_attainment"]), seconds(one["p50_s"]), seconds(one["p99_s"])]
+        texts += _token_texts(_tokens(one)) if has_tokens else []
+        is_estimated = one.get("estimated", estimated)
+        marked = [f"~{text}" if is_estimated and text != "–" else text for text in texts]
+        rows.append((name, str(one["num_requests"]), "–" if slo_s is None else f"{slo_s:.3g}", *marked))
+    columns = ("model", "requests", "SLO (s)", "SLO attainment", "p50 (s)", "p99 (s)")
+    return (Table((*columns, *(_TOKEN_COLUMNS if has_tokens else ())), tuple(rows)),)
+
+
+def _tokens(one: Document) -> Document | None:
+    """How soon tokens came: studies have it apart, simulations beside the latencies."""
+    return one.get("tokens") or (one if "ttft" in one else None)
+
+
+def _token_texts(tokens: Document | None) -> list[str]:
+    if tokens is None:
+        return ["–"] * len(_TOKEN_COLUMNS)
+    texts = []
+    for found in (tokens["ttft"], tokens["tpot"]):
+        texts += [share(found["slo_attainment"]), seconds(found["p99_s"])]
+    return texts
 
 
 def _steps(label: str, x: list[float], y: list[float]) -> Series:
@@ -139,7 +168,8 @@ def _busiest_figure(part: Document) -> Figure:
         stage = max(group["stages"], key=np.mean)
         series.append(_steps(group["id"], part["start_s"], [100 * value for value in stage]))
     few = len(groups) < len(part["groups"])
-    title = f"Utilisation of the {len(groups)} busiest groups" if few else "Utilisation of every group"
+    title = f"Utilisation of the {len(groups)} busiest groups" if few else "Utilisation by group"
+    title = f"Utilisation of {groups[0]['id']}" if len(groups) == 1 else title
     return Figure(title, "time (s)", "busiest stage (%)", tuple(series))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from statmux.render import milliseconds
 from statmux.reporting.drawing import PALETTE
 from statmux.reporting.layout import Box, DeviceMap, Host, Kind, Section, Table
-from statmux.reporting.words import GIB, attainment, listed, share
+from statmux.reporting.words import attainment, listed, share, size
 
 Document = Mapping[str, Any]
 _MAX_HOSTS = 48
@@ -25,7 +25,7 @@ def placement_section(document: Document, base: Document) -> Section:
     part = (document.get("evidence") or {}).get("placement")
     groups = part["groups"] if part else base["groups"]
     usable = part["usable_bytes"] if part else {}
-    note = "A bar shows how full the memory of a device is." if part else ""
+    note = "A bar shows how much of a device's memory weights and activations take." if part else ""
     drawn = device_map(_hosts(document["cluster"]), groups, usable)
     return Section(title, note=note, map=drawn, tables=(group_table(groups, usable), *tables))
 
@@ -53,7 +53,7 @@ def group_table(groups: Sequence[Document], usable_bytes: Mapping[str, int]) -> 
             group["id"],
             f"{group['tensor']} × {group['pipeline']}",
             "–" if group.get("utilisation") is None else share(group["utilisation"]),
-            *(() if full is None else (f"{full / GIB:.1f} GiB",)),
+            *(() if full is None else (size(full),)),
             listed(list(group["models"])),
         ))  # fmt: skip
     memory = ("memory",) if groups and _fullest(groups[0], usable_bytes) is not None else ()
@@ -81,7 +81,7 @@ def _plans(document: Document) -> Table:
         room = rooms.get(point["curve"], {}).get("rate_scale")
         rows.append((
             point["curve"],
-            attainment(point, is_estimated),
+            "no plan" if point.get("infeasible") else attainment(point, is_estimated),
             f"{point['goodput_rps']:.4g}",
             milliseconds(point["p50_s"]) or "–",
             milliseconds(point["p99_s"]) or "–",
@@ -132,7 +132,7 @@ def _box(
     if "memory_bytes" in group and device in usable_bytes:
         used, usable = group["memory_bytes"][stage], usable_bytes[device]
         fill = min(used / usable, 1.0)
-        words += f", {used / GIB:.1f} of {usable / GIB:.1f} GiB"
+        words += f", {size(used)} of {size(usable)}"
     return Box(_letter(index), index % len(PALETTE) + 1, words, fill)
 
 

@@ -11,6 +11,7 @@ from statmux.reporting.capacity_page import capacity_page
 from statmux.reporting.comparison_sections import comparison_part
 from statmux.reporting.evidence import evidence
 from statmux.reporting.record import Rows
+from statmux.reporting.timeline import generating
 from vocabulary.deployment import Deployment
 from vocabulary.estimates import estimated_models
 from vocabulary.outcomes import FATES, Outcomes
@@ -125,7 +126,8 @@ def _base(
 
 def _bottleneck(outcomes: Outcomes, placement: Placement, deployment: Deployment) -> dict[str, Any] | None:
     busy = utilisations(placement, outcomes, deployment)
-    if not busy or not len(outcomes.trace):
+    # Steps of many requests at once are no work of single ones.
+    if not busy or not len(outcomes.trace) or generating(outcomes):
         return None
     most = max(range(len(busy)), key=busy.__getitem__)
     sentences = binding_constraints(placement, outcomes, deployment=deployment)

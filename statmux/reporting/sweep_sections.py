@@ -57,7 +57,9 @@ def _section(axis: str, sweep: Document | None, document: Document) -> Section:
     if sweep is None or not any(curve["points"] for curve in sweep["curves"]):
         if axis == "rate_scale" and any(one["probes"] for one in document["head_room"]):
             return _room_section(title, document)
-        return Section(title, absent=f"Not swept: ask with --sweep {axis}={_EXAMPLES[axis]}.", lines=lines)
+        return Section(
+            title, absent=f"Not swept: ask `statmux capacity --sweep {axis}={_EXAMPLES[axis]}`.", lines=lines
+        )
     figure = Figure(
         f"SLO {title[0].lower()}{title[1:]}",
         f"{sweep['label']} ({sweep['unit']})" if sweep["unit"] else sweep["label"],
@@ -91,11 +93,13 @@ def _room_section(title: str, document: Document) -> Section:
 
 
 def _line(name: str, points: Sequence[Document], key: str) -> Series:
+    """Points without a plan are left out of the curve: nothing was attained there, nor missed."""
     has_band = any(one.get("low") is not None for one in points)
+    planned = [None if one.get("infeasible") else one["slo_attainment"] for one in points]
     return Series(
-        name,
+        name if any(value is not None for value in planned) else f"{name} (no plan)",
         [one[key] for one in points],
-        _percent(one["slo_attainment"] for one in points),
+        _percent(planned),
         low=_percent(one.get("low") for one in points) if has_band else None,
         high=_percent(one.get("high") for one in points) if has_band else None,
     )

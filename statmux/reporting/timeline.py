@@ -38,19 +38,28 @@ def timeline(
         "groups": [],
         "note": "",
     }
-    if any(model.generates for model in deployment.models):
-        part["note"] = "stages are not drawn: these models generate, token by token"
-        return part
+    emitting = generating(outcomes)
     starts_s, stages = _stage_times(outcomes, placement, deployment)
-    part["waiting"] = _rounded(
-        _mean_inside(arrival_s[served], np.maximum(starts_s, arrival_s)[served], edges)
-    )
+    if emitting:
+        part["note"] = "groups that generate are not drawn: their steps are of many requests at once"
+    else:
+        begun_s = np.maximum(starts_s, arrival_s)[served]
+        part["waiting"] = _rounded(_mean_inside(arrival_s[served], begun_s, edges))
     for group, times in zip(placement.groups, stages, strict=True):
-        busy = [_rounded(_mean_inside(begin_s, end_s, edges)) for begin_s, end_s in times]
-        part["groups"].append({"id": group.id, "stages": busy})
-    if deployment.policy.batching != "none":
+        if not emitting & set(group.models):
+            busy = [_rounded(_mean_inside(begin_s, end_s, edges)) for begin_s, end_s in times]
+            part["groups"].append({"id": group.id, "stages": busy})
+    if deployment.policy.batching != "none" and not part["note"]:
         part["note"] = "every request counts as a batch of one, so a stage that batches may exceed 100 %"
     return part
+
+
+def generating(outcomes: Outcomes) -> frozenset[str]:
+    """Models that answered token by token."""
+    if outcomes.first_token_s is None:
+        return frozenset()
+    rows = np.isfinite(outcomes.first_token_s)
+    return frozenset(outcomes.trace.models[index] for index in np.unique(outcomes.trace.model_index[rows]))
 
 
 def _edges(outcomes: Outcomes, num_windows: int) -> Times:

@@ -7,8 +7,6 @@ from typing import Any
 
 from statmux.render import marked
 
-GIB = 2**30
-
 
 def share(value: float | None) -> str:
     """0.98645 as 98.64%."""
@@ -37,3 +35,12 @@ def listed(names: list[str], *, most: int = 12) -> str:
 def plain(reason: str) -> str:
     """slo_infeasible as people say it."""
     return reason.replace("_", " ")
+
+
+def size(num_bytes: float) -> str:
+    """In the unit that leaves one to three digits before the point."""
+    for unit in ("B", "KiB", "MiB"):
+        if num_bytes < 1024:
+            return f"{num_bytes:.0f} B" if unit == "B" else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1024
+    return f"{num_bytes:.1f} GiB"
