@@ -51,8 +51,9 @@ def measure(folder: Path, chosen: argparse.Namespace) -> list[Measure]:
         for probe in probes(folder, data=chosen.data, is_long=chosen.long)
         if any(chosen.only in one.name for one in probe.measures)
     ]
-    for probe in found:  # compiles, and fills buffers
-        probe.run()
+    for probe in found:
+        if not probe.is_own_process:
+            probe.run()  # compiles, and fills buffers
     for round_index in range(chosen.rounds):
         for probe in found:
             probe.sample()

@@ -73,10 +73,14 @@ class Measure:
 
 @dataclass
 class Probe:
-    """Something that is run, and what one run gives: values by the clock and by the processors, or one."""
+    """Something that is run, and what one run gives: values by the clock and by the processors, or one.
+
+    is_own_process: it starts anew every time, so that a first run outside the rounds would warm nothing.
+    """
 
     run: Callable[[], tuple[tuple[float, ...], ...]]
     measures: tuple[Measure, ...]
+    is_own_process: bool = False
 
     def sample(self) -> None:
         for measure, (value, *by_cpu) in zip(self.measures, self.run(), strict=True):
@@ -126,7 +130,7 @@ def _scalar(data: Path | None) -> Iterator[Probe]:
 def _hundred_million() -> Iterator[Probe]:
     rate = Measure("one placement, 100 M requests on 32 devices (process)")
     memory = Measure("its peak memory, trace included", MEMORY, bar=4.0)
-    yield Probe(partial(_child, 100 * MILLION, "count", 100 * MILLION), (rate, memory))
+    yield Probe(partial(_child, 100 * MILLION, "count", 100 * MILLION), (rate, memory), True)
 
 
 def _command_line(folder: Path) -> Iterator[Probe]:
@@ -134,9 +138,9 @@ def _command_line(folder: Path) -> Iterator[Probe]:
     for kind, bar in (("parquet", 1.5), ("csv", None)):
         name = f"statmux simulate, 1 M rows of {kind}, warm (process)"
         _simulate(folder, kind)
-        yield Probe(partial(_simulate, folder, kind), (Measure(name, SECONDS, bar=bar),))
+        yield Probe(partial(_simulate, folder, kind), (Measure(name, SECONDS, bar=bar),), True)
     name = "statmux simulate, 1 M rows of parquet, nothing compiled yet (process)"
-    yield Probe(partial(_simulate_cold, folder), (Measure(name, SECONDS),))
+    yield Probe(partial(_simulate_cold, folder), (Measure(name, SECONDS),), True)
 
 
 def _events(data: Path, *, is_long: bool) -> Iterator[Probe]:
@@ -149,7 +153,7 @@ def _events(data: Path, *, is_long: bool) -> Iterator[Probe]:
     for num_requests in (10_000, 100_000, MILLION, *([10 * MILLION] * is_long)):
         rate = Measure(f"event simulator, w3 mp-search over and over, {num_requests:,} requests (process)")
         memory = Measure("its peak memory", MEMORY)
-        yield Probe(partial(_child, num_requests, "events", data, num_requests), (rate, memory))
+        yield Probe(partial(_child, num_requests, "events", data, num_requests), (rate, memory), True)
 
 
 def _lanes_rate(case: Case, num_threads: int) -> tuple[tuple[float, float]]:
