@@ -166,7 +166,7 @@ def _make_log(axes: Axes, axis: Any) -> None:
     # Round numbers with room between them: any, then powers of two, then 1-2-5, then powers of ten.
     if num_octaves < 2:
         axis.set_major_locator(MaxNLocator(6))
-    elif num_octaves < 7:
+    elif num_octaves < 7 and low > 0.1:
         axis.set_major_locator(LogLocator(base=2))
     else:
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if num_octaves < 10 else (1.0,)))
