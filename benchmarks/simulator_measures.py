@@ -147,9 +147,8 @@ def _events(data: Path, *, is_long: bool) -> Iterator[Probe]:
     name = "event simulator, w3 mp-search (process)"
     once = Measure(name, bar=50_000, artifact=ARTIFACT_EVENTS)
     num_once = len(published(data, W3, "mp-search").trace)
-    yield Probe(
-        partial(_child, num_once, "events", data, num_once), (once, Measure("its peak memory", MEMORY))
-    )
+    memory = Measure("its peak memory", MEMORY)
+    yield Probe(partial(_child, num_once, "events", data, num_once), (once, memory), True)
     for num_requests in (10_000, 100_000, MILLION, *([10 * MILLION] * is_long)):
         rate = Measure(f"event simulator, w3 mp-search over and over, {num_requests:,} requests (process)")
         memory = Measure("its peak memory", MEMORY)
