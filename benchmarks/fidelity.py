@@ -2,10 +2,9 @@
 
 A part of the published test trace of a workload (Gamma, CV 4), at its own speed and latencies, on
 plan.sr-greedy and plan.mp-search. For each placement one fleet is started to calibrate the fixed overhead:
-part of the training trace is recorded, and what requests take beyond their stages is learned from those that
-found their group idle (`profile --correct-from`). Another fleet then admits with it, and the simulation uses
-the same number. Nothing is fitted to the replays. Every number is emulated: real processes and sockets,
-stages that sleep.
+part of the training trace is replayed, and the overhead is the median of what its requests take beyond queue
+and stages. Another fleet then admits with it, and the simulation uses the same number. Nothing is fitted to the
+replays. Every number is emulated: real processes and sockets, stages that sleep.
 
     python -m benchmarks.fidelity --data "$DATA" --out fidelity.json
 """
@@ -99,10 +98,7 @@ def window(trace: Trace, seconds: float) -> Trace:
 def _plan(folder: Path, plan: Path, chosen: argparse.Namespace) -> dict[str, Any]:
     fleet = ("deployment.yaml", "--plan", str(plan))
     with served(folder, *fleet):
-        record = f"calibration-{plan.name}"
-        run(folder, "bench", *fleet, "--trace", "train.csv", "--record", record)
-        words = ("profile", "deployment.yaml", "--correct-from", record, "--out", f"learned-{plan.name}")
-        calibration = run(folder, *words)
+        calibration = run(folder, "bench", *fleet, "--trace", "train.csv")["observed_overhead"]
     overhead = ("--set", f"simulation.fixed_overhead_s={calibration['fixed_overhead_s']}")
     runs = []
     with served(folder, *fleet, *overhead):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from simulator.fast_or_events import outcomes_of
+from statmux.calibrate import observed_overhead
 from statmux.precise import run_precisely
 from statmux.recording import write_served, write_timings
 from statmux.render import Console
@@ -69,6 +70,7 @@ def run_document(
 ) -> dict[str, Any]:
     """Both summaries and what the run was like."""
     measured, expected = summary(replayed.outcomes), summary(simulated)
+    overhead = observed_overhead(replayed.outcomes, replayed.timings)
     return {
         "fleet": deployment.name,
         "address": job.address,
@@ -84,6 +86,7 @@ def run_document(
         "simulated": expected,
         "slo_s": {model.name: model.slo.latency_s for model in deployment.models},
         "errors": dict(replayed.errors),
+        "observed_overhead": None if overhead is None else asdict(overhead),
     }
 
 

@@ -1,4 +1,4 @@
-"""The fixed overhead of a fleet: what a lone request takes beyond its profiled stages, at the client."""
+"""The fixed overhead of a fleet: what a request takes beyond its stages, alone or in traffic."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from statmux.calls import PreparedCalls
 from statmux.client import ClientError
 from statmux.client.channels import DEFAULT_TIMEOUT_S
 from statmux.client.operations import InferResult
+from statmux.recording import Timings
 from vocabulary.catalog import Catalog
 from vocabulary.errors import InvalidInput
+from vocabulary.outcomes import Outcomes
 from vocabulary.placement import Placement
 
 # The first requests open connections and fill caches.
@@ -32,8 +37,35 @@ class Calibration:
     num_requests: int
 
 
-def calibration(beyond_s: Sequence[float]) -> Calibration:
-    """Of two requests or more."""
+def observed_overhead(outcomes: Outcomes, timings: Timings) -> Calibration | None:
+    """What the requests of a run took beyond queue and stages; None where the fleet told of fewer than two.
+
+    How long a request is on its way to a group shows in the queue of those that found theirs idle.
+    """
+    rows = np.flatnonzero(outcomes.served & ~np.isnan(timings.execute_s))
+    if len(rows) < 2:
+        return None
+    beyond_s = (outcomes.latency_s - timings.queue_s - timings.execute_s)[rows]
+    idle = rows[_found_idle(outcomes, timings, rows)]
+    dispatch_s = float(np.median(timings.queue_s[idle])) if len(idle) else 0.0
+    return _calibration((beyond_s + dispatch_s).tolist())
+
+
+def _found_idle(outcomes: Outcomes, timings: Timings, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Of `rows`: whether all that its group began before had ended when the request came."""
+    arrival_s = outcomes.trace.arrival_s[rows]
+    start_s = arrival_s + timings.queue_s[rows]
+    finish_s = start_s + timings.execute_s[rows]
+    found = np.zeros(len(rows), dtype=bool)
+    for group_index in np.unique(outcomes.group_index[rows]):
+        mine = np.flatnonzero(outcomes.group_index[rows] == group_index)
+        mine = mine[np.argsort(start_s[mine], kind="stable")]
+        free_s = np.concatenate([[-np.inf], np.maximum.accumulate(finish_s[mine])[:-1]])
+        found[mine] = arrival_s[mine] >= free_s
+    return found
+
+
+def _calibration(beyond_s: Sequence[float]) -> Calibration:
     lower, middle, upper = statistics.quantiles(beyond_s, n=4)
     return Calibration(middle, lower, upper, len(beyond_s))
 
@@ -70,7 +102,7 @@ async def calibrate(
             group = groups.get(result.group) or next(iter(groups.values()))
             if number >= _NUM_WARM:
                 beyond_s.append(latency_s - sum(catalog.costs(name, group.config).single))
-    return calibration(beyond_s)
+    return _calibration(beyond_s)
 
 
 async def _lone(calls: PreparedCalls, model: str) -> tuple[float, InferResult]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scheduling.learned import LearnedCorrections
-from statmux.calibrate import Calibration, calibration
+from statmux.calibrate import Calibration, observed_overhead
 from statmux.recording import Recorded, Timings
 from vocabulary.correction import Correction, corrected
 from vocabulary.errors import InvalidInput
@@ -35,26 +35,25 @@ def learned(recorded: Recorded, timings: Timings) -> Learned:
     outcomes = recorded.measured
     machine = LearnedCorrections(recorded.served, catalog=recorded.deployment.catalog())
     start_s = outcomes.trace.arrival_s + timings.queue_s
-    names, beyond_s = outcomes.trace.models, []
+    names = outcomes.trace.models
     rows = np.flatnonzero(outcomes.served & (outcomes.group_index >= 0) & ~np.isnan(timings.execute_s))
     for row in rows[np.argsort(start_s[rows], kind="stable")].tolist():
         execute_s = float(timings.execute_s[row])
-        is_alone = machine.observe(
+        machine.observe(
             names[outcomes.trace.model_index[row]],
             int(outcomes.group_index[row]),
             start_s=float(start_s[row]),
             finish_s=float(start_s[row]) + execute_s,
         )
-        if is_alone:
-            beyond_s.append(float(outcomes.latency_s[row]) - execute_s)
     found = _by_config(machine.found(), recorded)
-    if not found:
+    overhead = observed_overhead(outcomes, timings)
+    if not found or overhead is None:
         raise InvalidInput(
-            f"no model has {MIN_SAMPLES} requests that found their group idle: nothing to learn from",
+            f"no model has {MIN_SAMPLES} batches that had their group for themselves: nothing to learn from",
             where=str(recorded.record.folder),
             hint="record a longer run, or one with less traffic",
         )
-    return Learned(found, calibration(beyond_s))
+    return Learned(found, overhead)
 
 
 def corrected_profiles(recorded: Recorded, found: Learned) -> Mapping[str, Profile]:

@@ -28,7 +28,7 @@ def record(
     measured = simulate(plan.placement, trace, deployment=real or believed)
     simulated = simulate(plan.placement, trace, deployment=believed)
     if execute_s is None:
-        execute_s = np.full(len(trace), np.nan)
+        execute_s = np.full(len(trace), np.nan)  # a fleet that does not say
     queue_s = np.where(measured.served, measured.latency_s - execute_s, np.nan)
     replayed = Replayed(measured, Timings(queue_s, execute_s, np.zeros(len(trace))), trace.duration_s, {})
     job = Job(believed, plan, trace, "nowhere:0", {}, True, 60.0)
