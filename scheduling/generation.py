@@ -295,6 +295,7 @@ class GenerationScheduler:
         statistics.num_steps += 1
         statistics.num_tokens += step.num_tokens
         statistics.num_sequence_steps += len(step.slices)
-        statistics.max_sequences = max(statistics.max_sequences, len(self._running))
+        if len(self._running) > statistics.max_sequences:
+            statistics.max_sequences = len(self._running)
         statistics.num_held += num_held
         statistics.num_stored += step.num_kv_tokens + step.num_tokens

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import final
+
+import msgspec
 
 from scheduling.generation import GenerationScheduler
 from scheduling.generation_costs import GenerationCosts
@@ -39,8 +42,7 @@ class _Model:
         return NEVER_S if head is None else head.arrival_s
 
 
-@dataclass(frozen=True, slots=True)
-class ModelStep:
+class ModelStep(msgspec.Struct, frozen=True):
     """A step, of which model, and seconds of each stage."""
 
     model: str
@@ -81,27 +83,29 @@ class GeneratingModels:
         else:
             self._refused.append(request.id)
 
-    def settle_refused(self) -> Iterator[GroupCommand]:
+    def settle_refused(self) -> list[GroupCommand]:
         """Requests that no step could ever hold."""
-        if self._refused:
-            refused, self._refused = tuple(sorted(self._refused)), []
-            yield Settle(refused, Fate.INVALID)
+        if not self._refused:
+            return []
+        refused, self._refused = tuple(sorted(self._refused)), []
+        return [Settle(refused, Fate.INVALID)]
 
     def cancel(self, request_id: int) -> bool:
         """Forget a request; False when it is in a step, with which it is settled, or not here."""
         return any(model.scheduler.drop(request_id) for model in self._models.values())
 
-    def settle_late(self, now_s: float) -> Iterator[GroupCommand]:
+    def settle_late(self, now_s: float) -> list[GroupCommand]:
         """Drop heads that have not begun and would miss an objective even alone."""
+        if not self._drops_late:
+            return []
         late: list[int] = []
-        for model in self._models.values() if self._drops_late else ():
+        for model in self._models.values():
             while (head := model.scheduler.head_not_begun()) is not None:
                 if not model.costs.is_late_alone(head, now_s, overhead_s=self._overhead_s):
                     break
                 model.scheduler.drop(head.id)
                 late.append(head.id)
-        if late:
-            yield Settle(tuple(late), Fate.SLO_INFEASIBLE)
+        return [Settle(tuple(late), Fate.SLO_INFEASIBLE)] if late else []
 
     def start(self, batch_id: int, started: ModelStep) -> Batch:
         """The batch that computes a step."""
@@ -109,18 +113,20 @@ class GeneratingModels:
         step = started.step
         return Batch(batch_id, started.model, step.requests, step.slices, step.num_kv_tokens)
 
-    def finish(self, event: BatchFinished, now_s: float) -> Iterator[GroupCommand]:
+    def finish(self, event: BatchFinished, now_s: float) -> list[GroupCommand]:
         """What came of a step that left the last stage."""
         ended = self._running.pop(event.batch_id)
         model = self._models[ended.model]
         model.ended_s = now_s
         progress = model.scheduler.finish(ended.step, failed=event.failed)
+        commands: list[GroupCommand] = []
         if progress.first_token_ids:
-            yield TellFirstToken(progress.first_token_ids)
+            commands.append(TellFirstToken(progress.first_token_ids))
         if progress.finished_ids:
-            yield Settle(progress.finished_ids, Fate.SERVED)
+            commands.append(Settle(progress.finished_ids, Fate.SERVED))
         if progress.dropped_ids:
-            yield Settle(progress.dropped_ids, Fate.FAILED if event.failed else Fate.CANCELLED)
+            commands.append(Settle(progress.dropped_ids, Fate.FAILED if event.failed else Fate.CANCELLED))
+        return commands
 
     @property
     def statistics(self) -> Mapping[str, GenerationStatistics]:
@@ -137,11 +143,13 @@ class GeneratingModels:
     def next_step(self, before_s: float) -> ModelStep | None:
         """Of the model that has waited longest, if that is since before `before_s`, and can compute."""
         waiting = [(model.waiting_since_s, model) for model in self._models.values()]
-        for since_s, model in sorted(waiting, key=lambda pair: pair[0]):
+        if len(waiting) > 1:
+            waiting.sort(key=itemgetter(0))
+        for since_s, model in waiting:
             if since_s >= before_s:
                 return None
             step = model.scheduler.next_step()
             if step is not None:
-                stages_s = tuple(one.of(step.num_tokens, step.num_kv_tokens) for one in model.costs.times)
+                stages_s = tuple([one.of(step.num_tokens, step.num_kv_tokens) for one in model.costs.times])
                 return ModelStep(model.name, step, stages_s)
         return None

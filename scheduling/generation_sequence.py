@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import final
+
+import msgspec
 
 from scheduling.prefixes import PageKey
 from vocabulary.request import Request
@@ -48,8 +49,7 @@ class Sequence:
         self.is_dropped = False
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One pass through the stages: the sequences in it, and how many tokens each computes.
 
     num_tokens: their sum, at most the limit of a step; num_kv_tokens: tokens of its sequences in the cache
@@ -63,11 +63,10 @@ class Step:
 
     @property
     def requests(self) -> tuple[Request, ...]:
-        return tuple(sequence.request for sequence in self.sequences)
+        return tuple([sequence.request for sequence in self.sequences])
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True):
     """Request ids in the order of the step: whose first token came, who is done, who left before that."""
 
     num_emitted: int

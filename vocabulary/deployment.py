@@ -51,6 +51,14 @@ class Slo:
     ttft_s: float | None = None
     tpot_s: float | None = None
 
+    def scaled(self, scale: float) -> Slo:
+        """Every objective that there is, multiplied."""
+        latency_s, ttft_s, tpot_s = (
+            None if seconds is None else seconds * scale
+            for seconds in (self.latency_s, self.ttft_s, self.tpot_s)
+        )
+        return Slo(latency_s, self.attainment, ttft_s, tpot_s)
+
     @property
     def is_empty(self) -> bool:
         """Whether every served request is good."""

@@ -196,3 +196,64 @@ def test_the_compiled_scorer_does_not_answer_token_by_token() -> None:
     assert outcomes_of(groups("chat"), trace, deployment=deployment).first_token_s is not None
     with pytest.raises(InvalidInput, match="asks for output tokens"):
         outcomes_of(groups("chat"), trace, deployment=deployment, engine="fast")
+
+
+POLICIES = st.fixed_dictionaries(
+    {
+        "router": st.sampled_from(
+            ["round_robin", "least_loaded", "min_stage_clock", "shortest_expected_delay"]
+        ),
+        "queue": st.sampled_from(["fcfs", "edf"]),
+        "admission": st.sampled_from(["none", "slo"]),
+        "batching": st.sampled_from(["none", "deadline"]),
+    }
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    settings_drawn,
+    settings_drawn,
+    st.integers(1, 3),
+    POLICIES,
+    st.lists(
+        st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 6), st.integers(0, 20), st.integers(0, 6)),
+        max_size=20,
+    ),
+    st.sampled_from([Slo(), Slo(ttft_s=20.0, tpot_s=4.0), Slo(latency_s=15.0)]),
+)
+def test_in_any_fleet_every_request_ends_once_and_its_tokens_come_in_order(
+    first, second, num_stages, policy, rows, slo
+) -> None:
+    stages = (1, 2, 3)
+    models = (
+        generating("a", slo=slo, stages=stages, **first),
+        generating("b", slo=slo, stages=stages, **second),
+    )
+    deployment = fleet(*models, **policy)
+    arrivals = np.cumsum([gap / 4 for _, gap, _, _ in rows])
+    asked = [
+        (model, time_s, num_input, num_output)
+        for (model, _, num_input, num_output), time_s in zip(rows, arrivals.tolist(), strict=True)
+    ]
+    placement = groups("a b", "a", num_stages=num_stages)
+    outcomes = simulate(placement, trace_of(deployment, *asked), deployment=deployment)
+    generates = outcomes.trace.tokens.output_tokens > 0
+    can_run = np.array(
+        [
+            num_output == 0
+            or GenerationLimits(**(first if model == "a" else second)).can_ever_run(n, num_output)
+            for model, _, n, num_output in asked
+        ],
+        dtype=bool,
+    )
+    refused = np.array([fate is Fate.INVALID for fate in fates(outcomes)], dtype=bool)
+    np.testing.assert_array_equal(refused, ~can_run)
+    if policy["admission"] == "none":
+        np.testing.assert_array_equal(outcomes.served, can_run)
+    if outcomes.first_token_s is not None:
+        served = outcomes.served & generates
+        assert np.all(outcomes.ttft_s[served] > 0)
+        assert np.all(outcomes.first_token_s[served] <= outcomes.finish_s[served])
+        emitted = sum(one.num_emitted for one in outcomes.generation.values())
+        assert emitted == outcomes.trace.tokens.output_tokens[served].sum()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vocabulary.deployment import Deployment, ModelSpec
+from vocabulary.deployment import Deployment, ModelSpec, Slo
 from vocabulary.errors import Infeasible, InvalidInput
 from vocabulary.generation import GenerationLimits, GenerationSettings, StepTimes
 from vocabulary.mesh import Cluster, NodeClass
@@ -84,3 +84,8 @@ def test_a_profile_that_does_not_say_what_a_token_takes_needs_a_told_number() ->
 
 def test_a_group_of_one_shot_models_has_no_limits() -> None:
     assert pages(ModelSpec("a", profile=profile(generates=False))) == {}
+
+
+def test_every_objective_that_there_is_is_scaled() -> None:
+    assert Slo(2.0, 0.9, 1.0, None).scaled(0.5) == Slo(1.0, 0.9, 0.5, None)
+    assert Slo().scaled(2.0) == Slo()
