@@ -29,8 +29,7 @@ def _settings(document: Document) -> list[str]:
     settings = document["settings"]
     lines = []
     if settings.get("requirement"):
-        assumed = " (assumed)" * bool(settings.get("requirement_is_assumed"))
-        lines.append(f"asked: {settings['requirement']}{assumed}")
+        lines.append(f"asked: {settings['requirement']}")
     if "seed" in settings:
         drawn = f", {settings['num_seeds']} draws of traffic" if settings.get("num_seeds", 1) > 1 else ""
         lines.append(f"seed {settings['seed']}{drawn}; the same inputs give the same numbers")

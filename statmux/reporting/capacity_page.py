@@ -72,8 +72,6 @@ def _sentence(document: Document) -> str:
     # Whether it holds stands above the sentence already.
     sentence = re.sub(r"^(holds|does not hold): ", "", document["verdict"]["sentence"])
     sentence = f"{sentence.rstrip('.')}."
-    if document["settings"].get("requirement_is_assumed"):
-        sentence += " No attainment was asked for, so this one is assumed."
     if document["provenance"]["is_estimated"]:
         sentence += " Numbers with ~ rest on estimated profiles."
     return sentence

@@ -16,7 +16,7 @@ from vocabulary.formats.disk import load_deployment
 from vocabulary.outcomes import Outcomes
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Group, Placement
-from vocabulary.trace import Trace
+from vocabulary.trace import Tokens, Trace
 
 PIPELINE = Placement((Group("g", ("n-0:0", "n-0:1"), ParallelConfig(1, 2), ("a",)),))
 
@@ -72,3 +72,26 @@ def test_an_empty_trace_has_evidence_too(small: Deployment):
     found = evidence(run(small, [], []), PIPELINE, small)
     assert found["reasons"] == {} and found["cdf"]["a"]["num_requests"] == 0
     assert sum(found["timeline"]["arrivals_rps"]) == 0
+
+
+def test_a_model_that_generates_has_curves_of_its_tokens_and_no_stages(tmp_path: Path):
+    example = Path(__file__).parents[2] / "deploy" / "examples" / "generate" / "deployment.yaml"
+    deployment = load_deployment(example)
+    assert deployment.model_names == ("chat", "search")
+    devices = [device.id for device in deployment.cluster.devices]
+    groups = [
+        Group(name, (device,), ParallelConfig(1, 1), (name,))
+        for name, device in zip(("chat", "search"), devices, strict=False)
+    ]
+    placement = Placement(tuple(groups))
+    tokens = Tokens(np.full(4, 1000, np.int32), np.array([20, 1, 20, 0], np.int32))
+    trace = Trace(np.arange(4.0), np.array([0, 0, 0, 1], np.int32), ("chat", "search"), tokens)
+    found = evidence(simulate(placement, trace, deployment=deployment), placement, deployment)
+    chat, search = found["cdf"]["chat"], found["cdf"]["search"]
+    assert len(chat["ttft"]["latency_s"]) == 3 and chat["ttft"]["share"][-1] == 1.0
+    # An answer of one token has no time per further token.
+    assert len(chat["tpot"]["latency_s"]) == 2
+    assert "ttft" not in search
+    assert [group["id"] for group in found["timeline"]["groups"]] == ["search"]
+    assert "generate" in found["timeline"]["note"] and found["timeline"]["waiting"] is None
+    assert [group["utilisation"] is None for group in found["placement"]["groups"]] == [True, False]
