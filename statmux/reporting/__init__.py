@@ -1,1 +1,1 @@
-"""Run records and the HTML report made of them."""
+"""Run records, figures, and the HTML reports made of them."""
