@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from simulator.fast import score, supports
 from simulator.generation_arrivals import asks_for_tokens
-from simulator.simulate import simulate
 from vocabulary.deployment import Deployment
 from vocabulary.errors import InvalidInput
 from vocabulary.outcomes import Outcomes
@@ -39,5 +38,7 @@ def outcomes_of(
             hint="it does fcfs without batching; use --engine auto or events",
         )
     if engine == "events" or not is_fast:
+        from simulator.simulate import simulate  # the machines: not for those who score
+
         return simulate(placement, aligned, deployment=deployment)
     return score(placement, aligned, deployment=deployment)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from vocabulary.errors import InvalidInput
 from vocabulary.outcomes import FATES, Outcomes, Statistics, kept_rows, statistics
 from vocabulary.request import Fate
@@ -26,15 +28,15 @@ def summary(outcomes: Outcomes, *, trim_s: float = 0.0) -> dict[str, Any]:
         )
     arrival_s = outcomes.trace.arrival_s[rows]
     span_s = float(arrival_s[-1] - arrival_s[0]) if len(arrival_s) > 1 else 0.0
-    fates = outcomes.fate[rows].tolist()
+    num_by_fate = np.bincount(outcomes.fate[rows], minlength=len(FATES)).tolist()
     late = outcomes.served[rows] & ~outcomes.good[rows]
     return {
         **_figures(statistics(outcomes, rows=rows), span_s),
         **_token_figures(outcomes, rows, None),
         "rejections": {
-            fate.value: fates.count(code)
-            for code, fate in enumerate(FATES)
-            if fate is not Fate.SERVED and code in fates
+            fate.value: count
+            for fate, count in zip(FATES, num_by_fate, strict=True)
+            if fate is not Fate.SERVED and count
         },
         "num_late": int(late.sum()),
         "models": {

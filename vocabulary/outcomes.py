@@ -97,17 +97,18 @@ def kept_rows(trace: Trace, trim_s: float) -> slice:
 
 def statistics(outcomes: Outcomes, *, rows: slice, model_index: int | None = None) -> Statistics:
     """Of the rows in the slice, of one model when `model_index` is given."""
-    mask = np.zeros(len(outcomes.trace), dtype=bool)
-    mask[rows] = True
-    if model_index is not None:
-        mask &= outcomes.trace.model_index == model_index
     arrivals = outcomes.trace.arrival_s[rows]
     span_s = float(arrivals[-1] - arrivals[0]) if len(arrivals) > 1 else 0.0
-    num_good = int(outcomes.good[mask].sum())
-    latency_s = outcomes.latency_s[mask & outcomes.served]
+    chosen: slice | NDArray[np.int64] = rows
+    if model_index is not None:
+        first, _, _ = rows.indices(len(outcomes.trace))
+        chosen = first + np.flatnonzero(outcomes.trace.model_index[rows] == model_index)
+    num_good = int(outcomes.good[chosen].sum())
+    served = outcomes.fate[chosen] == FATE_CODE[Fate.SERVED]
+    latency_s = (outcomes.finish_s[chosen] - outcomes.trace.arrival_s[chosen])[served]
     p50_s, p99_s = (float(q) for q in np.quantile(latency_s, [0.5, 0.99])) if len(latency_s) else (None, None)
     return Statistics(
-        num_requests=int(mask.sum()),
+        num_requests=len(served),
         num_good=num_good,
         num_served=len(latency_s),
         goodput_rps=num_good / span_s if span_s > 0 else 0.0,
