@@ -3,8 +3,8 @@
 A part of the published test trace of a workload (Gamma, CV 4), at its own speed and latencies, on
 plan.sr-greedy and plan.mp-search. For each placement one fleet is started to calibrate the fixed overhead:
 part of the training trace is replayed, and the overhead is the median of what its requests take beyond queue
-and stages. Another fleet then admits with it, and the simulation uses the same number. Nothing is fitted to the
-replays. Every number is emulated: real processes and sockets, stages that sleep.
+and stages. Another fleet then admits with it, and the simulation uses the same number. Nothing is fitted to
+the replays. Every number is emulated: real processes and sockets, stages that sleep.
 
     python -m benchmarks.fidelity --data "$DATA" --out fidelity.json
 """

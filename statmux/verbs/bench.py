@@ -122,8 +122,17 @@ def _table(document: dict[str, Any]) -> str:
         f"simulated {document['slo_attainment_simulated']:.2%} "
         f"({document['difference_points']:+.2f} points), "
         f"client at most {document['max_client_lag_s'] * 1e3:.1f} ms late",
+        *_overhead_lines(document["observed_overhead"]),
         *[f"error x{number}: {message}" for message, number in document["errors"].items()],
     ])  # fmt: skip
+
+
+def _overhead_lines(found: dict[str, Any] | None) -> list[str]:
+    """Nothing where the fleet does not say how long requests queued and ran."""
+    if found is None:
+        return []
+    seconds = [found[f"{name}_s"] * 1e3 for name in ("fixed_overhead", "lower_quartile", "upper_quartile")]
+    return ["beyond queue and stages {:.2f} ms (quartiles {:.2f} to {:.2f})".format(*seconds)]
 
 
 def _sweep(runs: list[dict[str, Any]]) -> dict[str, Any]:
