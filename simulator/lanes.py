@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from vocabulary.deployment import Deployment
 from vocabulary.outcomes import kept_rows
 from vocabulary.trace import Trace
 from vocabulary.units import TIME_TOLERANCE_S
+
+if TYPE_CHECKING:  # numba takes half a second to import: only who scores pays for it
+    from simulator.lanes_tables import Counts, Lockstep
 
 
 def lanes_support(deployment: Deployment, *, num_requests: int) -> bool:
@@ -43,6 +46,7 @@ class LaneScorer:
         self, trace: Trace, *, deployment: Deployment, trim_s: float = 0.0, table: StageTable | None = None
     ) -> None:
         assert trace.models == deployment.model_names, "align the trace to the deployment first"
+        assert len(trace) < 2**31, "more requests than the lanes' counts hold"
         assert lanes_support(deployment, num_requests=len(trace)), deployment.policy
         self._trace = trace
         self._num_devices = deployment.cluster.num_devices
@@ -70,30 +74,10 @@ class LaneScorer:
         return [tally for tallies in scored for tally in tallies]
 
     def _lockstep(self, layout: Layout, contents: Sequence[Content]) -> list[Tally]:
-        from simulator import lanes_vectors
-        from simulator.fast_programs import compiled
         from simulator.lanes_tables import Lockstep
 
         lockstep = Lockstep(layout, contents, self.table, self._latest_s)
-        policy = self._policy
-        kernel = Kernel(lockstep.num_stages, policy.router, policy.admission == "none", lockstep.is_mixed)
-        replay = compiled(source_of(kernel), inlined=(lanes_vectors,))
-        clocks_s, places = lockstep.clocks_s(), lockstep.places()
-        trace = self._trace
-        # What comes before the rows that count only takes its time; what comes after them changes nothing.
-        begin, end, _ = self._rows.indices(len(trace))
-        for rows in ((0, begin), (begin, end)):
-            counts = lockstep.counts()
-            replay(
-                unwritable(trace.arrival_s),
-                unwritable(trace.model_index),
-                rows,
-                lockstep.tables,
-                self._terms_s,
-                clocks_s,
-                places,
-                counts,
-            )
+        counts = self._counted(lockstep)
         return [
             Tally(
                 lockstep.num_good(counts, lane),
@@ -103,3 +87,19 @@ class LaneScorer:
             )
             for lane in range(len(contents))
         ]
+
+    def _counted(self, lockstep: Lockstep) -> Counts:
+        from simulator import lanes_vectors
+        from simulator.fast_programs import compiled
+
+        admits_all = self._policy.admission == "none"
+        kernel = Kernel(lockstep.num_stages, self._policy.router, admits_all, lockstep.is_mixed)
+        replay = compiled(source_of(kernel), inlined=(lanes_vectors,))
+        arrival_s, model_index = unwritable(self._trace.arrival_s), unwritable(self._trace.model_index)
+        tables, clocks_s, places = lockstep.tables, lockstep.clocks_s(), lockstep.places()
+        # What comes before the rows that count only takes its time; what comes after them changes nothing.
+        begin, end, _ = self._rows.indices(len(self._trace))
+        for rows in ((0, begin), (begin, end)):
+            counts = lockstep.counts()
+            replay(arrival_s, model_index, rows, tables, self._terms_s, clocks_s, places, counts)
+        return counts

@@ -44,6 +44,7 @@ class Lockstep:
     def __init__(
         self, layout: Layout, contents: Sequence[Content], table: StageTable, latest_s: NDArray[np.float64]
     ) -> None:
+        assert layout, "a layout has groups"
         assert 0 < len(contents) <= LANES, len(contents)
         self._num_groups = len(layout)
         self._num_models = table.num_models

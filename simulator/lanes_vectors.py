@@ -110,33 +110,33 @@ def if_less(typing, one, other, then, otherwise):
 @intrinsic(prefer_literal=True)
 def gather(typing, clocks_s, offsets, at, num_stages):
     """Rows of all stages, a tuple: those of lane k are at clocks_s[offsets[at + k]] and on."""
-    count = num_stages.literal_value
+    number = num_stages.literal_value
 
     def build(context, builder, signature, arguments):
         clocks, offset = (_pointer(context, builder, signature, arguments, index) for index in (0, 1))
         first = builder.gep(offset, [arguments[2]])
         places = [_loaded(builder, first, _INT64(lane)) for lane in range(LANES)]
         rows: list[ir.Value] = []
-        for start in range(0, count, _block(count)):
-            rows += _gather_block(builder, clocks, places, start, _block(count))
-        return context.make_tuple(builder, signature.return_type, rows[:count])
+        for start in range(0, number, _block(number)):
+            rows += _gather_block(builder, clocks, places, start, _block(number))
+        return context.make_tuple(builder, signature.return_type, rows[:number])
 
-    return types.UniTuple(_row, count)(clocks_s, offsets, at, num_stages), build
+    return types.UniTuple(_row, number)(clocks_s, offsets, at, num_stages), build
 
 
 @intrinsic
 def scatter(typing, clocks_s, offsets, at, chosen, rows):
     """Lane k's stages of `rows` (a tuple) go to clocks_s[offsets[at + chosen[k]]] and on."""
-    count = len(rows)
+    number = len(rows)
 
     def build(context, builder, signature, arguments):
         clocks, offset = (_pointer(context, builder, signature, arguments, index) for index in (0, 1))
         first = builder.gep(offset, [arguments[2]])
         places = [_loaded(builder, first, index) for index in _indices(builder, arguments[3])]
-        stages = [builder.extract_value(arguments[4], stage) for stage in range(count)]
-        block = _block(count)
-        stages += [stages[-1]] * (-count % block)
-        for start in range(0, count, block):
+        stages = [builder.extract_value(arguments[4], stage) for stage in range(number)]
+        block = _block(number)
+        stages += [stages[-1]] * (-number % block)
+        for start in range(0, number, block):
             _scatter_block(builder, clocks, places, start, stages[start : start + block])
         return context.get_dummy_value()
 
