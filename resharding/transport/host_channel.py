@@ -1,0 +1,248 @@
+"""A channel between hosts: what is sent and wanted by whom, and the one error that ends it all."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from numpy.typing import NDArray
+
+from resharding.transport.arena import Arena
+from resharding.transport.dialing import Call, Dialer
+from resharding.transport.errors import TransferFailed
+from resharding.transport.inlets import Inlet
+from resharding.transport.links import Link, LinkLost
+from resharding.transport.outlets import Outlet, Parcel
+from resharding.transport.pacing import EmulatedNic
+from resharding.transport.spans import Spans
+from resharding.transport.works import HostWork, Pulse
+
+DEFAULT_CHUNK_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the channels of a transport share."""
+
+    host: str
+    dialer: Dialer
+    arena: Arena
+    nic: EmulatedNic | None
+    timeout_s: float
+
+
+@final
+class HostChannel:
+    """See `interface.Channel`. A port sends one transfer at a time, in order: one port to other hosts, one
+    inside."""
+
+    def __init__(self, call: Call, means: Means) -> None:
+        self.call = call
+        self._means = means
+        self._pulse = Pulse()
+        self._error: TransferFailed | None = None
+        self._is_closed = False
+        self._works: dict[HostWork, None] = {}
+        self._wanted: dict[int, deque[HostWork]] = defaultdict(deque)
+        self._outlets: dict[int, Outlet] = {}
+        self._links: list[tuple[int, Link]] = []
+        self._ports: dict[bool, queue.SimpleQueue[Parcel | None]] = {}
+
+    def send(
+        self, buffer: NDArray | Sequence[NDArray], *, to: int, tag: int, after: Sequence[HostWork] = ()
+    ) -> HostWork:
+        work = self._work(buffer, to, tag)
+        self._post(Parcel(work, DEFAULT_CHUNK_BYTES, after=tuple(after)))
+        return work
+
+    def recv(self, buffer: NDArray | Sequence[NDArray], *, frm: int, tag: int) -> HostWork:
+        return self._want(self._work(buffer, frm, tag))
+
+    def multicast(
+        self, buffer: NDArray | Sequence[NDArray], *, chain: Sequence[int], chunk_bytes: int, tag: int
+    ) -> HostWork:
+        """Down the chain: each passes on every chunk as soon as it is here."""
+        assert chunk_bytes > 0, chunk_bytes
+        index = chain.index(self.call.place)
+        arriving = None
+        if index > 0:
+            is_relay = index + 1 < len(chain)
+            arriving = self._want(self._work(buffer, chain[index - 1], tag, is_passed_on=is_relay))
+        if index + 1 == len(chain):
+            assert arriving is not None, chain
+            return arriving
+        leaving = self._work(buffer, chain[index + 1], tag)
+        self._post(Parcel(leaving, chunk_bytes, follows=arriving))
+        return arriving or leaving
+
+    def abort(self) -> None:
+        self._end("it was aborted here", peer=self.call.place)
+
+    def close(self) -> None:
+        with self._pulse.changed:
+            is_clean = self._error is None and all(work.is_over for work in self._works)
+        if not is_clean:
+            self._end("its channel was closed here", peer=self.call.place)
+            return
+        self._say_goodbye()
+        with self._pulse.changed:
+            self._is_closed = True
+            self._works.clear()
+            self._pulse.changed.notify_all()
+        # Links on which others send stay until these say goodbye: then they serve again.
+        for port in self._ports.values():
+            port.put(None)
+
+    def take(self, link: Link, place: int) -> None:
+        """Serve a link on which the member at `place` sends, until it says goodbye. Raises LinkLost."""
+        self._join(place, link)
+        try:
+            Inlet(link, epoch=self.call.epoch, awaited=lambda: self._next_wanted(place)).run()
+        except LinkLost as lost:
+            self._end(str(lost), peer=place)
+            link.abort(str(lost), epoch=self.call.epoch)
+            raise
+        with self._pulse.changed:
+            self._links = [one for one in self._links if one[1] is not link]
+
+    def _work(
+        self, buffer: NDArray | Sequence[NDArray], peer: int, tag: int, *, is_passed_on: bool = False
+    ) -> HostWork:
+        assert 0 <= peer < len(self.call.group), (peer, len(self.call.group))
+        assert peer != self.call.place, f"member {peer} has no need to send to itself"
+        work = HostWork(
+            tag=tag,
+            peer=peer,
+            spans=Spans(buffer),
+            pulse=self._pulse,
+            timeout_s=self._means.timeout_s,
+            give_up=self._give_up,
+            is_passed_on=is_passed_on,
+        )
+        with self._pulse.changed:
+            assert not self._is_closed, "this channel is closed"
+            if self._error is not None:
+                raise self._error.again()
+            self._works = {one: None for one in self._works if not one.is_over} | {work: None}
+        return work
+
+    def _want(self, work: HostWork) -> HostWork:
+        assert work.spans.is_writeable, "what is received needs memory that can be written"
+        with self._pulse.changed:
+            self._wanted[work.peer].append(work)
+            self._pulse.changed.notify_all()
+        return work
+
+    def _next_wanted(self, peer: int) -> HostWork | None:
+        """Waits for it: with no limit of its own, as whoever sends has one."""
+        with self._pulse.changed:
+            while not self._wanted[peer]:
+                if self._error is not None or self._is_closed:
+                    return None
+                self._pulse.changed.wait(self._means.timeout_s)
+            return self._wanted[peer].popleft()
+
+    def _post(self, parcel: Parcel) -> None:
+        is_local = self.call.group[parcel.work.peer].host == self._means.host
+        port = self._ports.get(is_local)
+        if port is None:
+            port = self._ports[is_local] = queue.SimpleQueue()
+            threading.Thread(target=self._serve, args=(port,), name="statmux-port", daemon=True).start()
+        port.put(parcel)
+
+    def _serve(self, port: queue.SimpleQueue[Parcel | None]) -> None:
+        while (parcel := self._next_parcel(port)) is not None:
+            peer = parcel.work.peer
+            try:
+                for work in parcel.after:
+                    work.wait()
+                self._outlet(peer).write(parcel)
+            except LinkLost as lost:
+                self._end(self._better_reason(peer, lost), peer=peer)
+                return
+            except TransferFailed:
+                return  # The channel has ended, and everybody who waits knows why.
+
+    def _better_reason(self, peer: int, lost: LinkLost) -> str:
+        """What the peer says last, if it says something, explains more than a connection that breaks."""
+        if peer in self._outlets:
+            self._outlets[peer].listen_out()
+        return str(lost)
+
+    def _next_parcel(self, port: queue.SimpleQueue[Parcel | None]) -> Parcel | None:
+        while self._error is None and not self._is_closed:
+            try:
+                return port.get(timeout=self._means.timeout_s)
+            except queue.Empty:
+                continue
+        return None
+
+    def _outlet(self, peer: int) -> Outlet:
+        if peer not in self._outlets:
+            link = self._means.dialer.dial(self.call.group[peer], self.call)
+            self._join(peer, link)
+            self._outlets[peer] = Outlet(
+                link,
+                epoch=self.call.epoch,
+                arena=self._means.arena,
+                nic=self._means.nic,
+                pulse=self._pulse,
+                lost=lambda why: self._end(why, peer=peer),
+            )
+        return self._outlets[peer]
+
+    def _join(self, peer: int, link: Link) -> None:
+        """A channel that has ended meanwhile takes no more links."""
+        with self._pulse.changed:
+            if self._error is not None or self._is_closed:
+                link.close()
+                raise LinkLost("this channel is closed")
+            self._links.append((peer, link))
+
+    def _say_goodbye(self) -> None:
+        for peer, outlet in self._outlets.items():
+            try:
+                outlet.say_goodbye()
+            except LinkLost:
+                continue  # It has nothing more to say to us either.
+            if outlet.is_answered:
+                with self._pulse.changed:
+                    self._links = [one for one in self._links if one[1] is not outlet.link]
+                self._means.dialer.give_back(self.call.group[peer], outlet.link)
+
+    def _give_up(self, work: HostWork) -> None:
+        self._end("nothing moves", peer=work.peer, work=work)
+
+    def _end(self, why: str, *, peer: int, work: HostWork | None = None) -> None:
+        """The first reason counts: all that is pending fails with it, and the peers hear it."""
+        with self._pulse.changed:
+            if self._error is not None or self._is_closed:
+                return
+            pending = [one for one in self._works if not one.is_over]
+            self._error = self._failure(why, peer, work or _first_with(peer, pending))
+            for one in pending:
+                one.fail(self._error)
+            self._pulse.changed.notify_all()
+            links, self._links = self._links, []
+        for port in self._ports.values():
+            port.put(None)
+        for _, link in links:
+            link.abort(self._error.message, epoch=self.call.epoch)
+
+    def _failure(self, why: str, peer: int, work: HostWork | None) -> TransferFailed:
+        return TransferFailed(
+            why,
+            peer=f"member {peer} ({self.call.group[peer]})",
+            tag=work.tag if work else None,
+            done_bytes=work.done_bytes if work else 0,
+            total_bytes=work.spans.num_bytes if work else 0,
+            timeout_s=self._means.timeout_s,
+        )
+
+
+def _first_with(peer: int, pending: Sequence[HostWork]) -> HostWork | None:
+    return next((one for one in pending if one.peer == peer), None)

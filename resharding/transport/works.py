@@ -1,0 +1,107 @@
+"""Transfers under way: what threads of one channel tell each other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import final
+
+from resharding.transport.errors import TransferFailed
+from resharding.transport.spans import Spans
+
+
+@final
+class Pulse:
+    """Something that threads wait for may have changed; and when bytes last moved, here or at a peer."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.last_s = time.monotonic()
+
+    def beat(self) -> None:
+        with self.changed:
+            self.last_s = time.monotonic()
+            self.changed.notify_all()
+
+
+@final
+class HostWork:
+    """One transfer: how many of its bytes have arrived, and how it ended.
+
+    A transfer that is passed on is done when that is done. give_up: ends the channel because nothing moved.
+    """
+
+    def __init__(
+        self,
+        *,
+        tag: int,
+        peer: int,
+        spans: Spans,
+        pulse: Pulse,
+        timeout_s: float,
+        give_up: Callable[[HostWork], None],
+        is_passed_on: bool = False,
+    ) -> None:
+        self.tag = tag
+        self.peer = peer
+        self.spans = spans
+        self.is_passed_on = is_passed_on
+        self.done_bytes = 0
+        # Of each chunk that arrived, by its first byte and the one after its last: it is passed on as it is.
+        self.checksums: dict[tuple[int, int], int] = {}
+        # A relay tells who sent to it how those after it are doing.
+        self.on_alive: Callable[[], None] = _nothing
+        self.on_done: Callable[[], None] = _nothing
+        self._pulse = pulse
+        self._timeout_s = timeout_s
+        self._give_up = give_up
+        self._is_finished = False
+        self._error: TransferFailed | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return self._is_finished
+
+    @property
+    def is_over(self) -> bool:
+        return self._is_finished or self._error is not None
+
+    def wait(self) -> None:
+        self._wait_until(lambda: self._is_finished)
+
+    def wait_for(self, num_bytes: int) -> None:
+        """Until so many of its first bytes are here."""
+        self._wait_until(lambda: self.done_bytes >= num_bytes)
+
+    def advance(self, done_bytes: int) -> None:
+        with self._pulse.changed:
+            self.done_bytes = done_bytes
+            self._pulse.beat()
+
+    def finish(self) -> None:
+        with self._pulse.changed:
+            self._is_finished = True
+            self._pulse.beat()
+
+    def fail(self, error: TransferFailed) -> None:
+        with self._pulse.changed:
+            self._error = error
+            self._pulse.changed.notify_all()
+
+    def _wait_until(self, is_reached: Callable[[], bool]) -> None:
+        pulse = self._pulse
+        with pulse.changed:
+            since_s = time.monotonic()
+            while not is_reached():
+                if self._error is not None:
+                    raise self._error.again()
+                left_s = max(since_s, pulse.last_s) + self._timeout_s - time.monotonic()
+                if left_s > 0:
+                    pulse.changed.wait(left_s)
+                else:
+                    self._give_up(self)
+
+
+def _nothing() -> None:
+    return None
