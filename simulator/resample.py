@@ -42,15 +42,6 @@ class Scales:
                 raise InvalidInput(message, where=f"--{name}-scale", hint="use a number of 0 or more")
 
 
-def scaled(
-    trace: Trace, *, rate_scale: float = 1.0, cv_scale: float = 1.0, window_s: float = WINDOW_S, seed: int = 0
-) -> Trace:
-    """The trace itself when both scales are 1, else re-sampled: see `resampled`."""
-    if rate_scale == 1.0 and cv_scale == 1.0:
-        return trace
-    return resampled(trace, scales=Scales(rate_scale, cv_scale), window_s=window_s, seed=seed)
-
-
 def resampled(
     trace: Trace,
     *,

@@ -29,7 +29,7 @@ VERBS = {
     "plan": "Search for the placement that keeps most requests within their SLO.",
     "simulate": "Replay a trace on a plan, in virtual time.",
     "capacity": "Sweep devices, rate, SLO and burstiness; find the smallest fleet that holds.",
-    "trace": "Inspect, convert, import or generate traces.",
+    "trace": "Inspect, convert, import, fit, generate or resample traces.",
     "reshard": "Plan how a sharded tensor moves between meshes, and what that costs.",
     "serve": "Start a fleet and serve it, in the foreground.",
     "status": "Show groups, models and SLO attainment of a running fleet.",

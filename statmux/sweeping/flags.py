@@ -104,7 +104,7 @@ Window = Annotated[
     typer.Option(
         parser=positive_seconds,
         help="Where traffic is drawn: the time in which a model's rate and CV count as steady; without it, "
-        "10 minutes.",
+        "a minute.",
         show_default=False,
     ),
 ]

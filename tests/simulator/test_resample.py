@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from simulator.gamma_fit import fit_shape
 from simulator.generators import generator
-from simulator.resample import Scales, arrivals_of_counts, resampled, scaled
+from simulator.resample import Scales, arrivals_of_counts, resampled
 from simulator.windows import Method, fitted_windows, pieces
 from simulator.workload import generate
 from tests.simulator.digests import digest
@@ -48,11 +48,6 @@ def test_rates_and_burstiness_are_scaled(rate_scale: float, cv_scale: float) -> 
         spread = 4 * cv * cv_scale * np.sqrt(number * rate_scale)
         assert drawn.counts()[index] == pytest.approx(number * rate_scale, abs=spread)
         assert cv_of(drawn, index) == pytest.approx(cv * cv_scale, rel=0.08)
-
-
-def test_no_scale_is_the_trace_itself() -> None:
-    assert scaled(TWO) is TWO
-    assert scaled(TWO, rate_scale=1.5) is not TWO
 
 
 @settings(deadline=None, max_examples=40)

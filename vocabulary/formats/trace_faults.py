@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.trace_casts import cast, fits, unreadable_rows
-from vocabulary.formats.trace_source import BYTE_ORDER_MARK, Source
+from vocabulary.formats.trace_source import BYTE_ORDER_MARK, Source, parquet_table
 
 Types = Mapping[str, pa.DataType]
 
@@ -105,7 +105,7 @@ def _cells(number: int, line: bytes, num_columns: int) -> list[str] | Fault:
 
 def _parquet_parts(source: Source, types: Types) -> Iterator[SlowReading]:
     try:
-        table = pa.parquet.read_table(pa.BufferReader(source.raw), columns=list(types))
+        table = parquet_table(source.raw, columns=list(types))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _unreadable(source, str(error)) from None
     yield _typed(source, table, types, np.arange(1, len(table) + 1), [])

@@ -16,7 +16,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
-from vocabulary.formats.trace_source import Source, kind_of
+from vocabulary.formats.trace_source import Source, kind_of, parquet_table
 
 # Column -> type. The first two are required.
 COLUMNS: Mapping[str, pa.DataType] = {
@@ -65,8 +65,7 @@ def _read_jsonl(source: Source, types: Mapping[str, pa.DataType]) -> pa.Table:
 
 
 def _read_parquet(source: Source, types: Mapping[str, pa.DataType]) -> pa.Table:
-    # read_table would import pyarrow.dataset, and pandas with it where there is one: half a second.
-    table = pa.parquet.ParquetFile(pa.BufferReader(source.raw)).read(columns=list(types))
+    table = parquet_table(source.raw, columns=list(types))
     return table.select(list(types)).cast(pa.schema(list(types.items())))
 
 
