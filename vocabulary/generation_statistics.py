@@ -11,8 +11,8 @@ class GenerationStatistics:
 
     num_tokens: computed; num_emitted: sent; num_recomputed: tokens whose keys and values were lost to a
     preemption; num_hit: prompt tokens found in the cache of prefixes; num_sequence_steps: sequences, summed
-    over steps; max_sequences: running at once on a group; num_held, num_stored: places in the pages of a step's
-    sequences, and the tokens in them at its end, summed over steps.
+    over steps; max_sequences: running at once on a group; num_held, num_stored: places in the pages of a
+    step's sequences, and the tokens in them at its end, summed over steps.
     """
 
     num_steps: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -131,8 +131,8 @@ def _jsonl_names(raw: bytes, name: str) -> tuple[str, ...]:
 def parquet_table(raw: bytes, *, columns: Sequence[str]) -> pa.Table:
     """Some columns of a Parquet file. Raises pa.ArrowException, OSError and ValueError.
 
-    read_table would import pyarrow.dataset, and pandas with it where there is one: half a second. With threads
-    a process that ends at once may abort (seen in 5 of 200 on a loaded machine), and they gain nothing here.
+    read_table would import pyarrow.dataset, and pandas with it where there is one: half a second. With
+    threads a process that ends at once may abort (5 of 200 on a loaded machine), and they gain nothing here.
     """
     file = pa.parquet.ParquetFile(pa.BufferReader(raw), pre_buffer=False)
     return file.read(columns=list(columns), use_threads=False)
