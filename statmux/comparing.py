@@ -18,22 +18,24 @@ QUANTILES = np.arange(1, 100) / 100
 def comparison(measured: Outcomes, simulated: Outcomes, *, trim_s: float = 0.0) -> dict[str, Any]:
     """Both summaries and their differences (simulated less measured), of the same requests.
 
-    Differences of attainment are in points, of latencies in seconds. The mean absolute error is over models.
+    Differences of attainment are in points, of latencies in seconds. The mean absolute error is over the
+    models that were asked for.
     """
     assert len(measured.trace) == len(simulated.trace), (len(measured.trace), len(simulated.trace))
     seen, said = summary(measured, trim_s=trim_s), summary(simulated, trim_s=trim_s)
     models = {name: _pair(seen["models"][name], said["models"][name]) for name in said["models"]}
-    errors = [abs(pair["slo_attainment"]["difference_points"]) for pair in models.values()]
+    asked = [pair for pair in models.values() if pair["num_requests"]]
+    errors = [abs(pair["slo_attainment"]["difference_points"]) for pair in asked]
     rows = kept_rows(measured.trace, trim_s)
     return {
         "slo_attainment": said["slo_attainment"],
         "slo_attainment_measured": seen["slo_attainment"],
         "difference_points": 100 * (said["slo_attainment"] - seen["slo_attainment"]),
-        "mean_absolute_error_points": float(np.mean(errors)),
-        "max_absolute_error_points": float(np.max(errors)),
+        "mean_absolute_error_points": float(np.mean(errors)) if errors else 0.0,
+        "max_absolute_error_points": max(errors, default=0.0),
         "mean_absolute_p50_error_s": _mean_error_s(models, "p50_s"),
         "mean_absolute_p99_error_s": _mean_error_s(models, "p99_s"),
-        "equal_decisions": float(np.mean(measured.good[rows] == simulated.good[rows])),
+        "equal_decisions": float(np.mean(measured.good[rows] == simulated.good[rows])) if errors else 1.0,
         "all": _pair(seen, said),
         "models": models,
         "measured": seen,

@@ -187,3 +187,17 @@ def test_the_report_stands_alone_with_and_without_a_run_beside(recorded: Desk) -
     beside, alone = Path("beside.html").read_text(), Path("alone.html").read_text()
     assert "Simulated against measured" in beside and "beside a live run" in beside
     assert alone.lower().startswith("<!doctype html>") and "beside a live run" not in alone
+
+
+def test_models_that_nobody_asked_for_do_not_make_the_error_smaller(recorded: Desk) -> None:
+    believed = load_deployment("deployment.yaml")
+    trace = load_trace("trace.csv", models=believed.model_names)
+    real = replace(believed, latency=LatencyModel(fixed_overhead_s=0.25))
+    plan = load_plan("plan.yaml", deployment=believed)
+    only_a = trace.take(trace.model_index == 0)
+    record(Path("run"), believed=believed, plan=plan, trace=only_a, real=real)
+    document = compare(recorded)
+    error = abs(document["models"]["a"]["slo_attainment"]["difference_points"])
+    assert document["mean_absolute_error_points"] == error > 0
+    record(Path("run"), believed=believed, plan=plan, trace=trace.take(np.arange(0)))
+    assert compare(recorded)["mean_absolute_error_points"] == 0
