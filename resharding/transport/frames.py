@@ -32,6 +32,7 @@ class Kind(IntEnum):
     TAKEN = 9  # a CHUNK or SHARED is where it belongs, its memory free; offset: how many bytes are
     ALIVE = 10  # a relay has passed some of the transfer on
     DONE = 11  # the whole transfer has arrived, everywhere that it is passed on to
+    LAST_TAKEN = 12  # TAKEN and DONE in one
 
 
 class Corrupt(Exception):

@@ -21,7 +21,8 @@ from resharding.transport.pacing import EmulatedNic
 from resharding.transport.spans import Spans
 from resharding.transport.works import HostWork, Pulse
 
-DEFAULT_CHUNK_BYTES = 2**20
+# Nobody passes on what is only sent: the outlet's own limits hold.
+_WHOLE_BYTES = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class HostChannel:
         self._pulse = Pulse()
         self._error: TransferFailed | None = None
         self._is_closed = False
-        self._works: dict[HostWork, None] = {}
+        self._pending: dict[HostWork, None] = {}
         self._wanted: dict[int, deque[HostWork]] = defaultdict(deque)
         self._outlets: dict[int, Outlet] = {}
         self._links: list[tuple[int, Link]] = []
@@ -56,7 +57,7 @@ class HostChannel:
         self, buffer: NDArray | Sequence[NDArray], *, to: int, tag: int, after: Sequence[HostWork] = ()
     ) -> HostWork:
         work = self._work(buffer, to, tag)
-        self._post(Parcel(work, DEFAULT_CHUNK_BYTES, after=tuple(after)))
+        self._post(Parcel(work, _WHOLE_BYTES, after=tuple(after)))
         return work
 
     def recv(self, buffer: NDArray | Sequence[NDArray], *, frm: int, tag: int) -> HostWork:
@@ -84,14 +85,13 @@ class HostChannel:
 
     def close(self) -> None:
         with self._pulse.changed:
-            is_clean = self._error is None and all(work.is_over for work in self._works)
+            is_clean = self._error is None and not self._pending
         if not is_clean:
             self._end("its channel was closed here", peer=self.call.place)
             return
         self._say_goodbye()
         with self._pulse.changed:
             self._is_closed = True
-            self._works.clear()
             self._pulse.changed.notify_all()
         # Links on which others send stay until these say goodbye: then they serve again.
         for port in self._ports.values():
@@ -121,13 +121,14 @@ class HostChannel:
             pulse=self._pulse,
             timeout_s=self._means.timeout_s,
             give_up=self._give_up,
+            on_end=lambda work: self._pending.pop(work, None),
             is_passed_on=is_passed_on,
         )
         with self._pulse.changed:
             assert not self._is_closed, "this channel is closed"
             if self._error is not None:
                 raise self._error.again()
-            self._works = {one: None for one in self._works if not one.is_over} | {work: None}
+            self._pending[work] = None
         return work
 
     def _want(self, work: HostWork) -> HostWork:
@@ -222,7 +223,8 @@ class HostChannel:
         with self._pulse.changed:
             if self._error is not None or self._is_closed:
                 return
-            pending = [one for one in self._works if not one.is_over]
+            pending = list(self._pending)
+            self._pending.clear()
             self._error = self._failure(why, peer, work or _first_with(peer, pending))
             for one in pending:
                 one.fail(self._error)

@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 
 from resharding.transport.arena import Place
-from resharding.transport.frames import Frame, Kind, checksum_of
+from resharding.transport.frames import Frame, Kind
 from resharding.transport.links import Link, LinkLost
 from resharding.transport.outlets import PLACE
 from resharding.transport.spans import Bytes
@@ -84,7 +84,7 @@ class Inlet:
                 raise LinkLost("this channel is closed")
             link, epoch, tag = self._link, self._epoch, work.tag
             work.on_alive = lambda: _answer(link, Frame(Kind.ALIVE, epoch, tag))
-            work.on_done = lambda: (_answer(link, Frame(Kind.DONE, epoch, tag)), work.finish())
+            work.on_done = lambda: _answer(link, Frame(Kind.DONE, epoch, tag))
         wanted = (work.tag, work.done_bytes, work.spans.num_bytes)
         if (frame.tag, frame.offset, frame.total_bytes) != wanted:
             raise LinkLost(
@@ -108,10 +108,9 @@ class Inlet:
     def _answer(self, work: HostWork, stop: int) -> None:
         is_whole = stop == work.spans.num_bytes
         self._work = None if is_whole else work
-        self._link.send(Frame(Kind.TAKEN, self._epoch, work.tag, stop, checksum=checksum_of([])))
-        work.advance(stop)
-        if is_whole and not work.is_passed_on:
-            work.on_done()
+        is_done = is_whole and not work.is_passed_on
+        self._link.send(Frame(Kind.LAST_TAKEN if is_done else Kind.TAKEN, self._epoch, work.tag, stop))
+        work.advance(stop, is_done=is_done)
 
 
 def _answer(link: Link, frame: Frame) -> None:

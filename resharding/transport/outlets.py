@@ -22,6 +22,11 @@ from resharding.transport.works import HostWork, Pulse
 PLACE = struct.Struct("<QQQ")
 # Below this a copy through the socket costs less than word of where the bytes lie.
 _MIN_SHARED_BYTES = 2**15
+# Of one frame, whatever chunk is asked for: a checksum and a copy take turns with the network.
+_MAX_CHUNK_BYTES = 2**20
+# What a peer reads where it lies, and what is copied for it first: then both copy at once.
+_MAX_SHARED_BYTES = 2**24
+_SLOT_BYTES = 2**20
 # Chunks that a peer may be behind: with two, both ends copy at once.
 _NUM_SLOTS = 4
 _LAST_WORDS_S = 0.2
@@ -63,7 +68,7 @@ class Outlet:
         self._lost = lost
         # Of every chunk under way, in order: the copy of it that the peer reads, if one was made.
         self._under_way: deque[Bytes | None] = deque()
-        self._slots: dict[int, list[Bytes]] = {}
+        self._slots: list[Bytes] = []
         self._unfinished: deque[Parcel] = deque()
         self._heard_s = time.monotonic()
         self._listener = threading.Thread(target=self._listen, name="statmux-outlet", daemon=True)
@@ -76,8 +81,9 @@ class Outlet:
                 self._heard_s = time.monotonic()
             self._unfinished.append(parcel)
         num_bytes = parcel.work.spans.num_bytes
-        for start in range(0, max(num_bytes, 1), parcel.chunk_bytes):
-            stop = min(num_bytes, start + parcel.chunk_bytes)
+        chunk_bytes = self._chunk_bytes(parcel)
+        for start in range(0, max(num_bytes, 1), chunk_bytes):
+            stop = min(num_bytes, start + chunk_bytes)
             if parcel.follows is not None:
                 parcel.follows.wait_for(stop)
             views = parcel.work.spans.cut(start, stop)
@@ -90,6 +96,14 @@ class Outlet:
         """Nothing more comes; the answer means that the link may serve again."""
         self.link.say(Kind.GOODBYE, epoch=self._epoch)
         self._listener.join(self.link.timeout_s)
+
+    def _chunk_bytes(self, parcel: Parcel) -> int:
+        """As large as it helps: what others pass on is small, what they only copy is large."""
+        if not self.link.is_local:
+            return min(parcel.chunk_bytes, _MAX_CHUNK_BYTES)
+        views = parcel.work.spans.cut(0, parcel.work.spans.num_bytes)
+        is_shared = len(views) == 1 and self._arena.find(views[0]) is not None
+        return min(parcel.chunk_bytes, _MAX_SHARED_BYTES if is_shared else _SLOT_BYTES)
 
     def listen_out(self) -> None:
         """A moment for the last words of a peer whose connection broke."""
@@ -110,7 +124,7 @@ class Outlet:
         place = self._arena.find(views[0]) if len(views) == 1 else None
         copy = None
         if place is None:
-            copy = self._slot(parcel.chunk_bytes)
+            copy = self._slot()
             _gather(views, copy)
             place = self._arena.find(copy[:num_bytes])
             assert place is not None
@@ -133,18 +147,17 @@ class Outlet:
         with self._pulse.changed:
             self._under_way.append(copy)
 
-    def _slot(self, num_bytes: int) -> Bytes:
+    def _slot(self) -> Bytes:
         """A place for a copy, free or new; waits for the peer when it is several chunks behind."""
-        slots = self._slots.setdefault(num_bytes, [])
         with self._pulse.changed:
-            while not slots:
+            while not self._slots:
                 if sum(copy is not None for copy in self._under_way) < _NUM_SLOTS:
-                    return self._arena.empty((num_bytes,), np.uint8)
+                    return self._arena.empty((_SLOT_BYTES,), np.uint8)
                 if not self._pulse.changed.wait(self.link.timeout_s):
                     raise LinkLost("it takes no more bytes")
                 if self.is_answered:
                     raise LinkLost("the connection is lost")
-            return slots.pop()
+            return self._slots.pop()
 
     def _listen(self) -> None:
         try:
@@ -166,7 +179,7 @@ class Outlet:
         if frame.epoch != self._epoch:
             raise LinkLost(f"it speaks in epoch {frame.epoch}, this channel is of epoch {self._epoch}")
         match frame.kind:
-            case Kind.TAKEN | Kind.ALIVE | Kind.DONE:
+            case Kind.TAKEN | Kind.ALIVE | Kind.DONE | Kind.LAST_TAKEN:
                 self._arrived(frame)
             case Kind.ABORT:
                 raise LinkLost(f"it gave up: {words.decode(errors='replace')}")
@@ -188,13 +201,19 @@ class Outlet:
             self._heard_s = time.monotonic()
             if not self._unfinished:
                 raise LinkLost(f"it answers to transfer {frame.tag}, which was not sent")
-            if frame.kind is Kind.TAKEN:
-                copy = self._under_way.popleft()
-                if copy is not None:
-                    self._slots[copy.nbytes].append(copy)
             parcel = self._of(frame.tag)
-            self._pulse.beat()
+            if frame.kind in (Kind.TAKEN, Kind.LAST_TAKEN):
+                self._taken()
+            if frame.kind in (Kind.DONE, Kind.LAST_TAKEN):
+                self._unfinished.remove(parcel)
         self._tell(parcel, frame)
+
+    def _taken(self) -> None:
+        if not self._under_way:
+            raise LinkLost("it has taken more than was sent")
+        copy = self._under_way.popleft()
+        if copy is not None:
+            self._slots.append(copy)
 
     def _of(self, tag: int) -> Parcel:
         found = next((parcel for parcel in self._unfinished if parcel.work.tag == tag), None)
@@ -204,17 +223,16 @@ class Outlet:
 
     def _tell(self, parcel: Parcel, frame: Frame) -> None:
         """The work, and if it passes on what somebody sends, that one too."""
-        if frame.kind is Kind.DONE:
-            with self._pulse.changed:
-                self._unfinished.remove(parcel)
-            parcel.work.finish()
-            if parcel.follows is not None:
-                parcel.follows.on_done()
+        work, follows = parcel.work, parcel.follows
+        if frame.kind in (Kind.DONE, Kind.LAST_TAKEN):
+            work.advance(work.spans.num_bytes, is_done=True)
+            if follows is not None:
+                follows.on_done()
+                follows.advance(follows.done_bytes, is_done=True)
             return
-        if frame.kind is Kind.TAKEN:
-            parcel.work.advance(frame.offset)
-        if parcel.follows is not None:
-            parcel.follows.on_alive()
+        work.advance(frame.offset if frame.kind is Kind.TAKEN else work.done_bytes)
+        if follows is not None:
+            follows.on_alive()
 
 
 def _gather(views: Sequence[Bytes], copy: Bytes) -> None:

@@ -13,10 +13,15 @@ from resharding.transport.spans import Spans
 
 @final
 class Pulse:
-    """Something that threads wait for may have changed; and when bytes last moved, here or at a peer."""
+    """What the threads of a channel wait for, under one lock; and when bytes last moved, here or at a peer.
+
+    changed: anything. ended: a transfer, well or not; who waits for the whole does not wake for every chunk.
+    """
 
     def __init__(self) -> None:
-        self.changed = threading.Condition()
+        lock = threading.RLock()
+        self.changed = threading.Condition(lock)
+        self.ended = threading.Condition(lock)
         self.last_s = time.monotonic()
 
     def beat(self) -> None:
@@ -24,12 +29,18 @@ class Pulse:
             self.last_s = time.monotonic()
             self.changed.notify_all()
 
+    def end(self) -> None:
+        with self.changed:
+            self.changed.notify_all()
+            self.ended.notify_all()
+
 
 @final
 class HostWork:
     """One transfer: how many of its bytes have arrived, and how it ended.
 
-    A transfer that is passed on is done when that is done. give_up: ends the channel because nothing moved.
+    A transfer that is passed on is done when that is done. give_up: ends the channel because nothing moved;
+    on_end: called when it is done, holding the pulse's lock.
     """
 
     def __init__(
@@ -41,6 +52,7 @@ class HostWork:
         pulse: Pulse,
         timeout_s: float,
         give_up: Callable[[HostWork], None],
+        on_end: Callable[[HostWork], None],
         is_passed_on: bool = False,
     ) -> None:
         self.tag = tag
@@ -56,6 +68,7 @@ class HostWork:
         self._pulse = pulse
         self._timeout_s = timeout_s
         self._give_up = give_up
+        self._on_end = on_end
         self._is_finished = False
         self._error: TransferFailed | None = None
 
@@ -63,42 +76,37 @@ class HostWork:
     def is_done(self) -> bool:
         return self._is_finished
 
-    @property
-    def is_over(self) -> bool:
-        return self._is_finished or self._error is not None
-
     def wait(self) -> None:
-        self._wait_until(lambda: self._is_finished)
+        self._wait_until(self._pulse.ended, lambda: self._is_finished)
 
     def wait_for(self, num_bytes: int) -> None:
         """Until so many of its first bytes are here."""
-        self._wait_until(lambda: self.done_bytes >= num_bytes)
+        self._wait_until(self._pulse.changed, lambda: self.done_bytes >= num_bytes)
 
-    def advance(self, done_bytes: int) -> None:
+    def advance(self, done_bytes: int, *, is_done: bool = False) -> None:
         with self._pulse.changed:
             self.done_bytes = done_bytes
             self._pulse.beat()
-
-    def finish(self) -> None:
-        with self._pulse.changed:
-            self._is_finished = True
-            self._pulse.beat()
+            if is_done and not self._is_finished:
+                self._is_finished = True
+                self._on_end(self)
+                self._pulse.end()
 
     def fail(self, error: TransferFailed) -> None:
         with self._pulse.changed:
             self._error = error
-            self._pulse.changed.notify_all()
+            self._pulse.end()
 
-    def _wait_until(self, is_reached: Callable[[], bool]) -> None:
+    def _wait_until(self, condition: threading.Condition, is_reached: Callable[[], bool]) -> None:
         pulse = self._pulse
-        with pulse.changed:
+        with condition:
             since_s = time.monotonic()
             while not is_reached():
                 if self._error is not None:
                     raise self._error.again()
                 left_s = max(since_s, pulse.last_s) + self._timeout_s - time.monotonic()
                 if left_s > 0:
-                    pulse.changed.wait(left_s)
+                    condition.wait(left_s)
                 else:
                     self._give_up(self)
 
