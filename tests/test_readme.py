@@ -21,7 +21,6 @@ from controller.metrics import FleetMetrics
 from statmux.main import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, VERBS
 from vocabulary.errors import StatmuxError
 from vocabulary.formats.disk import load_deployment
-from vocabulary.formats.plan import parse_plan
 from vocabulary.placement import Placement
 
 ROOT = Path(__file__).parents[1]
@@ -161,11 +160,6 @@ def test_the_deployments_in_the_readme_are_valid(tmp_path: Path) -> None:
         path = tmp_path / "deployment.yaml"
         path.write_text(text)
         assert load_deployment(path, needs_profiles=False).accepted_only == ()
-
-
-def test_the_plan_in_the_readme_is_valid() -> None:
-    (text,) = (text for text in blocks(README, "yaml") if "groups:\n" in text)
-    assert parse_plan(text, name="README.md").placement.num_replicas == 1
 
 
 def test_the_python_in_the_readme_compiles_and_imports_what_exists() -> None:
