@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.fast_costs import Content, Layout, StageTable, slots_of, unwritable
+from simulator.fast_costs import Content, Layout, StageTable, num_by_model, slots_of, unwritable
 from simulator.fast_queues import may_overflow
 from simulator.fast_source import counting_source
 from vocabulary.deployment import Deployment, Policy
@@ -99,7 +99,7 @@ class Scorer:
         self._overhead_s = deployment.latency.fixed_overhead_s
         self._latest_s = np.array([m.slo_s(deployment.latency) for m in deployment.models]) + TIME_TOLERANCE_S
         self._rows = kept_rows(trace, trim_s)
-        self._num_requests = np.bincount(trace.model_index[self._rows], minlength=len(trace.models))
+        self._num_requests = num_by_model(trace.model_index[self._rows], len(trace.models))
         self._index = {name: index for index, name in enumerate(trace.models)}
         self.table = table or StageTable(trace.models, deployment.catalog())
         self._scratch: Columns | None = None

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from vocabulary.catalog import Catalog
 from vocabulary.parallel import ParallelConfig
 
+# Requests that fit into a processor's cache.
+_PIECE = 2**16
 Column = TypeVar("Column", bound=np.ndarray)
 # A layout: the configuration of every group, in plan order. Its content: the model indices on every group.
 Layout = tuple[ParallelConfig, ...]
@@ -61,6 +63,14 @@ class StageTable:
                 by_profile[id(profile)] = self._catalog.costs(model, config).single if is_there else nowhere
         rows = [by_profile[id(profile)] for profile in profiles]
         return np.array(rows, dtype=np.float64).reshape(len(rows), config.pipeline)
+
+
+def num_by_model(model_index: NDArray[np.int32], num_models: int) -> NDArray[np.int64]:
+    """Requests of each model; piece by piece, as bincount makes a wider copy of what it counts."""
+    total = np.zeros(num_models, dtype=np.int64)
+    for start in range(0, len(model_index), _PIECE):
+        total += np.bincount(model_index[start : start + _PIECE], minlength=num_models)
+    return total
 
 
 def unwritable(column: Column) -> Column:

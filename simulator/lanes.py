@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from simulator.fast import Tally, supports
-from simulator.fast_costs import Content, Layout, StageTable, unwritable
+from simulator.fast_costs import Content, Layout, StageTable, num_by_model, unwritable
 from simulator.fast_queues import may_overflow
 from simulator.lanes_source import ROUTERS, Kernel, source_of
 from vocabulary.deployment import Deployment
@@ -54,7 +54,7 @@ class LaneScorer:
         self._terms_s = (deployment.latency.fixed_overhead_s, deployment.policy.slack_s)
         self._latest_s = np.array([m.slo_s(deployment.latency) for m in deployment.models]) + TIME_TOLERANCE_S
         self._rows = kept_rows(trace, trim_s)
-        self._num_requests = np.bincount(trace.model_index[self._rows], minlength=len(trace.models))
+        self._num_requests = num_by_model(trace.model_index[self._rows], len(trace.models))
         self.table = table or StageTable(trace.models, deployment.catalog())
 
     def tallies(self, layout: Layout, contents: Sequence[Content], *, num_threads: int = 1) -> list[Tally]:
