@@ -80,7 +80,7 @@ def cases(data: Path | None, num_requests: int) -> list[Case]:
         name = f"closed form, {rate_rps:g} requests/s"
         found.append(Case(name, asked, PLAIN, bar=REQUEST_BAR))
     crowded = conversations(data, num_requests // 5, 6.0)
-    shared = documents(data, num_requests // 10, 0.8)
+    shared = documents(data, num_requests // 10, 0.2)
     tokens = {"unit": "tokens/s", "bar": TOKEN_BAR}
     prefixes = replace(GROWING, num_pages=16_000, has_prefix_cache=True)
     return [
