@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from resharding.moves import Device, Move
 from resharding.planner import TransferPlan
 from resharding.pool import BufferPool
 from resharding.sends import Send
+from resharding.transport.errors import TransferFailed
 from resharding.transport.interface import Channel, Work
 from resharding.transport.payloads import Payload, Tiles
 
@@ -68,10 +70,21 @@ class _Carrier:
         self._first_tag = first_tag
         self._sources = _by_tensor(moves, host, tiles, is_source=True)
         self._targets = _by_tensor(moves, host, tiles, is_source=False)
+        self._works: list[Work] = []
         self._payloads: dict[int, Payload] = {}
         self._arriving: dict[int, list[Work]] = defaultdict(list)
 
     def run(self) -> None:
+        try:
+            self._run()
+        except TransferFailed:
+            # All others have failed too, or will now: afterwards their memory is the caller's again.
+            for work in self._works:
+                with contextlib.suppress(TransferFailed):
+                    work.wait()
+            raise
+
+    def _run(self) -> None:
         """Room for all that comes first: nobody waits for us. Then what goes, and what is here already."""
         mine = [(self._first_tag + number, one.send) for number, one in enumerate(self._plan.sends)]
         taken = [(self._receive(tag, send), send) for tag, send in mine if send.to_host == self._host]
@@ -92,6 +105,7 @@ class _Carrier:
             for view in self._payload(segment.transfer_class).room(segment.start, segment.stop)
         ]
         work = self._channel.recv(room, frm=self._members[send.from_host], tag=tag)
+        self._works.append(work)
         self._arriving[send.chunk].append(work)
         return work
 
@@ -103,7 +117,9 @@ class _Carrier:
             cut = payload.read if self._is_sender(segment.transfer_class) else payload.room
             views += cut(segment.start, segment.stop)
         after = self._arriving.get(send.chunk, ())
-        return self._channel.send(views, to=self._members[send.to_host], tag=tag, after=after)
+        work = self._channel.send(views, to=self._members[send.to_host], tag=tag, after=after)
+        self._works.append(work)
+        return work
 
     def _is_sender(self, number: int) -> bool:
         return self._host in self._plan.classes[number].senders

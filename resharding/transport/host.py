@@ -70,6 +70,7 @@ class HostTransport:
             )
         key = group_key(group)
         with self._changed:
+            assert not self._is_closed, "this transport is closed"
             older = self._channels.get(key)
             if older is not None and older.call.epoch == epoch:
                 return older
@@ -140,11 +141,15 @@ class HostTransport:
         threading.Thread(target=self._serve, args=(link,), name="statmux-inlet", daemon=True).start()
 
     def _serve(self, link: Link) -> None:
-        """One channel after the other, as the peer asks for them."""
+        """One channel after the other, as the peer asks for them; who asks for none is not kept."""
+        is_known = False
         try:
             while not self._is_closed:
                 if link.is_readable(within_s=self._timeout_s):
                     self._serve_channel(link)
+                    is_known = True
+                elif not is_known:
+                    return
         except LinkLost:
             pass  # If a channel was on it, that has ended with the reason.
         finally:

@@ -51,12 +51,13 @@ class HostChannel:
         self._wanted: dict[int, deque[HostWork]] = defaultdict(deque)
         self._outlets: dict[int, Outlet] = {}
         self._links: list[tuple[int, Link]] = []
+        self._threads: list[threading.Thread] = []
         self._ports: dict[bool, queue.SimpleQueue[Parcel | None]] = {}
 
     def send(
         self, buffer: NDArray | Sequence[NDArray], *, to: int, tag: int, after: Sequence[HostWork] = ()
     ) -> HostWork:
-        work = self._work(buffer, to, tag)
+        work = self._work(buffer, to, tag, is_sent=True, upstream=tuple(after))
         self._post(Parcel(work, _WHOLE_BYTES, after=tuple(after)))
         return work
 
@@ -76,7 +77,8 @@ class HostChannel:
         if index + 1 == len(chain):
             assert arriving is not None, chain
             return arriving
-        leaving = self._work(buffer, chain[index + 1], tag)
+        upstream = (arriving,) if arriving is not None else ()
+        leaving = self._work(buffer, chain[index + 1], tag, is_sent=True, upstream=upstream)
         self._post(Parcel(leaving, chunk_bytes, follows=arriving))
         return arriving or leaving
 
@@ -86,16 +88,12 @@ class HostChannel:
     def close(self) -> None:
         with self._pulse.changed:
             is_clean = self._error is None and not self._pending
-        if not is_clean:
+        if is_clean:
+            self._close()
+        else:
             self._end("its channel was closed here", peer=self.call.place)
-            return
-        self._say_goodbye()
-        with self._pulse.changed:
-            self._is_closed = True
-            self._pulse.changed.notify_all()
-        # Links on which others send stay until these say goodbye: then they serve again.
-        for port in self._ports.values():
-            port.put(None)
+        for port in self._threads:
+            port.join(self._means.timeout_s)
 
     def take(self, link: Link, place: int) -> None:
         """Serve a link on which the member at `place` sends, until it says goodbye. Raises LinkLost."""
@@ -108,9 +106,19 @@ class HostChannel:
             raise
         with self._pulse.changed:
             self._links = [one for one in self._links if one[1] is not link]
+            is_early = bool(self._wanted[place])
+        if is_early:
+            self._end("it has closed its channel and sends no more", peer=place)
 
     def _work(
-        self, buffer: NDArray | Sequence[NDArray], peer: int, tag: int, *, is_passed_on: bool = False
+        self,
+        buffer: NDArray | Sequence[NDArray],
+        peer: int,
+        tag: int,
+        *,
+        is_sent: bool = False,
+        is_passed_on: bool = False,
+        upstream: tuple[HostWork, ...] = (),
     ) -> HostWork:
         assert 0 <= peer < len(self.call.group), (peer, len(self.call.group))
         assert peer != self.call.place, f"member {peer} has no need to send to itself"
@@ -122,6 +130,8 @@ class HostChannel:
             timeout_s=self._means.timeout_s,
             give_up=self._give_up,
             on_end=lambda work: self._pending.pop(work, None),
+            upstream=upstream,
+            is_sent=is_sent,
             is_passed_on=is_passed_on,
         )
         with self._pulse.changed:
@@ -152,7 +162,10 @@ class HostChannel:
         port = self._ports.get(is_local)
         if port is None:
             port = self._ports[is_local] = queue.SimpleQueue()
-            threading.Thread(target=self._serve, args=(port,), name="statmux-port", daemon=True).start()
+            self._threads.append(
+                threading.Thread(target=self._serve, args=(port,), name="statmux-port", daemon=True)
+            )
+            self._threads[-1].start()
         port.put(parcel)
 
     def _serve(self, port: queue.SimpleQueue[Parcel | None]) -> None:
@@ -204,6 +217,15 @@ class HostChannel:
                 raise LinkLost("this channel is closed")
             self._links.append((peer, link))
 
+    def _close(self) -> None:
+        self._say_goodbye()
+        with self._pulse.changed:
+            self._is_closed = True
+            self._pulse.end()
+        # Links on which others send stay until these say goodbye: then they serve again.
+        for port in self._ports.values():
+            port.put(None)
+
     def _say_goodbye(self) -> None:
         for peer, outlet in self._outlets.items():
             try:
@@ -216,7 +238,14 @@ class HostChannel:
                 self._means.dialer.give_back(self.call.group[peer], outlet.link)
 
     def _give_up(self, work: HostWork) -> None:
-        self._end("nothing moves", peer=work.peer, work=work)
+        late = work.culprit()
+        if not late.is_sent:
+            why = "no more bytes come" if late.done_bytes else "nothing comes"
+        elif late.peer in self._outlets:
+            why = "it does not take what was sent"
+        else:
+            why = "it does not take the connection"
+        self._end(why, peer=late.peer, work=late)
 
     def _end(self, why: str, *, peer: int, work: HostWork | None = None) -> None:
         """The first reason counts: all that is pending fails with it, and the peers hear it."""
@@ -226,14 +255,15 @@ class HostChannel:
             pending = list(self._pending)
             self._pending.clear()
             self._error = self._failure(why, peer, work or _first_with(peer, pending))
+            # First the links, then the works: whoever is told may write where a peer would still read.
+            for _, link in self._links:
+                link.abort(self._error.message, epoch=self.call.epoch)
+            self._links = []
             for one in pending:
                 one.fail(self._error)
-            self._pulse.changed.notify_all()
-            links, self._links = self._links, []
+            self._pulse.end()
         for port in self._ports.values():
             port.put(None)
-        for _, link in links:
-            link.abort(self._error.message, epoch=self.call.epoch)
 
     def _failure(self, why: str, peer: int, work: HostWork | None) -> TransferFailed:
         return TransferFailed(

@@ -48,7 +48,7 @@ class Inlet:
                 self._take(frame)
             case Kind.SEGMENT:
                 pass  # The link has mapped it.
-            case Kind.GOODBYE:
+            case Kind.GOODBYE if self._work is None:
                 self._link.read_words(frame)
                 return False
             case Kind.ABORT:
@@ -60,21 +60,26 @@ class Inlet:
 
     def _take(self, frame: Frame) -> None:
         work = self._work = self._expected(frame)
-        if frame.kind is Kind.CHUNK:
-            num_bytes, checksum = frame.num_bytes, frame.checksum
-            self._link.read_payload(frame, self._room(work, num_bytes))
-        else:
-            place = self._place(frame)
-            num_bytes = place.num_bytes
-            _scatter(self._link.mapped(place), self._room(work, num_bytes))
-            # It was whole only if the sender stands by it until it is copied: later it may write there again.
-            if self._link.is_left():
-                raise LinkLost("the connection was closed by the peer")
-            checksum = None
+        with work.filling() as is_wanted:
+            if not is_wanted:
+                raise LinkLost("this channel is closed")
+            if frame.kind is Kind.CHUNK:
+                self._link.read_payload(frame, self._room(work, frame.num_bytes))
+                num_bytes = frame.num_bytes
+            else:
+                num_bytes = self._copy_shared(work, frame)
         stop = frame.offset + num_bytes
-        if checksum is not None and work.is_passed_on:
-            work.checksums[frame.offset, stop] = checksum
+        if frame.kind is Kind.CHUNK and work.is_passed_on:
+            work.checksums[frame.offset, stop] = frame.checksum
         self._answer(work, stop)
+
+    def _copy_shared(self, work: HostWork, frame: Frame) -> int:
+        place = self._place(frame)
+        _scatter(self._link.mapped(place), self._room(work, place.num_bytes))
+        # It was whole only if the sender stands by it until it is copied: later it may write there again.
+        if self._link.is_left():
+            raise LinkLost("the connection was closed by the peer")
+        return place.num_bytes
 
     def _expected(self, frame: Frame) -> HostWork:
         work = self._work

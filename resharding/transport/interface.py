@@ -13,7 +13,7 @@ Buffer = Any
 
 
 class Work(Protocol):
-    """A transfer under way. Its memory must stay as it is until it is done."""
+    """A transfer under way. Its memory is in use until `wait` has returned, or raised."""
 
     @property
     def is_done(self) -> bool: ...

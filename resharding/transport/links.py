@@ -113,7 +113,7 @@ class Link:
             try:
                 if self._is_ready(select.POLLOUT, 0.0):
                     self._socket.send(encode(frame) + words)
-            except OSError:
+            except (OSError, LinkLost):
                 pass  # The peer is gone and needs no word.
             finally:
                 self._lock.release()

@@ -26,9 +26,9 @@ _MIN_SHARED_BYTES = 2**15
 _MAX_CHUNK_BYTES = 2**20
 # What a peer reads where it lies, and what is copied for it first: then both copy at once.
 _MAX_SHARED_BYTES = 2**24
-_SLOT_BYTES = 2**20
+_SLOT_BYTES = 2**22
 # Chunks that a peer may be behind: with two, both ends copy at once.
-_NUM_SLOTS = 4
+_NUM_SLOTS = 2
 _LAST_WORDS_S = 0.2
 
 

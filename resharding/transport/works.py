@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import final
 
 from resharding.transport.errors import TransferFailed
@@ -53,11 +54,15 @@ class HostWork:
         timeout_s: float,
         give_up: Callable[[HostWork], None],
         on_end: Callable[[HostWork], None],
+        upstream: tuple[HostWork, ...] = (),
+        is_sent: bool = False,
         is_passed_on: bool = False,
     ) -> None:
         self.tag = tag
         self.peer = peer
         self.spans = spans
+        self.upstream = upstream
+        self.is_sent = is_sent
         self.is_passed_on = is_passed_on
         self.done_bytes = 0
         # Of each chunk that arrived, by its first byte and the one after its last: it is passed on as it is.
@@ -69,7 +74,9 @@ class HostWork:
         self._timeout_s = timeout_s
         self._give_up = give_up
         self._on_end = on_end
+        self._has_begun = False
         self._is_finished = False
+        self._is_filling = False
         self._error: TransferFailed | None = None
 
     @property
@@ -81,16 +88,36 @@ class HostWork:
 
     def wait_for(self, num_bytes: int) -> None:
         """Until so many of its first bytes are here."""
-        self._wait_until(self._pulse.changed, lambda: self.done_bytes >= num_bytes)
+        self._wait_until(self._pulse.changed, lambda: self._has_begun and self.done_bytes >= num_bytes)
 
     def advance(self, done_bytes: int, *, is_done: bool = False) -> None:
         with self._pulse.changed:
             self.done_bytes = done_bytes
+            self._has_begun = True
             self._pulse.beat()
             if is_done and not self._is_finished:
                 self._is_finished = True
                 self._on_end(self)
                 self._pulse.end()
+
+    def culprit(self) -> HostWork:
+        """Where it hangs: here, or in what must arrive before."""
+        late = (one for one in self.upstream if not one.is_done and one.done_bytes <= self.done_bytes)
+        found = next(late, None)
+        return self if found is None else found.culprit()
+
+    @contextlib.contextmanager
+    def filling(self) -> Iterator[bool]:
+        """Around writing to its memory; False where it has failed and its memory is somebody else's again."""
+        with self._pulse.changed:
+            self._is_filling = self._error is None
+            is_wanted = self._is_filling
+        try:
+            yield is_wanted
+        finally:
+            with self._pulse.changed:
+                self._is_filling = False
+                self._pulse.ended.notify_all()
 
     def fail(self, error: TransferFailed) -> None:
         with self._pulse.changed:
@@ -103,12 +130,18 @@ class HostWork:
             since_s = time.monotonic()
             while not is_reached():
                 if self._error is not None:
+                    self._let_go()
                     raise self._error.again()
                 left_s = max(since_s, pulse.last_s) + self._timeout_s - time.monotonic()
                 if left_s > 0:
                     condition.wait(left_s)
                 else:
                     self._give_up(self)
+
+    def _let_go(self) -> None:
+        """Until nobody writes here any more: soon, as the link is shut."""
+        while self._is_filling:
+            self._pulse.ended.wait(self._timeout_s)
 
 
 def _nothing() -> None:

@@ -16,16 +16,18 @@ from resharding.transport.pacing import EmulatedNic
 
 # A loaded machine starts a process within seconds; a test that waits as long as this hangs.
 PATIENCE_S = 60.0
-_SPAWN = multiprocessing.get_context("spawn")
+# Members are forked from a process that has imported what they need and has no threads.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["tests.resharding.transport.errands"])
 
 
 class Member:
     """One process. `host`: those of equal name share memory; `nic_bytes_per_s`: of its emulated port."""
 
     def __init__(self, host: str, *, timeout_s: float, nic_bytes_per_s: float | None = None) -> None:
-        self._pipe, theirs = _SPAWN.Pipe()
+        self._pipe, theirs = _FORKS.Pipe()
         arguments = (theirs, host, timeout_s, nic_bytes_per_s)
-        self._process = _SPAWN.Process(target=_live, args=arguments, daemon=True)
+        self._process = _FORKS.Process(target=_live, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
 

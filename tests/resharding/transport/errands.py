@@ -44,7 +44,10 @@ def multicast(
 def send_two(transport: HostTransport, report: Report, group: Group, epoch: int, num_bytes: int) -> None:
     """Two transfers to member 1."""
     channel = transport.open(group, epoch)
-    for work in [channel.send(some_bytes(num_bytes), to=1, tag=tag) for tag in (1, 2)]:
+    buffer = some_bytes(num_bytes)
+    works = [channel.send(buffer, to=1, tag=tag) for tag in (1, 2)]
+    report("both under way")
+    for work in works:
         work.wait()
 
 

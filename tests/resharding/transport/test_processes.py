@@ -87,7 +87,7 @@ def test_shared_memory_outlives_no_reader(number: signal.Signals) -> None:
         sender, reader, _ = crew.members
         sender.start(errands.send_two, crew.group, 1, 2**25)
         reader.start(errands.take_one, crew.group, 1, 2**25)
-        assert reader.result() == "first transfer"
+        assert (sender.result(), reader.result()) == ("both under way", "first transfer")
         reader.signal(number)
         error = _failure(sender)
         assert (error.tag, error.total_bytes) == (2, 2**25)
