@@ -13,6 +13,8 @@ AXES = (DEVICES, *SCALES)
 # Points between the ends of a scale that has no step: equal ratios.
 NUM_GEOMETRIC = 8
 MAX_VALUES = 1000
+# Beyond these a point says nothing about a cluster, and times of a trace lose their digits.
+MIN_SCALE, MAX_SCALE = 1e-4, 1e4
 # A plan for more devices is not searched (see `vocabulary.formats.deployment`).
 MAX_DEVICES = 1_000_000
 _FORMS = "write A..B, A..B:STEP or a list A,B,C"
@@ -117,6 +119,9 @@ def _value(axis: str, text: str, where: str) -> float:
     if is_devices and value > MAX_DEVICES:
         message = f"{value} devices are too many; at most {MAX_DEVICES} are planned"
         raise InvalidInput(message, where=where, hint="check the number")
+    if not (is_devices or MIN_SCALE <= value <= MAX_SCALE):
+        message = f"{value:g} is no multiple that a point can have"
+        raise InvalidInput(message, where=where, hint=f"stay between {MIN_SCALE:g} and {MAX_SCALE:g}")
     return value
 
 

@@ -98,6 +98,11 @@ def is_drawn(study: Study, point: Point) -> bool:
     return study.is_drawn or point.cv_scale is not None
 
 
+def plans_on_what_it_serves(study: Study) -> bool:
+    """Whether plans see the very requests that they are judged by, where arrivals are replayed."""
+    return study.train is study.trace and not study.is_drawn
+
+
 def _traffic(study: Study, point: Point) -> Iterator[Trace]:
     num_draws = study.num_draws if is_drawn(study, point) else 1
     for number in range(num_draws):

@@ -37,6 +37,8 @@ def _settings(document: Document) -> list[str]:
         lines.append(f"intervals and bands, {settings['interval']}")
     if settings.get("is_resampled"):
         lines.append("arrivals are drawn anew from the trace's rate and CV per window")
+    if settings.get("plans_on_what_it_serves"):
+        lines.append("plans are made on the very traffic that they are judged by, which flatters them")
     if settings.get("trim_s"):
         lines.append(f"{settings['trim_s']:g} s at either end of the trace do not count")
     lines.append("attainment counts every request: refused and unplaced ones are missed")

@@ -40,6 +40,11 @@ class Questions:
     objective: str | None = None
     within: tuple[int, int] | None = None
 
+    @property
+    def has_plans(self) -> bool:
+        """Whether anything is planned, not only given."""
+        return any(curve.algorithm is not None for curve in self.curves)
+
 
 @dataclass(frozen=True, slots=True)
 class At:

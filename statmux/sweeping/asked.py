@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from placement.capacity.axes import DEVICES, Sweep, parse_at, parse_sweeps, parse_within
-from placement.capacity.evaluate import Study
+from placement.capacity.evaluate import Study, plans_on_what_it_serves
 from placement.capacity.points import Point, base_point, class_to_resize, deployment_at, moved
 from placement.capacity.results import requirement_of
 from placement.capacity.sizes import sizes_of
@@ -172,7 +172,7 @@ def _check_together(questions: Questions, deployment: Deployment) -> None:
             resized=questions.resized,
             within=questions.within,
         )
-    if any(curve.algorithm is not None for curve in questions.curves):
+    if questions.has_plans:
         return
     hint = "leave --plan out, or name an --algorithm that plans"
     if questions.objective is not None:
@@ -210,6 +210,11 @@ def _remarks(questions: Questions, study: Study) -> list[str]:
     remarks = []
     if any(sweep.axis == DEVICES for sweep in questions.sweeps) and not questions.is_replanned:
         remarks.append("devices: every point is planned anew")
+    if questions.has_plans and plans_on_what_it_serves(study):
+        remarks.append(
+            "plans are made on the very traffic that they are judged by, which flatters them; "
+            "plan on other traffic with --train-trace"
+        )
     is_drawn = study.is_drawn or questions.base.cv_scale is not None
     if study.num_draws > 1 and not is_drawn and all(s.axis != "cv_scale" for s in questions.sweeps):
         remarks.append(

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from placement.capacity.axes import DEVICES
-from placement.capacity.evaluate import Study, is_drawn
+from placement.capacity.evaluate import Study, is_drawn, plans_on_what_it_serves
 from placement.capacity.results import Requirement, Result
 from statmux.sweeping.answers import Answers, At, HeadRoom, Questions
 from statmux.sweeping.evidence import plain_smallest
@@ -88,6 +88,7 @@ def _settings(questions: Questions, study: Study) -> dict[str, Any]:
         "seed": study.seed,
         "trim_s": study.trim_s,
         "is_resampled": study.is_drawn,
+        "plans_on_what_it_serves": questions.has_plans and plans_on_what_it_serves(study),
         "window_s": study.window_s,
         "objective": questions.objective,
         "resized_node_class": study.deployment.cluster.nodes[questions.resized].name,

@@ -131,6 +131,7 @@ def _say_next(console: Console, document: dict[str, Any], ways: Ways) -> None:
 
 def _interrupted(runner: Runner, store: Store, console: Console) -> int:
     num_kept = runner.num_computed + runner.num_resumed
-    console.warn(f"interrupted: {num_kept} points are kept in {store.folder}")
+    kept = "1 point is" if num_kept == 1 else f"{num_kept} points are"
+    console.warn(f"interrupted: {kept} kept in {store.folder}")
     console.hint("the same command goes on from there; --fresh starts again")
     return INTERRUPTED_EXIT_CODE

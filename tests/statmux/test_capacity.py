@@ -214,6 +214,26 @@ def test_a_longer_sweep_keeps_its_points_and_other_settings_do_not(desk: Desk) -
     assert other["run_id"] != first["run_id"] and other["num_resumed"] == 0
 
 
+def test_plans_that_see_the_traffic_they_are_judged_by_are_told_apart(desk: Desk) -> None:
+    words = ("--algorithm", "sr-greedy", "-o", "json")
+    seen = capacity(desk, *words)
+    assert "which flatters them; plan on other traffic with --train-trace" in seen.err
+    assert seen.document["settings"]["plans_on_what_it_serves"]
+    for more in (("--train-trace", "trace.csv"), ("--resample",)):
+        unseen = capacity(desk, *words, *more)
+        assert "flatters" not in unseen.err
+        assert not unseen.document["settings"]["plans_on_what_it_serves"]
+
+
+def test_a_study_that_cannot_be_kept_is_told_so(desk: Desk) -> None:
+    desk.write(".statmux", "a file")
+    result = capacity(desk, "--algorithm", "sr-greedy")
+    assert result.code == 1
+    assert (
+        "cannot be written: not a directory" in result.err or "cannot be written: file exists" in result.err
+    )
+
+
 def test_a_point_that_was_half_written_is_computed_again(desk: Desk) -> None:
     words = ("--sweep", "devices=2,4", "--algorithm", "sr-greedy", "-o", "json")
     first = capacity(desk, *words).document

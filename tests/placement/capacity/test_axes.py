@@ -57,6 +57,8 @@ def test_a_list_is_sorted_and_each_value_taken_once() -> None:
         ("rate_scale=-1", "-1 is not above 0"),
         ("rate_scale=nan", "nan is not above 0"),
         ("rate_scale=1..inf", "inf is not above 0"),
+        ("rate_scale=1e-320,1", "is no multiple that a point can have"),
+        ("slo_scale=1,1e9", "1e+09 is no multiple that a point can have"),
         ("rate_scale=1,,2", "'' is not a number"),
         ("rate_scale=0.001..1000:0.0001", "too many; at most 1000"),
         ("slo_scale=1...4", "1 is above 0.4"),
