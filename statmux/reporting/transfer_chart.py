@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vocabulary.errors import InvalidInput
+from vocabulary.formats.disk import write_bytes
 
 if TYPE_CHECKING:
     from resharding.planner import TransferPlan
@@ -15,7 +17,7 @@ _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#
 
 
 def write_transfer_chart(path: Path, plan: TransferPlan) -> None:
-    """Raises InvalidInput for another suffix than .svg or .png."""
+    """Raises InvalidInput for another suffix than .svg or .png, RuntimeFailure where it cannot be written."""
     from matplotlib.figure import Figure
 
     if path.suffix not in (".svg", ".png"):
@@ -39,4 +41,7 @@ def write_transfer_chart(path: Path, plan: TransferPlan) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("ms (estimated); dashed: lower bound")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=150)
+    drawn = io.BytesIO()
+    metadata = {"Date": None} if path.suffix == ".svg" else None
+    figure.savefig(drawn, format=path.suffix[1:], metadata=metadata, dpi=150)
+    write_bytes(path, drawn.getvalue())

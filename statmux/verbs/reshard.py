@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,8 @@ ITEM_BYTES = {
 }  # fmt: skip
 # Past so many tasks the paper's greedy scheduler takes longer than a user waits.
 MAX_TASKS = 256
+# An exbibyte: far past any tensor, and all sums of bytes stay within 64 bits.
+MAX_TENSOR_BYTES = 2**60
 _LAYOUT = "(HOSTS,DEVICES):S0,R"
 
 
@@ -101,6 +104,9 @@ def _move(shape: tuple[int, ...], dtype: str, source: str, targets: list[str], s
     if dtype not in ITEM_BYTES:
         hint = f"choose among {', '.join(ITEM_BYTES)}"
         raise InvalidInput(f"unknown type {dtype!r}", where="--dtype", hint=hint)
+    if math.prod(shape) * ITEM_BYTES[dtype] > MAX_TENSOR_BYTES:
+        message = f"{shape} of {dtype} takes more than {MAX_TENSOR_BYTES // 2**60} EiB"
+        raise InvalidInput(message, where="--shape", hint="check the number of elements")
     start = parse_layout(source, shape=shape, where="--source")
     ends = [parse_layout(text, shape=shape, where="--target") for text in targets]
     fewest = min(spec.num_hosts for spec in (start, *ends))
@@ -167,7 +173,7 @@ def _table(document: dict[str, Any]) -> str:
     bound_s = document["lower_bound_s"]
     ways = {"plan": document["makespan_s"], **document["strategies"], "lower bound": bound_s}
     rows = [
-        (name, "not applicable" if took_s is None else milliseconds(took_s), _ratio(took_s, bound_s))
+        (name, "not applicable" if took_s is None else _spoken(took_s), _ratio(took_s, bound_s))
         for name, took_s in ways.items()
     ]
     classes = [
@@ -187,6 +193,11 @@ def _table(document: dict[str, Any]) -> str:
             f"{document['num_messages']} messages, planned in {document['plan_ms']:.1f} ms",
         ]
     )
+
+
+def _spoken(seconds: float) -> str:
+    """Small moves take microseconds, which as milliseconds would be 0.0."""
+    return f"{1e6 * seconds:.1f} us" if seconds < 1e-3 else milliseconds(seconds) or ""
 
 
 def _ratio(took_s: float | None, bound_s: float) -> str:

@@ -58,6 +58,7 @@ def test_plot_draws_the_messages(tmp_path: Path, suffix: str) -> None:
         (("--nic", "0Gb/s"), "moves nothing"),
         (("--shared-hosts", "9"), "9 shared hosts, and a mesh of 2"),
         (("--plot", "plan.gif"), "cannot draw"),
+        (("--shape", "99999999999999999999,8"), "takes more than 1 EiB"),
         (("--target", "(3,4):R,R,R"), "lays 3 dimensions"),
     ],
 )
@@ -68,3 +69,15 @@ def test_wrong_flags_get_one_error_with_a_remedy(
     error = capsys.readouterr().err
     assert words in error
     assert "hint:" in error
+
+
+def test_times_of_small_moves_are_no_zeros(capsys: pytest.CaptureFixture) -> None:
+    words = ("reshard", "--shape", "64,64", "--source", "(1,4):S0,R", "--target", "(2,2):S0,S1")
+    assert run(words) == 0
+    assert " 0.0 ms" not in capsys.readouterr().out
+
+
+def test_a_plot_that_cannot_be_written_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    assert run([*MOVE, "--plot", str(tmp_path / "file" / "plan.svg")]) == 1
+    assert "cannot be written" in capsys.readouterr().err
