@@ -58,6 +58,7 @@ def import_trace(
 
     mapping = Mapped(model, deal, names_in(models))
     _check_mapping(model, deal, mapping.models)
+    _check_out(traces, out)
     part_s = (start, math.inf if duration is None else start + duration)
     if format_ in PLAIN:
         _check_plain(traces, cv, rate)
@@ -89,8 +90,17 @@ def _check_mapping(model: str | None, deal: str | None, models: tuple[str, ...])
     if deal is not None and deal not in DEALS and not Path(deal).exists():
         hint = f"write {', '.join(DEALS)}, or a CSV file of lines function,model"
         raise InvalidInput(f"{deal!r} is no way to map", where="--map", hint=hint)
+    if len(set(models)) < len(models):
+        twice = next(name for name in models if models.count(name) > 1)
+        raise InvalidInput(f"{twice!r} is named twice", where="--models", hint="name each model once")
     if model is not None and models:
         raise InvalidInput("--model and --models exclude each other", hint="keep one of them")
+
+
+def _check_out(traces: list[Path], out: Path) -> None:
+    """What is imported is the only copy of much that a trace of ours has no place for."""
+    if any(out.exists() and one.exists() and out.samefile(one) for one in traces):
+        raise InvalidInput("this is the file to read", where="--out", hint="write to another file")
 
 
 def _check_plain(traces: list[Path], cv: float | None, rate: float | None) -> None:

@@ -137,6 +137,10 @@ WRONG = {
     "no models": (
         "burstgpt/t.csv --format burstgpt --map stripe", "--map and --models need each other\n",
     ),
+    "a model twice": (
+        "burstgpt/t.csv --format burstgpt --map stripe --models a,b,a",
+        "--models: 'a' is named twice\nhint: name each model once",
+    ),
     "a map that is none": (
         "burstgpt/t.csv --format burstgpt --map strip --models a", "--map: 'strip' is no way to map\n",
     ),
@@ -189,3 +193,12 @@ def test_wrong_words_are_explained(folder, what):
     assert "\nhint: " in done.stderr
     assert not done.stdout
     assert not (folder / "out.csv").exists()
+
+
+def test_the_file_that_is_read_is_never_written_over(folder):
+    before = (folder / "burstgpt" / "t.csv").read_bytes()
+    words = ("burstgpt/t.csv", "--format", "burstgpt", "--out", "burstgpt/../burstgpt/t.csv")
+    done = statmux("trace", "import", *words, folder=folder)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --out: this is the file to read\nhint: ")
+    assert (folder / "burstgpt" / "t.csv").read_bytes() == before
