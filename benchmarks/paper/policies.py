@@ -1,4 +1,4 @@
-"""The three policies of the figures: each plans on one trace and is scored on another."""
+"""The four policies of the figures: each plans on one trace and is scored on another."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ def clockwork(fleet: Deployment, train: Trace, test: Trace) -> float:
     """
     num_good = 0
     for window in windows(test):
-        placement = search(fleet, window, algorithm="sr-greedy").placement
+        try:
+            placement = search(fleet, window, algorithm="sr-greedy").placement
+        except Infeasible:
+            continue
         num_good += int(Scorer(window, deployment=fleet).outcomes(placement).good.sum())
     return num_good / len(test)
 

@@ -57,6 +57,8 @@ def write_run(folder: Path, run: Mapping[str, Any]) -> None:
 
 def read_record(folder: Path) -> RunRecord:
     """Raises InvalidInput when the folder is not a run record."""
+    if not folder.is_dir():
+        raise _no_record(folder, "there is no such folder")
     if not (folder / RUN_FILE).is_file():
         raise _no_record(folder, f"there is no {RUN_FILE}")
     try:
@@ -75,9 +77,8 @@ def read_record(folder: Path) -> RunRecord:
 
 
 def _no_record(folder: Path, why: str) -> InvalidInput:
-    return InvalidInput(
-        f"not a run record: {why}", where=str(folder), hint="make a record with `statmux bench --record`"
-    )
+    hint = "make a record with `statmux bench --record`, or a study with `statmux capacity --out`"
+    return InvalidInput(f"not a run record: {why}", where=str(folder), hint=hint)
 
 
 def _read_rows(path: Path) -> Rows:

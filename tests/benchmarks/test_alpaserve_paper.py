@@ -52,6 +52,7 @@ def test_a_fleet_that_does_not_fit_attains_nothing() -> None:
     deployment = fleet(SETTING, dict.fromkeys(KINDS, made))
     trace = synthetic(SETTING, deployment.model_names, seed=0)
     assert attainment_of("auto", deployment, trace, trace) == 0.0
+    assert clockwork(deployment, trace, trace) == 0.0
 
 
 def test_every_sweep_is_there_for_every_policy_and_traffic() -> None:
