@@ -175,7 +175,7 @@ def _smallest(questions: Questions, study: Study, runner: Runner, console: Conso
     )
     start = price_of(cluster, questions.base.devices, questions.objective)
     found = {}
-    with console.progress(f"fewest {questions.objective}") as progress:
+    with console.progress(f"smallest cluster by {questions.objective}") as progress:
         for curve in questions.curves:
             if curve.algorithm is not None:
                 machine = Cheapest(sizes, start_price=start)

@@ -63,7 +63,7 @@ RequiredAttainment = Annotated[
     float | None,
     typer.Option(
         help="Share of requests that must be within their SLO, or exit with 3. Without it, slo.attainment of "
-        "the models counts.",
+        "the models gives the verdict, and the exit code says nothing of it.",
         show_default=False,
     ),
 ]

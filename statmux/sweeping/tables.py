@@ -131,7 +131,7 @@ def _evidence(one: dict[str, Any], is_estimated: bool) -> str:
     ]
     cost = ("cost/h",) if has_cost else ()
     text = table(("try", "devices", *cost, "SLO attainment", "holds", "seconds", ""), rows)
-    lines = [f"fewest {one['objective']} by {one['curve']}: {one['sentence']}", text]
+    lines = [f"least {one['objective']} by {one['curve']}: {one['sentence']}", text]
     if one["objective"] == "cost":
         lines[0] = f"least cost by {one['curve']}: {one['sentence']}"
     return "\n".join(lines)
