@@ -93,11 +93,7 @@ def with_slo_scale(deployment: Deployment, scale: float) -> Deployment:
     """The same deployment with every latency objective multiplied; models without one keep none."""
     if scale == 1.0:
         return deployment
-    models = []
-    for model in deployment.models:
-        times = {name: getattr(model.slo, name) for name in model.slo.__slots__ if name.endswith("_s")}
-        scaled = {name: value * scale for name, value in times.items() if value is not None}
-        models.append(replace(model, slo=replace(model.slo, **scaled)))
+    models = (replace(model, slo=model.slo.scaled(scale)) for model in deployment.models)
     return replace(deployment, models=tuple(models))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from statmux.render import SCHEMA_VERSION
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.disk import read_text
 
@@ -34,6 +35,10 @@ def read_study(folder: Path) -> Mapping[str, Any]:
         raise InvalidInput(f"not JSON: {error}", where=str(path), hint=hint) from None
     if not isinstance(document, dict) or document.get("kind") != KIND:
         raise InvalidInput(f"not of kind {KIND}", where=str(path), hint=hint)
+    version = document.get("schema_version", SCHEMA_VERSION)
+    if version != SCHEMA_VERSION:
+        message = f"schema_version is {version}, and this statmux reads {SCHEMA_VERSION}"
+        raise InvalidInput(message, where=str(path), hint=hint)
     missing = sorted(_KEYS - document.keys())
     if missing:
         raise InvalidInput(f"there is no {', '.join(missing)}", where=str(path), hint=hint)

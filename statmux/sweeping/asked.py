@@ -207,7 +207,7 @@ def _loaded(path: Path, deployment: Deployment) -> Trace:
 
 
 def _remarks(questions: Questions, study: Study) -> list[str]:
-    remarks = []
+    remarks = _without_objectives(study.deployment)
     if any(sweep.axis == DEVICES for sweep in questions.sweeps) and not questions.is_replanned:
         remarks.append("devices: every point is planned anew")
     if questions.has_plans and plans_on_what_it_serves(study):
@@ -221,3 +221,13 @@ def _remarks(questions: Questions, study: Study) -> list[str]:
             "--seeds: the trace is replayed, not drawn (--resample), so intervals come from its windows"
         )
     return remarks
+
+
+def _without_objectives(deployment: Deployment) -> list[str]:
+    free = [one.name for one in deployment.models if one.slo.is_empty]
+    if not free:
+        return []
+    who = "no model has" if len(free) == len(deployment.models) else f"{free[0]} does not have"
+    if 1 < len(free) < len(deployment.models):
+        who = f"{free[0]} and {len(free) - 1} more models do not have"
+    return [f"{who} an SLO (models[].slo): what is served there counts as in time, however late"]

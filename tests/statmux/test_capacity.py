@@ -225,6 +225,18 @@ def test_plans_that_see_the_traffic_they_are_judged_by_are_told_apart(desk: Desk
         assert not unseen.document["settings"]["plans_on_what_it_serves"]
 
 
+def test_models_that_cannot_be_late_are_told(desk: Desk) -> None:
+    text = Path("deployment.yaml").read_text()
+    words = ("--algorithm", "sr-greedy")
+    assert "an SLO (models[].slo)" not in capacity(desk, *words).err
+    desk.write("deployment.yaml", text.replace("slo: {latency_ms: 500}, ", ""))
+    assert "b does not have an SLO (models[].slo): what is served there" in capacity(desk, *words).err
+    desk.write(
+        "deployment.yaml", text.replace("latency_ms: 500, ", "").replace("slo: {latency_ms: 500}, ", "")
+    )
+    assert "no model has an SLO (models[].slo): what is served there" in capacity(desk, *words).err
+
+
 def test_a_study_that_cannot_be_kept_is_told_so(desk: Desk) -> None:
     desk.write(".statmux", "a file")
     result = capacity(desk, "--algorithm", "sr-greedy")

@@ -130,6 +130,10 @@ def test_a_simulation_alone_and_beside_a_run_is_a_page(desk: Desk):
     [
         ("{", "not JSON"),
         ("[]", "not of kind CapacityRecord"),
+        (
+            '{"kind": "CapacityRecord", "schema_version": 99}',
+            "schema_version is 99, and this statmux reads 1",
+        ),
         ('{"kind": "CapacityRecord"}', "there is no base"),
     ],
 )
