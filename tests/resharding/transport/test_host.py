@@ -21,7 +21,7 @@ from tests.resharding.transport.errands import some_bytes
 from vocabulary.errors import InvalidInput
 
 KINDS = {"shared memory": ("a", "a", "a"), "TCP": ("a", "b", "c")}
-SIZES = (0, 1, 2**15 - 1, 2**15, 2**20 + 1, 2**22, 2**23 + 12345)
+SIZES = (0, 1, 2**15 - 1, 2**15, 2**20 + 1, 2**22 + 12345)
 
 
 class Group:
@@ -92,7 +92,7 @@ def test_memory_of_the_arena_is_sent_from_where_it_lies(group: Group) -> None:
 
 def test_what_is_received_can_be_sent_on(group: Group) -> None:
     first, second, third = group.open(1)
-    sent, between, taken = some_bytes(9_000_000), np.zeros(9_000_000, np.uint8), np.zeros(9_000_000, np.uint8)
+    sent, between, taken = some_bytes(4_500_000), np.zeros(4_500_000, np.uint8), np.zeros(4_500_000, np.uint8)
     arriving = second.recv(between, frm=0, tag=1)
     works = [second.send(between, to=2, tag=2, after=[arriving]), third.recv(taken, frm=1, tag=2)]
     works.append(first.send(sent, to=1, tag=1))
@@ -208,7 +208,7 @@ def test_what_never_comes_fails_in_time_with_the_names(hasty: Group) -> None:
 
 
 def test_what_nobody_takes_fails_in_time(hasty: Group) -> None:
-    with pytest.raises(TransferFailed, match="does not take what was sent"):
+    with pytest.raises(TransferFailed, match="does not take"):
         hasty.open(1)[0].send(some_bytes(5), to=1, tag=1).wait()
 
 
