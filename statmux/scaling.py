@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vocabulary.deployment import Deployment
+from placement.capacity.points import with_slo_scale
 from vocabulary.trace import Trace
 
-
-def with_slo_scale(deployment: Deployment, scale: float) -> Deployment:
-    """The same deployment with every SLO multiplied; models without one keep none."""
-    models = tuple(
-        model
-        if model.slo.latency_s is None
-        else replace(model, slo=replace(model.slo, latency_s=model.slo.latency_s * scale))
-        for model in deployment.models
-    )
-    return replace(deployment, models=models)
+__all__ = ["sped_up", "with_slo_scale"]
 
 
 def sped_up(trace: Trace, scale: float) -> Trace:
