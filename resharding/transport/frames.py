@@ -75,9 +75,9 @@ def decode(raw: bytes | bytearray) -> Frame:
     return Frame(Kind(kind), epoch, tag, offset, num_bytes, total_bytes, checksum)
 
 
-def checksum_of(views: Iterable[Bytes | bytes]) -> int:
-    """CRC-32 of the bytes in a row."""
-    found = 0
+def checksum_of(views: Iterable[Bytes | bytes], *, after: int = 0) -> int:
+    """CRC-32 of the bytes in a row, behind those with the checksum `after`."""
+    found = after
     for view in views:
         found = zlib.crc32(view, found)
     return found

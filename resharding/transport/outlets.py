@@ -23,7 +23,7 @@ PLACE = struct.Struct("<QQQ")
 # Below this a copy through the socket costs less than word of where the bytes lie.
 _MIN_SHARED_BYTES = 2**15
 # Of one frame, whatever chunk is asked for: a checksum and a copy take turns with the network.
-_MAX_CHUNK_BYTES = 2**20
+_MAX_CHUNK_BYTES = 2**19
 # What a peer reads where it lies, and what is copied for it first: then both copy at once.
 _MAX_SHARED_BYTES = 2**24
 _SLOT_BYTES = 2**22
