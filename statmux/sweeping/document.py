@@ -72,8 +72,18 @@ def _verdict(base: Mapping[str, Result], requirement: Requirement, deployment: D
         share = shown_share(
             result.slo_attainment, asked=requirement.attainment, is_estimated=is_estimated(deployment)
         )
-        sentence = f"{says}: {name} attains {share}; asked: {requirement.sentence}"
+        sentence = (
+            f"{says}: {name} attains {share}; asked: {requirement.sentence}{_doubt(result, requirement)}"
+        )
     return {"holds": holds, "sentence": sentence, "curve": name}
+
+
+def _doubt(result: Result, requirement: Requirement) -> str:
+    """The verdict is about the traffic given; with other traffic of its kind it might be another."""
+    asked = requirement.attainment
+    if asked is None or result.low is None or result.high is None or not result.low < asked <= result.high:
+        return ""
+    return f"; close: the interval is {result.low:.2%} to {result.high:.2%}"
 
 
 def _settings(questions: Questions, study: Study) -> dict[str, Any]:

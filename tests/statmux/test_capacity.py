@@ -86,6 +86,15 @@ def test_a_fleet_that_does_not_hold_exits_with_three_and_a_hint(desk: Desk) -> N
     assert capacity(desk, *words[:-1], "0.01").code == 0
 
 
+def test_a_verdict_within_the_interval_says_that_it_is_close(desk: Desk) -> None:
+    words = ("--algorithm", "sr-greedy", "--at", "rate_scale=6", "-o", "json", "--require-attainment")
+    (base,) = capacity(desk, *words, "0.01").document["base"]
+    assert base["low"] < base["slo_attainment"] < 1
+    close = capacity(desk, *words, str(base["slo_attainment"])).document["verdict"]["sentence"]
+    assert "close: the interval is" in close
+    assert "close" not in capacity(desk, *words, str(base["low"] / 2)).document["verdict"]["sentence"]
+
+
 def test_the_smallest_fleet_comes_with_its_evidence_and_its_plan(desk: Desk) -> None:
     words = ("--at", "rate_scale=3", "--minimize", "devices", "--require-attainment", "0.97")
     result = capacity(desk, *words, "--algorithm", "sr-greedy", "--out", "study", "-o", "json")
