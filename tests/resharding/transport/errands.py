@@ -62,7 +62,7 @@ def open_files(transport: HostTransport, report: Report) -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def shared_names(transport: HostTransport | None = None, report: Report | None = None) -> set[str]:
+def shared_names() -> set[str]:
     """Names in shared memory that could be ours."""
     folder = Path("/dev/shm")
     return {path.name for path in folder.iterdir() if path.name.startswith(("statmux", "psm_"))}

@@ -53,7 +53,11 @@ def test_replicas_start_from_the_weights_of_another(crew: Crew) -> None:
     )
     moves = [Move((301, 400), 2, source, targets)]
     plan = plan_transfer(moves, Network(1.25e9, latency_s=10e-6))
-    assert crew.all(errands.reshard, crew.group, 20, moves, plan) == [[]] * 4
+    files = []
+    for epoch in range(20, 23):
+        assert crew.all(errands.reshard, crew.group, epoch, moves, plan) == [[]] * 4
+        files.append(crew.all(errands.open_files))
+    assert files[0] == files[-1], "every channel leaves files open"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
