@@ -20,7 +20,7 @@ from vocabulary.burstiness import tick_s
 from vocabulary.errors import InvalidInput
 from vocabulary.trace import Tokens, Trace
 
-# Bursts of real traces last for seconds to minutes, and longer windows lose them: decision 13.
+# Bursts of real traces last for seconds to minutes, and longer windows lose them: decision 10.
 WINDOW_S = 60.0
 # The artifact's windows for Azure Functions 2021; for 2019 they are the minutes of its counts.
 MAF2_WINDOW_S = 5400.0
