@@ -35,13 +35,14 @@ def _of_trace_row() -> dict[str, Any]:
         "tenant": {"type": "string"},
         "session_id": {"type": "string"},
         "prefix_hashes": {"type": "array", "items": {"type": "integer"}},
+        "prefix_block_tokens": {"type": "integer", "minimum": 1},
         "batch": {"type": "integer", "minimum": 1},
     }
     return {
         "$schema": _DIALECT,
         "title": "Trace row",
         "description": "A line of a JSONL trace; CSV and Parquet have the same columns. Rows are in order of "
-        "timestamp_s. This version uses the two required columns.",
+        "timestamp_s. This version uses the required columns, the token counts and the prefix hashes.",
         "type": "object",
         "required": ["timestamp_s", "model"],
         "properties": {
