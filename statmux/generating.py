@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from simulator.chat import Chat, converse
 from simulator.processes import DAY_S, Diurnal, Mmpp, OnOff, Process, generate_processes, sine_weights
@@ -80,6 +82,14 @@ def drawn(
         case _:
             processes = {model: _process(name, one, shaping) for model, one in workloads.items()}
             return generate_processes(processes, duration_s=duration_s, seed=seed)
+
+
+def in_one_go(trace: Trace, models: Collection[str]) -> Trace:
+    """The trace with no output tokens for requests of some models; it must have token counts."""
+    assert trace.tokens is not None
+    is_one_shot = np.isin(trace.model_index, [i for i, name in enumerate(trace.models) if name in models])
+    outputs = np.where(is_one_shot, 0, trace.tokens.output_tokens).astype(np.int32)
+    return replace(trace, tokens=replace(trace.tokens, output_tokens=outputs))
 
 
 def _process(name: ProcessName, workload: Workload, shaping: Shaping) -> Process:

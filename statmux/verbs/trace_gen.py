@@ -51,7 +51,7 @@ def generate(
     hours; chat has conversations with token counts and prefixes, with the marginals of LMSYS-Chat-1M. Each
     model draws for itself: one more changes no other's arrivals.
     """
-    from statmux.generating import Shaping, drawn
+    from statmux.generating import Shaping, drawn, in_one_go
     from vocabulary.formats.disk import write_trace
 
     workloads = _workloads(ctx, deployment, models=models, rate=rate, exponent=exponent, scale=rate_scale)
@@ -60,6 +60,10 @@ def generate(
         system_share,
     )  # fmt: skip
     trace = drawn(workloads, process, shaping, duration_s=duration_in_s(duration), seed=seed)
+    one_shot = _one_shot(ctx, deployment) if trace.tokens is not None else ()
+    if one_shot:
+        trace = in_one_go(trace, one_shot)
+        Console(ctx.obj).say(f"{', '.join(one_shot)}: no output tokens, the profile has no step_times")
     if not len(trace):
         raise InvalidInput("the trace would hold no requests", hint="raise --duration or the rates")
     write_trace(out, trace)
@@ -93,6 +97,16 @@ def _workloads(
             hint = "leave it out, or the deployment; --set changes the deployment's rates"
             raise InvalidInput("the deployment says models and rates", where=flag, hint=hint)
     return _of_deployment(ctx, deployment, scale)
+
+
+def _one_shot(ctx: typer.Context, deployment: Path | None) -> tuple[str, ...]:
+    """Models of the deployment whose profile says that they answer in one go."""
+    from vocabulary.formats.disk import load_deployment
+
+    if deployment is None:
+        return ()
+    read = load_deployment(deployment, overrides=ctx.obj.overrides, needs_profiles=False)
+    return tuple(one.name for one in read.models if one.profile is not None and not one.generates)
 
 
 def _of_deployment(ctx: typer.Context, deployment: Path, scale: float) -> dict[str, Workload]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,3 +108,15 @@ def test_a_deployment_or_flags_but_not_both_and_not_neither(tmp_path):
     words = ("--process", "onoff", "--clients", "3", "--on", "5s", "--off", "1s", "--duration", "20s")
     done = statmux("trace", "gen", "deployment.yaml", *words, "--out", "t.csv", folder=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_chats_of_a_deployment_give_output_tokens_to_models_that_generate_only(tmp_path):
+    example = Path(__file__).parents[2] / "deploy" / "examples" / "generate" / "deployment.yaml"
+    path = tmp_path / "t.parquet"
+    words = ("trace", "gen", str(example), "--process", "chat", "--duration", "60s", "--out", str(path))
+    assert "search: no output tokens" in statmux(*words).stderr
+    trace = disk.load_trace(path)
+    for index, name in enumerate(trace.models):
+        outputs = trace.tokens.output_tokens[trace.model_index == index]
+        assert (outputs.min() > 0) == (name == "chat")
+        assert (outputs.max() > 0) == (name == "chat")
