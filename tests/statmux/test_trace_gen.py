@@ -114,7 +114,7 @@ def test_chats_of_a_deployment_give_output_tokens_to_models_that_generate_only(t
     example = Path(__file__).parents[2] / "deploy" / "examples" / "generate" / "deployment.yaml"
     path = tmp_path / "t.parquet"
     words = ("trace", "gen", str(example), "--process", "chat", "--duration", "60s", "--out", str(path))
-    assert "search: no output tokens" in statmux(*words).stderr
+    assert "search: no output tokens" in statmux(*words, folder=tmp_path).stderr
     trace = disk.load_trace(path)
     for index, name in enumerate(trace.models):
         outputs = trace.tokens.output_tokens[trace.model_index == index]
