@@ -37,7 +37,9 @@ def sweep_figure(rows: Sequence[dict[str, Any]]) -> Figure:
         lines += [_points(name, points) for name, points in AZURE_2019[axis].items()]
     marks = (Mark(0.99, "99 %", axis="y"),)
     title = f"SLO attainment on {traffic} traffic (simulated)"
-    return Figure(title, LABELS[axis], "share in time", tuple(lines), marks, y_range=(0.0, 1.02))
+    lowest = min(float(np.min(line.y)) for line in lines)
+    y_range = (np.floor(lowest * 10) / 10, 1.01)
+    return Figure(title, LABELS[axis], "share in time", tuple(lines), marks, y_range=y_range)
 
 
 def _line(policy: str, rows: Sequence[dict[str, Any]]) -> Series:
