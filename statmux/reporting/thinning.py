@@ -47,9 +47,11 @@ def _spread(num_points: int, num_kept: int) -> NDArray[np.int64]:
 
 
 def _extremes(y: NDArray[np.float64], num_stretches: int) -> NDArray[np.int64]:
-    """First, last, and in every stretch the places of its lowest and its highest value."""
+    """First, last, in every stretch the places of its lowest and its highest value, and where gaps begin."""
     edges = np.linspace(0, len(y), num_stretches + 1).astype(np.int64)
     low, high = np.where(np.isnan(y), np.inf, y), np.where(np.isnan(y), -np.inf, y)
     pairs = zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
     places = [at + int(side[at:end].argmin()) for at, end in pairs for side in (low, -high)]
-    return np.unique([0, *places, len(y) - 1])
+    is_gap = np.isnan(y)
+    gaps = np.flatnonzero(is_gap & ~np.concatenate([[False], is_gap[:-1]]))
+    return np.unique([0, *places, *gaps, len(y) - 1])
