@@ -20,6 +20,14 @@ def seconds(text: str) -> float:
     return duration_s
 
 
+def positive_seconds(text: str) -> float:
+    """As `seconds`, of what has a length. Raises typer.BadParameter."""
+    duration_s = seconds(text)
+    if duration_s == 0:
+        raise typer.BadParameter(f"{text!r} has no length; write 60, 60s, 2m or 500ms")
+    return duration_s
+
+
 def _parsed(text: str) -> float:
     try:
         return float(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -56,20 +57,30 @@ def simulated_table(document: dict[str, Any]) -> str:
     reasons = [f"{count} {reason}" for reason, count in document["rejections"].items()]
     reasons += [f"{document['num_late']} late"] if document["num_late"] else []
     missed = f"missed: {', '.join(reasons) or 'none'}"
-    goodput = f"goodput: {document['goodput_rps']:.3f} requests/s"
+    goodput_rps = marked(f"{document['goodput_rps']:.3f}", is_estimated=document["estimated"])
+    goodput = f"goodput: {goodput_rps} requests/s"
     return "\n".join([
         table((*_HEADINGS, *(_TOKEN_HEADINGS if has_tokens else ())), cells),
         f"{goodput}; {missed}",
+        *(_generation_line(name, one) for name, one in document.get("generation", {}).items()),
         *(["~: rests on an estimated profile"] if document["estimated"] else []),
     ])  # fmt: skip
+
+
+def _generation_line(name: str, one: dict[str, Any]) -> str:
+    return (
+        f"{name}: {one['mean_sequences']:.1f} sequences a step (most {one['max_sequences']}), "
+        f"{one['num_preempted']} preempted, {one['num_hit']} prompt tokens from the cache, "
+        f"{one['waste']:.1%} of the pages' places empty"
+    )
 
 
 def _figures(one: dict[str, Any]) -> list[str | None]:
     found = one.get("confidence", {"slo_attainment": None, "p99_s": None})
     texts = (
-        _with_interval(percent(one["slo_attainment"]), found["slo_attainment"], scale=100, unit="%"),
+        _with_interval(one["slo_attainment"], found["slo_attainment"], percent, scale=100, unit="%"),
         milliseconds(one["p50_s"]),
-        _with_interval(milliseconds(one["p99_s"]), found["p99_s"], scale=1000, unit=" ms"),
+        _with_interval(one["p99_s"], found["p99_s"], milliseconds, scale=1000, unit=" ms"),
     )
     return [marked(text, is_estimated=one["estimated"]) for text in texts]
 
@@ -86,10 +97,14 @@ def _token_figures(one: dict[str, Any]) -> list[str | None]:
 
 
 def _with_interval(
-    text: str | None, found: dict[str, float] | None, *, scale: float, unit: str
+    value: float | None,
+    found: dict[str, float] | None,
+    shown: Callable[[float | None], str | None],
+    *,
+    scale: float,
+    unit: str,
 ) -> str | None:
-    """99.12% and its interval as 99.1% (98.7-99.4)."""
-    if text is None or found is None:
-        return text
-    value = float(text.removesuffix(unit))
-    return f"{value:.1f}{unit} ({found['low'] * scale:.1f}-{found['high'] * scale:.1f})"
+    """Alone as it is `shown`; with its interval as 99.1% (98.7-99.4)."""
+    if value is None or found is None:
+        return shown(value)
+    return f"{value * scale:.1f}{unit} ({found['low'] * scale:.1f}-{found['high'] * scale:.1f})"

@@ -12,7 +12,7 @@ from statmux.reporting.comparison_sections import comparison_of_record, comparis
 from statmux.reporting.evidence import latency_curve
 from statmux.reporting.evidence_sections import latency_figure
 from statmux.reporting.figures import Figure, Series
-from statmux.reporting.layout import Page, Section, Table, Verdict, render
+from statmux.reporting.layout import Page, Section, Table, Verdict
 from statmux.reporting.placement_map import device_map, group_table
 from statmux.reporting.record import Rows, RunRecord
 from statmux.reporting.words import plain
@@ -23,11 +23,6 @@ _COLUMNS = (
 _RUN_COLUMNS = ("run", "fleet", "requests", "SLO scale", "simulated", "measured", "difference", "p99 (s)")
 # Models whose curves are drawn at once; the others are behind a button.
 _NUM_SHOWN = 6
-
-
-def render_page(record: RunRecord) -> str:
-    """One HTML document; nothing in it is fetched from anywhere."""
-    return render(record_layout(record))
 
 
 def runs_layout(records: Sequence[RunRecord]) -> Page:

@@ -8,15 +8,7 @@ from typing import Annotated
 
 import typer
 
-from statmux.durations import seconds
-
-
-def positive_seconds(text: str) -> float:
-    """`600`, `10m`. Raises typer.BadParameter."""
-    duration_s = seconds(text)
-    if duration_s <= 0:
-        raise typer.BadParameter("a window has a length above 0")
-    return duration_s
+from statmux.durations import positive_seconds
 
 
 class Objective(StrEnum):

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from statmux.durations import positive_seconds
 from statmux.render import Console
 from statmux.verbs import trace_gen_options as options
 from statmux.verbs.trace_gen_options import ProcessName
-from statmux.verbs.trace_options import Out, duration_in_s
+from statmux.verbs.trace_options import Out
 from statmux.verbs.trace_show import show_trace
 from vocabulary.errors import InvalidInput
 
@@ -28,7 +29,9 @@ def generate(
     models: options.Models = None,
     rate: options.Rate = None,
     exponent: options.Exponent = None,
-    duration: Annotated[str, typer.Option("--duration", help="How long: 90, 90s, 20m.")] = "60s",
+    duration: Annotated[
+        float, typer.Option(parser=positive_seconds, metavar="DURATION", help="How long: 90, 90s, 20m.")
+    ] = "60s",  # type: ignore[assignment]
     seed: Annotated[int, typer.Option("--seed", min=0, help="One seed gives one trace, on any machine.")] = 0,
     rate_scale: Annotated[float, typer.Option("--rate-scale", min=0, help="Multiplies every rate.")] = 1.0,
     cv: options.Cv = None,
@@ -59,7 +62,7 @@ def generate(
         cv, states, clients, on, off, amplitude, peak, hours, period, turns, think, system_prompts,
         system_share,
     )  # fmt: skip
-    trace = drawn(workloads, process, shaping, duration_s=duration_in_s(duration), seed=seed)
+    trace = drawn(workloads, process, shaping, duration_s=duration, seed=seed)
     one_shot = _one_shot(ctx, deployment) if trace.tokens is not None else ()
     if one_shot:
         trace = in_one_go(trace, one_shot)

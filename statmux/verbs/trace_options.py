@@ -34,16 +34,3 @@ def column_names(text: str | None) -> dict[str, str]:
 def names_in(text: str | None) -> tuple[str, ...]:
     """`a, b,c` as its parts; nothing for None."""
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
-
-
-def duration_in_s(text: str) -> float:
-    """`90`, `90s` or `20m` of --duration in seconds. Raises InvalidInput."""
-    from vocabulary.units import parse_seconds
-
-    try:
-        seconds = float(text) if text.replace(".", "", 1).isdecimal() else parse_seconds(text)
-    except ValueError as error:
-        raise InvalidInput(str(error), where="--duration", hint="90, 90s or 20m, for instance") from None
-    if seconds <= 0:
-        raise InvalidInput("a trace needs some time", where="--duration", hint="90, 90s or 20m, for instance")
-    return seconds

@@ -49,6 +49,25 @@ def test_the_document_says_how_soon_tokens_come(planned: Desk) -> None:
     assert document["generation"]["chat"]["waste"] < 0.04
 
 
+def test_the_table_says_how_soon_tokens_come_and_what_it_took(planned: Desk) -> None:
+    document = simulated(planned)
+    result = planned.statmux("simulate", EXAMPLE, "--plan", "plan.yaml", "--trace", "trace.csv")
+    assert result.code == 0, result.err
+    headings, *rows = result.out.splitlines()
+    assert headings.split()[-8:] == ["TTFT", "met", "p50", "p99", "TPOT", "met", "p50", "p99"]
+    cells = {row.split()[0]: row.split("  ") for row in rows if row.strip()}
+    chat, search = ([cell.strip() for cell in cells[name] if cell.strip()] for name in ("chat", "search"))
+    ttft, tpot = document["models"]["chat"]["ttft"], document["models"]["chat"]["tpot"]
+    assert chat[-6] == f"~{ttft['slo_attainment']:.2%}"
+    assert chat[-5] == f"~{1e3 * ttft['p50_s']:.1f} ms"
+    assert chat[-3] == f"~{tpot['slo_attainment']:.2%}"
+    assert chat[-1] == f"~{1e3 * tpot['p99_s']:.1f} ms"
+    assert search[-6:] == ["-"] * 6
+    assert "goodput: ~" in result.out
+    most = document["generation"]["chat"]["max_sequences"]
+    assert f"(most {most}), 0 preempted" in result.out
+
+
 def test_the_outcome_file_has_the_first_token_of_every_answer(planned: Desk) -> None:
     simulated(planned, "--outcomes", "outcomes.csv")
     with Path("outcomes.csv").open() as file:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from statmux.reporting.page import render_page
+from statmux.reporting.layout import render
+from statmux.reporting.page import record_layout
 from statmux.reporting.record import MEASURED_FILE, RUN_FILE, SIMULATED_FILE, read_record, write_run
 from vocabulary.errors import InvalidInput, RuntimeFailure
 
@@ -45,7 +46,7 @@ def test_a_record_is_read_as_it_was_written(record: Path):
 def test_the_page_stands_alone_and_names_are_not_markup(record: Path, has_simulated: bool):
     if has_simulated:
         (record / SIMULATED_FILE).write_text(HEAD + SERVED + SERVED.replace("0,", "1,", 1))
-    page = render_page(read_record(record))
+    page = render(record_layout(read_record(record)))
     assert "m&lt;0&gt;" in page and "m<0>" not in page
     assert "50.0%" in page and "emulated: stages slept" in page and "slo_infeasible" in page
     assert ("+50.0 points" in page) is True
@@ -54,7 +55,7 @@ def test_the_page_stands_alone_and_names_are_not_markup(record: Path, has_simula
 
 def test_a_page_of_nothing_but_refusals_can_be_drawn(record: Path):
     (record / MEASURED_FILE).write_text(HEAD + REFUSED)
-    assert "<svg" in render_page(read_record(record))
+    assert "<svg" in render(record_layout(read_record(record)))
 
 
 @pytest.mark.parametrize(
