@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.generation_traces import Asked, conversations, documents
-from simulator.generation_fast import Generated, generate, is_plain
-from simulator.generation_reference import generate as generate_by_machine
+from simulator.generation.fast import Generated, generate, is_plain
+from simulator.generation.reference import generate as generate_by_machine
 from vocabulary.generation import GenerationLimits, Prefix, StepTimes
 
 MILLION = 1_000_000

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simulator.step_times import fit_step_times
+from simulator.generation.step_times import fit_step_times
 
 LAYERS, WIDTH, HEADS, KV_HEADS, HEAD, HIDDEN, VOCABULARY, PAGE = 4, 256, 8, 4, 32, 688, 1024, 16
 # Decoding sequences, pages of each, tokens of a prompt's chunk.

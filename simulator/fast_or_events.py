@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simulator.fast import score, supports
-from simulator.generation_arrivals import asks_for_tokens
+from simulator.generation.arrivals import asks_for_tokens
 from vocabulary.deployment import Deployment
 from vocabulary.errors import InvalidInput
 from vocabulary.outcomes import Outcomes

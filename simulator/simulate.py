@@ -14,7 +14,7 @@ from scheduling.group import GroupScheduler
 from simulator.agenda import Agenda
 from simulator.arrivals import Arrivals
 from simulator.engine import ProfileEngine
-from simulator.generation_arrivals import TokenRequests, limits_of_groups
+from simulator.generation.arrivals import TokenRequests, limits_of_groups
 from vocabulary.deployment import Deployment
 from vocabulary.generation import GenerationLimits
 from vocabulary.generation_statistics import GenerationStatistics

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator.chat import Chat, converse
-from simulator.processes import DAY_S, Diurnal, Mmpp, OnOff, Process, generate_processes, sine_weights
-from simulator.workload import generate, power_law
+from simulator.traffic.chat import Chat, converse
+from simulator.traffic.processes import DAY_S, Diurnal, Mmpp, OnOff, Process, generate_processes, sine_weights
+from simulator.traffic.workload import generate, power_law
 from statmux.verbs.trace_gen_options import ProcessName
 from vocabulary.deployment import Workload
 from vocabulary.errors import InvalidInput

@@ -180,7 +180,7 @@ def _restricted(found: Imported, models: tuple[str, ...], *, skips_bad: bool) ->
 
 
 def _drawn(found: Imported, drawing: Drawing) -> Trace:
-    from simulator.imported_arrivals import arrivals_in_windows, arrivals_of_conversations
+    from simulator.traffic.imported_arrivals import arrivals_in_windows, arrivals_of_conversations
 
     match found:
         case Arrivals(trace):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.fit_traffic import lengths
+from simulator.traffic.fit_traffic import lengths
 from statmux.reporting.figures import Figure, Mark, Series, write_figure
 from vocabulary.burstiness import Windows, tick_s, windows_by_model, windows_of
 from vocabulary.popularity import power_law_exponent, share_of_top

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from simulator.resample import arrivals_of_counts
-from simulator.workload import generate, power_law
+from simulator.traffic.resample import arrivals_of_counts
+from simulator.traffic.workload import generate, power_law
 from vocabulary.catalog import LatencyModel
 from vocabulary.deployment import Deployment, ModelSpec, Slo, Workload
 from vocabulary.formats.disk import load_profile

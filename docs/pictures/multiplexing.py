@@ -16,7 +16,7 @@ from pathlib import Path
 
 from scheduling.pipeline import PipelineClock
 from simulator.simulate import simulate
-from simulator.workload import generate
+from simulator.traffic.workload import generate
 from vocabulary.deployment import Deployment, ModelSpec, Slo, Workload
 from vocabulary.mesh import Cluster, NodeClass
 from vocabulary.outcomes import Outcomes, statistics

@@ -15,7 +15,7 @@ from placement.explain import binding_constraints, utilisations
 from placement.search import search
 from simulator.confidence import Interval
 from simulator.fast_or_events import outcomes_of
-from simulator.resample import WINDOW_S, Scales, resampled
+from simulator.traffic.resample import WINDOW_S, Scales, resampled
 from vocabulary.deployment import Deployment
 from vocabulary.errors import Infeasible
 from vocabulary.outcomes import FATES, Outcomes, Statistics, kept_rows, statistics

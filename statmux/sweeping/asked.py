@@ -13,7 +13,7 @@ from placement.capacity.results import requirement_of
 from placement.capacity.sizes import sizes_of
 from placement.feasible import check_profiled
 from placement.search import algorithm_names
-from simulator.resample import WINDOW_S
+from simulator.traffic.resample import WINDOW_S
 from statmux.sweeping.answers import Curve, Questions
 from statmux.sweeping.identity import file_identities, run_id
 from vocabulary.deployment import Deployment
@@ -182,7 +182,7 @@ def _check_together(questions: Questions, deployment: Deployment) -> None:
 
 
 def _traffic(asked: Asked, deployment: Deployment) -> tuple[Trace, tuple[str, ...]]:
-    from simulator.workload import expected_trace
+    from simulator.traffic.workload import expected_trace
 
     if asked.trace is not None:
         trace = _loaded(asked.trace, deployment)

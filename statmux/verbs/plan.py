@@ -70,7 +70,7 @@ def plan(
 
 
 def _traffic(deployment: Deployment, path: Path | None, console: Console) -> Trace:
-    from simulator.workload import expected_trace
+    from simulator.traffic.workload import expected_trace
     from vocabulary.formats.disk import load_trace
 
     if path is not None:

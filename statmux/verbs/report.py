@@ -37,12 +37,11 @@ def report(
 ) -> None:
     """Draw a run, several or a study as a page that stands alone: nothing in it is fetched from anywhere."""
     from statmux.reporting.figures import write_figures
-    from statmux.reporting.layout import render
     from vocabulary.formats.disk import write_bytes
 
-    page = _page(runs)
+    page, text = _drawn(runs)
     path = out or runs[0] / "report.html"
-    write_bytes(path, render(page).encode())
+    write_bytes(path, text.encode())
     console = Console(ctx.obj)
     document: dict[str, object] = {"report": str(path)}
     if figures is not None:
@@ -50,6 +49,21 @@ def report(
         console.say(f"{len(named)} figures are in {figures}, each as SVG, PNG and CSV")
         document["figures"] = str(figures)
     console.result(document, lambda: str(path))
+
+
+def _drawn(folders: list[Path]) -> tuple[Page, str]:
+    """The page and its HTML. Anybody may have edited a record: what cannot be drawn is its fault."""
+    from statmux.reporting.layout import render
+
+    try:
+        page = _page(folders)
+        return page, render(page)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        message = f"the record cannot be drawn: {type(error).__name__}: {error}"
+        hint = (
+            "was it edited? make it again with `bench --record` or `capacity --out`; -v says where it failed"
+        )
+        raise InvalidInput(message, where=", ".join(map(str, folders)), hint=hint) from error
 
 
 def _page(folders: list[Path]) -> Page:

@@ -67,7 +67,7 @@ def serve(
 def _searched(console: Console, deployment: Deployment) -> Plan:
     """As `statmux plan` without a trace does it."""
     from placement.search import place
-    from simulator.workload import expected_trace
+    from simulator.traffic.workload import expected_trace
 
     with console.progress("searching a placement"):
         return place(deployment, expected_trace(deployment))

@@ -14,7 +14,7 @@ from statmux.verbs.trace_options import Columns, TraceFile, column_names
 from vocabulary.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from simulator.fit_traffic import ModelFit, TrafficFit
+    from simulator.traffic.fit_traffic import ModelFit, TrafficFit
 
 # Digits that a fit of any trace can be sure of.
 NUM_DIGITS = 4
@@ -44,7 +44,7 @@ def fit(
     The CV is that of the most likely Gamma distribution of the gaps. `statmux plan` without a trace, and
     `statmux trace gen`, draw from what is written here.
     """
-    from simulator.fit_traffic import fit_traffic
+    from simulator.traffic.fit_traffic import fit_traffic
     from statmux.inspecting import default_window_s
     from vocabulary.formats.disk import load_trace, write_bytes
 

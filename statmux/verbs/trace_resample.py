@@ -117,8 +117,8 @@ def _table(name: str) -> dict[str, str]:
 def _drawn(
     trace: Trace, rate_scale: float, cv_scale: float, window_s: float, method: Method, seed: int
 ) -> Trace:
-    from simulator import windows
-    from simulator.resample import Scales, resampled
+    from simulator.traffic import windows
+    from simulator.traffic.resample import Scales, resampled
 
     scales = Scales(rate_scale, cv_scale)
     return resampled(trace, scales=scales, window_s=window_s, seed=seed, method=windows.Method(method.value))

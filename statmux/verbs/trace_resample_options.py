@@ -1,4 +1,4 @@
-"""Words of `statmux trace resample`; the same as `simulator.windows.Method`, without loading it."""
+"""Words of `statmux trace resample`; the same as `simulator.traffic.windows.Method`, without loading it."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scheduling.generation_costs import Company, GenerationCosts
 from scheduling.generation_load import GenerationLoad, generating_candidate
 from scheduling.load import GroupLoad
-from simulator.generation_reference import generate
+from simulator.generation.reference import generate
 from vocabulary.generation import GenerationLimits, StepTimes
 from vocabulary.request import Request
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, lognorm
 
-from simulator.chat import Chat, Conversations, LogNormal, converse
-from simulator.workload import power_law
+from simulator.traffic.chat import Chat, Conversations, LogNormal, converse
+from simulator.traffic.workload import power_law
 from tests.simulator.digests import digest
 from vocabulary.popularity import power_law_exponent
 

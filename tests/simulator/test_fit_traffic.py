@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.fit_traffic import fit_traffic, lengths
-from simulator.processes import Diurnal, generate_processes, sine_weights
-from simulator.workload import generate, power_law
+from simulator.traffic.fit_traffic import fit_traffic, lengths
+from simulator.traffic.processes import Diurnal, generate_processes, sine_weights
+from simulator.traffic.workload import generate, power_law
 from vocabulary.deployment import Workload
 from vocabulary.trace import Tokens, Trace
 

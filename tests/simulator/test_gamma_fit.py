@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import gamma
 
-from simulator.gamma_fit import fit_shape, fit_shapes
-from simulator.generators import generator
+from simulator.traffic.gamma_fit import fit_shape, fit_shapes
+from simulator.traffic.generators import generator
 
 
 @pytest.mark.parametrize("shape", [0.3, 1.0, 4.0, 30.0])

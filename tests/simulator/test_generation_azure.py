@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from simulator.generation_reference import Generated, generate
+from simulator.generation.reference import Generated, generate
 from vocabulary.generation import GenerationLimits, StepTimes
 
 LENGTHS = Path(__file__).parents[3] / "shared" / "data" / "traces" / "azure_llm_2023" / "conv.parquet"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.generation_fast import Generated, generate, is_plain
-from simulator.generation_reference import generate as generate_by_machine
+from simulator.generation.fast import Generated, generate, is_plain
+from simulator.generation.reference import generate as generate_by_machine
 from tests.simulator.generation_oracle import Oracle, follow, prefix_of
 from vocabulary.generation import GenerationLimits, StepTimes
 from vocabulary.outcomes import FATE_CODE

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.generation_fast_fleet import may_meet_a_full_queue, score_generation, supports_generation
+from simulator.generation.fast_fleet import may_meet_a_full_queue, score_generation, supports_generation
 from simulator.simulate import simulate
 from tests.simulator.generating_fleets import fleet, generating, groups, one_shot, trace_of
 from vocabulary.deployment import Slo

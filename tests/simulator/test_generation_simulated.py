@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.fast_or_events import outcomes_of
-from simulator.generation_reference import generate
+from simulator.generation.reference import generate
 from simulator.simulate import simulate
 from tests.simulator.generating_fleets import TIMES, fleet, generating, groups, one_shot, trace_of
 from vocabulary.deployment import Slo

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from simulator.imported_arrivals import arrivals_in_windows, arrivals_of_conversations
+from simulator.traffic.imported_arrivals import arrivals_in_windows, arrivals_of_conversations
 from tests.vocabulary.importers.files import PUBLISHED
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.importers.formats import import_files

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.generators import generator
-from simulator.processes import (
+from simulator.traffic.generators import generator
+from simulator.traffic.processes import (
     Diurnal,
     Mmpp,
     OnOff,

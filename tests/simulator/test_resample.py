@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.gamma_fit import fit_shape
-from simulator.generators import generator
-from simulator.resample import Scales, arrivals_of_counts, resampled
-from simulator.windows import Method, fitted_windows, pieces
-from simulator.workload import generate
+from simulator.traffic.gamma_fit import fit_shape
+from simulator.traffic.generators import generator
+from simulator.traffic.resample import Scales, arrivals_of_counts, resampled
+from simulator.traffic.windows import Method, fitted_windows, pieces
+from simulator.traffic.workload import generate
 from tests.simulator.digests import digest
 from vocabulary.burstiness import windows_of
 from vocabulary.deployment import Workload

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.step_times import MIN_ROWS, fit_step_times
+from simulator.generation.step_times import MIN_ROWS, fit_step_times
 from vocabulary.errors import InvalidInput
 from vocabulary.generation import StepTimes
 

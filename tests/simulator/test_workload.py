@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from simulator.workload import expected_trace, generate, merge, power_law
+from simulator.traffic.workload import expected_trace, generate, merge, power_law
 from vocabulary.deployment import Deployment, ModelSpec, Workload
 from vocabulary.errors import InvalidInput
 from vocabulary.mesh import Cluster

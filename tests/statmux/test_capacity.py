@@ -285,7 +285,7 @@ def test_a_point_that_was_half_written_is_computed_again(desk: Desk) -> None:
         (["--plan", "plan.yaml", "--minimize", "devices"], "has its own devices"),
         (["--seeds", "0"], "seeds"),
         (["--trim-s", "20"], "leave none of 29.85 s"),
-        (["--window", "0"], "above 0"),
+        (["--window", "0"], "has no length"),
         (["--address", "local"], "no Ray cluster to join"),
         (["--trace", "empty.csv"], "empty.csv"),
     ],

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from statmux.reporting.capacity_page import capacity_layout, capacity_page
+from statmux.reporting.record import RUN_FILE
 from statmux.reporting.simulation_page import simulation_page
 from statmux.reporting.study import STUDY_FILE, read_study
 from statmux.simulating import Question, compared, simulated
@@ -142,6 +143,16 @@ def test_a_broken_study_is_refused_in_words(desk: Desk, content: str, words: str
     ran = desk.statmux("report", desk.folder)
     assert ran.code == 2
     assert words in ran.err and "capacity --out" in ran.err
+
+
+@pytest.mark.parametrize("key", ["measured", "models", "plan"])
+def test_a_run_with_a_wrong_value_is_the_records_fault_not_a_bug(desk: Desk, key: str):
+    folder = make_record(desk)
+    run = json.loads((folder / RUN_FILE).read_text())
+    (folder / RUN_FILE).write_text(json.dumps({**run, key: 7}))
+    ran = desk.statmux("report", folder)
+    assert ran.code == 2
+    assert "cannot be drawn" in ran.err and "make it again" in ran.err and "bug" not in ran.err
 
 
 def test_two_studies_make_no_page(desk: Desk):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulator.gamma_fit import fit_shape
+from simulator.traffic.gamma_fit import fit_shape
 from statmux.generating import HEEDED, Shaping, drawn, rates_of
 from statmux.verbs.trace_gen_options import ProcessName
 from tests.statmux.test_main import DEPLOYMENT, statmux

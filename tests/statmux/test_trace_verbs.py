@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
-from simulator.chat import Chat, converse
-from simulator.workload import generate
+from simulator.traffic.chat import Chat, converse
+from simulator.traffic.workload import generate
 from statmux.inspecting import default_window_s, described, figures_of
 from statmux.reporting.figures import csv_text
 from tests.statmux.test_main import statmux

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.generators import generator, mixed
-from simulator.renewal import renewal_s, shape_of, whole_ns
-from simulator.windows import Method, Piece, Window, fitted_windows, pieces, spread_s
+from simulator.traffic.generators import generator, mixed
+from simulator.traffic.renewal import renewal_s, shape_of, whole_ns
+from simulator.traffic.windows import Method, Piece, Window, fitted_windows, pieces, spread_s
 from vocabulary.burstiness import tick_s
 from vocabulary.errors import InvalidInput
 from vocabulary.trace import Tokens, Trace

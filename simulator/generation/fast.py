@@ -19,8 +19,8 @@ from vocabulary.request import Fate
 from vocabulary.trace import Tokens
 
 if TYPE_CHECKING:  # numba takes half a second to import: only who generates pays for it
-    from simulator.generation_kernel import Asked, Columns, Limits, Seconds
-    from simulator.generation_kernel_pages import Cache
+    from simulator.generation.kernel import Asked, Columns, Limits, Seconds
+    from simulator.generation.kernel_pages import Cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def generate(
     What is decided equals the machines', and times are equal to the last bit or, by the closed form, within
     tolerance_s, which may be 0.
     """
-    from simulator.generation_kernel import (
+    from simulator.generation.kernel import (
         LOG_LENGTH,
         MAX_REQUESTS,
         NUM_COUNTS,
@@ -104,7 +104,7 @@ def generate(
 
 
 def _asked(arrival_s: NDArray[np.float64], tokens: Tokens) -> Asked:
-    from simulator.generation_kernel import Asked
+    from simulator.generation.kernel import Asked
 
     return Asked(
         np.ascontiguousarray(arrival_s, dtype=np.float64),
@@ -114,7 +114,7 @@ def _asked(arrival_s: NDArray[np.float64], tokens: Tokens) -> Asked:
 
 
 def _limits(limits: GenerationLimits, tokens: Tokens) -> Limits:
-    from simulator.generation_kernel import Limits
+    from simulator.generation.kernel import Limits
 
     # A page larger than any sequence is as good as one that just holds the largest.
     most = int(tokens.input_tokens.max(initial=1)) + int(tokens.output_tokens.max(initial=1)) + 1
@@ -137,7 +137,7 @@ def _replay_pages(
     counts: NDArray[np.int64],
     tokens: Tokens,
 ) -> None:
-    from simulator.generation_kernel_pages import FREE, NUM_STATE, Running, replay_pages
+    from simulator.generation.kernel_pages import FREE, NUM_STATE, Running, replay_pages
 
     num_requests = len(asked.arrival_s)
     num_places = min(limits.max_sequences, num_requests)
@@ -159,7 +159,7 @@ def _replay_pages(
 
 def _cache(tokens: Tokens, limits: Limits) -> Cache:
     """An empty cache, with a number for every page of a prompt that can be known by its hash."""
-    from simulator.generation_kernel_pages import Cache
+    from simulator.generation.kernel_pages import Cache
 
     offsets, hashes = np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64)
     if limits.has_prefix_cache:

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.generators import generator
-from simulator.renewal import whole_ns
-from simulator.resample import arrivals_of_counts
+from simulator.traffic.generators import generator
+from simulator.traffic.renewal import whole_ns
+from simulator.traffic.resample import arrivals_of_counts
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.importers.imported import Conversations, Lengths, Windows
 from vocabulary.trace import Tokens, Trace

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.generators import mixed
+from simulator.traffic.generators import mixed
 
 # What a key names, in bits that neither a seed's mix nor a conversation reaches by design.
 SYSTEM, CONVERSATION = np.uint64(0x53595354454D), np.uint64(0x54414C4B)

@@ -15,8 +15,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.generation_arrivals import limits_of_groups
-from simulator.generation_fast import generate
+from simulator.generation.arrivals import limits_of_groups
+from simulator.generation.fast import generate
 from vocabulary.deployment import Deployment
 from vocabulary.generation import GenerationLimits
 from vocabulary.outcomes import FATE_CODE, NO_GROUP, Outcomes
@@ -50,7 +50,7 @@ def score_generation(
 ) -> Outcomes:
     """Outcomes of every request, equal to `simulate`'s but for `generation`; it must be supported.
 
-    tolerance_s: how far times may be from the machines' by rounding (`generation_fast.generate`).
+    tolerance_s: how far times may be from the machines' by rounding (`fast.generate`).
     """
     tokens, overhead_s = trace.tokens, deployment.latency.fixed_overhead_s
     assert tokens is not None

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.generators import generator
-from simulator.renewal import renewal_s, shape_of
+from simulator.traffic.generators import generator
+from simulator.traffic.renewal import renewal_s, shape_of
 from vocabulary.deployment import Deployment, Workload
 from vocabulary.errors import InvalidInput
 from vocabulary.trace import Trace

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.gamma_fit import fit_shape, fit_shapes
+from simulator.traffic.gamma_fit import fit_shape, fit_shapes
 from vocabulary.errors import InvalidInput
 from vocabulary.trace import Trace
 

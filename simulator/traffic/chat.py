@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.chat_prefixes import prefixes
-from simulator.generators import generator
-from simulator.processes import OnOff, process_arrivals_s
-from simulator.renewal import whole_ns
+from simulator.traffic.chat_prefixes import prefixes
+from simulator.traffic.generators import generator
+from simulator.traffic.processes import OnOff, process_arrivals_s
+from simulator.traffic.renewal import whole_ns
 from vocabulary.trace import Tokens, Trace
 
 # Keys of the generators: what a model's conversations draw is apart from when they begin.

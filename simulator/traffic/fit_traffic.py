@@ -1,4 +1,4 @@
-"""A trace -> the workloads of its models: what `simulator.workload` would draw traffic like it from."""
+"""A trace -> the workloads of its models: what `traffic.workload` would draw traffic like it from."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.gamma_fit import fit_shape
-from simulator.generators import generator
-from simulator.resample import WINDOW_S
-from simulator.windows import pieces, pooled_shape, spread_s
+from simulator.traffic.gamma_fit import fit_shape
+from simulator.traffic.generators import generator
+from simulator.traffic.resample import WINDOW_S
+from simulator.traffic.windows import pieces, pooled_shape, spread_s
 from vocabulary.burstiness import Windows, tick_s, windows_by_model
 from vocabulary.deployment import Workload
 from vocabulary.popularity import power_law_exponent

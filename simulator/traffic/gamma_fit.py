@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma
 
-from simulator.renewal import MAX_SHAPE, MIN_SHAPE
+from simulator.traffic.renewal import MAX_SHAPE, MIN_SHAPE
 
 # Gaps shorter than this are known to be shorter, not how much: clocks of traces tell microseconds at best,
 # and of a bursty Gamma process (CV 4) a quarter of the gaps are below a nanosecond.

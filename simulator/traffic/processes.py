@@ -14,9 +14,9 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.generators import generator
-from simulator.renewal import renewal_s, shape_of, whole_ns
-from simulator.workload import merge
+from simulator.traffic.generators import generator
+from simulator.traffic.renewal import renewal_s, shape_of, whole_ns
+from simulator.traffic.workload import merge
 from vocabulary.deployment import Workload
 from vocabulary.trace import Trace
 

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from simulator.generation_kernel import (
+from simulator.generation.kernel import (
     COMPILED,
     HIT,
     INVALID,

@@ -1,0 +1,1 @@
+"""Engines that generate, compiled; the rule of a step, and step times fitted to measurements."""
