@@ -81,7 +81,7 @@ class _Cut:
 
 @cache
 def _cut(move: Move) -> _Cut:
-    source = move.source.boxes(move.shape)
+    source = move.held_boxes()
     wanted: dict[Device, list[Box]] = defaultdict(list)
     for target in move.targets:
         for device, box in target.boxes(move.shape).items():

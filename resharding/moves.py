@@ -31,12 +31,28 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One tensor, where it lies and everywhere it must lie; the sources keep theirs."""
+    """One tensor, where it lies and everywhere it must lie; the sources keep theirs.
+
+    replicas: others that hold the whole tensor too, each in its own layout, on devices of their own.
+    """
 
     shape: tuple[int, ...]
     item_bytes: int
     source: Placed
     targets: tuple[Placed, ...]
+    replicas: tuple[Placed, ...] = ()
+
+    @property
+    def sources(self) -> tuple[Placed, ...]:
+        """All that hold it."""
+        return (self.source, *self.replicas)
+
+    def held_boxes(self) -> Mapping[Device, Box]:
+        """The tile of every device that holds one."""
+        found = [(device, box) for one in self.sources for device, box in one.boxes(self.shape).items()]
+        held = dict(found)
+        assert len(held) == len(found), "two sources share a device"
+        return held
 
 
 def on_hosts(hosts: tuple[int, ...], devices_per_host: int) -> tuple[Device, ...]:

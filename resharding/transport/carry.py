@@ -135,7 +135,7 @@ def _by_tensor(moves: Sequence[Move], host: int, tiles: Mapping[Held, NDArray], 
     """Boxes and tiles of this host, checked against the moves."""
     found: dict[int, list[tuple[Box, NDArray]]] = defaultdict(list)
     for tensor, move in enumerate(moves):
-        places = [(None, move.source)] if is_source else list(enumerate(move.targets))
+        places = [(None, one) for one in move.sources] if is_source else list(enumerate(move.targets))
         for target, placed in places:
             for device, box in placed.boxes(move.shape).items():
                 if device[0] == host:
