@@ -1,9 +1,9 @@
-"""Carries out plans on JAX arrays of one process. The only file of this room that imports jax."""
+"""Carries out plans on JAX arrays, in one process or between several. The only file here that imports jax."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -12,10 +12,17 @@ import numpy as np
 from jax import numpy as jnp
 
 from resharding.boxes import Box, box_of
+from resharding.moves import Move, Placed
 from resharding.plan import Copy, plan_copies
+from resharding.planner import TransferPlan
 from resharding.pool import BufferPool
+from resharding.transport.carry import Held, carry
+from resharding.transport.interface import Channel
+from vocabulary.sharding import Sharding
 
 _POOL = BufferPool()
+# Which target of which move: its index there, after the move's own.
+Target = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,77 @@ def move(array: jax.Array, sharding: jax.sharding.Sharding) -> jax.Array:
             [shards[device] for device in route.source], [devices[device] for device in route.target]
         )
     return jax.make_array_from_single_device_arrays(array.shape, sharding, tiles)
+
+
+def carry_arrays(
+    plan: TransferPlan,
+    moves: Sequence[Move],
+    *,
+    host: int,
+    sources: Mapping[int, jax.Array],
+    targets: Mapping[Target, jax.ShapeDtypeStruct],
+    channel: Channel,
+    members: Mapping[int, int],
+    first_tag: int = 0,
+) -> Mapping[Target, jax.Array]:
+    """Moves sharded arrays between processes: what `targets` wants here, on its shardings, bit for bit.
+
+    Every process of the plan calls it with the same plan, as `carry`. In the moves a process is a host, and its
+    devices go by their ids (`placed_on`). sources: by tensor, what lies here. Goes through the memory of the
+    host; blocks until all has arrived. Raises TransferFailed.
+    """
+    tiles = {held: tile for tensor, array in sources.items() for held, tile in _held(tensor, array, host)}
+    rooms = {target: _Room(struct) for target, struct in targets.items()}
+    for (tensor, number), room in rooms.items():
+        tiles |= {Held(tensor, (host, device), number): tile for device, tile in room.tiles()}
+    carry(
+        plan,
+        moves,
+        host=host,
+        tiles=tiles,
+        channel=channel,
+        members=members,
+        first_tag=first_tag,
+    )
+    return {target: room.array() for target, room in rooms.items()}
+
+
+def placed_on(sharding: jax.sharding.NamedSharding, *, num_dims: int, host: int) -> Placed:
+    """A sharding of this process in the words of plans, where the process is `host`."""
+    dims = [*sharding.spec, *[None] * (num_dims - len(sharding.spec))]
+    named = tuple(() if dim is None else (dim,) if isinstance(dim, str) else tuple(dim) for dim in dims)
+    devices = tuple((host, device.id) for device in sharding.mesh.devices.flat)
+    return Placed(Sharding(tuple(sharding.mesh.shape.items()), named), devices)
+
+
+class _Room:
+    """Memory for an array that is to come: one block for all devices that want the same part of it."""
+
+    def __init__(self, struct: jax.ShapeDtypeStruct) -> None:
+        self._struct = struct
+        self._boxes = _boxes(struct.sharding, struct.shape)
+        self._blocks = {box: _POOL.empty(box.shape, struct.dtype) for box in set(self._boxes.values())}
+
+    def tiles(self) -> Iterable[tuple[int, np.ndarray]]:
+        return ((device, self._blocks[box]) for device, box in self._boxes.items())
+
+    def array(self) -> jax.Array:
+        """To be called once, when the blocks are full: they are JAX's from here on."""
+        struct = self._struct
+        devices = {device.id: device for device in struct.sharding.addressable_devices}
+        blocks = [self._blocks[box] for box in self._boxes.values()]
+        tiles = jax.device_put(blocks, [devices[device] for device in self._boxes])
+        return jax.make_array_from_single_device_arrays(struct.shape, struct.sharding, tiles)
+
+
+def _held(tensor: int, array: jax.Array, host: int) -> Iterable[tuple[Held, np.ndarray]]:
+    """Replicas are read once: on an accelerator each costs a copy."""
+    read: dict[Box, np.ndarray] = {}
+    for shard in array.addressable_shards:
+        box = box_of(shard.index, array.shape)
+        if box not in read:
+            read[box] = np.asarray(shard.data)
+        yield Held(tensor, (host, shard.device.id)), read[box]
 
 
 def _share_memory(source: jax.sharding.Sharding, target: jax.sharding.Sharding) -> bool:

@@ -31,6 +31,12 @@ class BufferPool:
         self._lock = threading.RLock()
         self._free: dict[int, list[NDArray[np.uint8]]] = defaultdict(list)
         self._free_bytes = 0
+        self._num_made = 0
+
+    @property
+    def num_made(self) -> int:
+        """Blocks that came from the system so far: it stands still where all memory is used again."""
+        return self._num_made
 
     @property
     def free_bytes(self) -> int:
@@ -40,17 +46,24 @@ class BufferPool:
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
         """A C-contiguous, aligned array with anything in it."""
         num_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-        block = self._block(max(PAGE_BYTES, -(-num_bytes // PAGE_BYTES) * PAGE_BYTES))
+        block = self._block(_whole_pages(num_bytes))
         # The finaliser hangs on an array of its own: every view that numpy makes of it refers to it.
         owner = np.frombuffer(memoryview(block)[:num_bytes], dtype=np.uint8)
         weakref.finalize(owner, self._give_back, block)
         return owner.view(dtype).reshape(shape)
+
+    def reserve(self, shape: tuple[int, ...], dtype: DTypeLike, *, count: int) -> None:
+        """From now on so many such arrays are here at once, their pages in place."""
+        made = [self.empty(shape, dtype) for _ in range(count)]
+        for one in made:
+            one.reshape(-1).view(np.uint8).fill(0)
 
     def _block(self, num_bytes: int) -> NDArray[np.uint8]:
         with self._lock:
             if self._free[num_bytes]:
                 self._free_bytes -= num_bytes
                 return self._free[num_bytes].pop()
+            self._num_made += 1
         raw = np.empty(num_bytes + ALIGNMENT_BYTES, dtype=np.uint8)
         offset = -raw.ctypes.data % ALIGNMENT_BYTES
         return raw[offset : offset + num_bytes]
@@ -60,3 +73,7 @@ class BufferPool:
             if self._free_bytes + block.nbytes <= self._max_free_bytes:
                 self._free_bytes += block.nbytes
                 self._free[block.nbytes].append(block)
+
+
+def _whole_pages(num_bytes: int) -> int:
+    return max(PAGE_BYTES, -(-num_bytes // PAGE_BYTES) * PAGE_BYTES)

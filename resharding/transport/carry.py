@@ -142,7 +142,9 @@ def _by_tensor(moves: Sequence[Move], host: int, tiles: Mapping[Held, NDArray], 
                     tile = tiles[Held(tensor, device, target)]
                     assert tile.shape == box.shape, (tensor, device, target, tile.shape, box)
                     assert tile.itemsize == move.item_bytes, (tensor, tile.dtype, move.item_bytes)
-                    found[tensor].append((box, tile))
+                    # Devices that want the same part may share its memory.
+                    if all(tile is not known for _, known in found[tensor]):
+                        found[tensor].append((box, tile))
     return found
 
 
