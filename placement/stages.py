@@ -32,7 +32,8 @@ def cut_stages(
 
     transfer_s[k]: seconds to pass layer k's output on; it counts where a stage ends after layer k, and the
     last stage passes nothing on. The sending stage is busy for that long, or, when `is_overlapped`, sends one
-    batch while it computes the next, so that it takes the longer of the two. With `memory`, no stage holds more.
+    batch while it computes the next, so that it takes the longer of the two. With `memory`, no stage holds
+    more than a device has.
     Of equally good cuts the one whose stages end earliest, from the last stage backwards, where the stages
     before each are themselves cut this way.
     Dynamic programme F(s, k) = min over i of max(F(s - 1, i), cost of layers i .. k), O(layers^2 x stages).

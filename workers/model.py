@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, final
 
 import jax
 import numpy as np
 
-from vocabulary.errors import Infeasible, InvalidInput
+from placement.stages import even_stages
+from vocabulary.errors import InvalidInput
+from vocabulary.formats.hub_config import HubConfig
 from vocabulary.parallel import ParallelConfig
 from vocabulary.tensors import TensorSpec
 from workers.families import family_of
 from workers.families.family import Family
-from workers.families.hub_config import HubConfig
 from workers.families.pooling import Pooling, parse_pooling
 from workers.padding import (
     Buckets,
@@ -180,7 +180,7 @@ def load_model(
     buckets = Buckets(tuple(sorted(set(batch_buckets))), tuple(sorted(set(sequence_buckets))))
     _check_positions(buckets, model_config, checkpoint)
     task = _task_of(checkpoint, family, model_config)
-    cut = even_cut(model_config.num_layers, config.pipeline) if cut is None else cut
+    cut = even_stages(model_config.num_layers, config.pipeline) if cut is None else cut
     plans = _stage_plans(cut, family, model_config, task)
     stages = tuple(
         load_stage(plan, checkpoint, devices=devices[stage * config.tensor : (stage + 1) * config.tensor])
@@ -188,14 +188,6 @@ def load_model(
     )
     assert len(stages) == config.pipeline, (cut, config)
     return ShardedModel(stages, task=task, buckets=buckets)
-
-
-def even_cut(num_layers: int, num_stages: int) -> tuple[range, ...]:
-    """Contiguous layers for every stage; sizes differ by at most one. Raises Infeasible if one gets none."""
-    if num_stages > num_layers:
-        raise Infeasible(f"{num_layers} layers can not be cut into {num_stages} pipeline stages")
-    bounds = [stage * num_layers // num_stages for stage in range(num_stages + 1)]
-    return tuple(range(start, stop) for start, stop in pairwise(bounds))
 
 
 def _stage_plans(cut: tuple[range, ...], family: Family, config: Any, task: Task) -> list[StagePlan]:

@@ -10,7 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from vocabulary.errors import InvalidInput
-from workers.families.hub_config import HubConfig
+from vocabulary.formats.hub_config import HubConfig
 from workers.weights import read_json
 
 

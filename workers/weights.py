@@ -18,8 +18,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from vocabulary.errors import InvalidInput
+from vocabulary.formats.hub_config import HubConfig
 from workers.families.family import Parameter
-from workers.families.hub_config import HubConfig
 from workers.families.synthetic import open_random
 
 SINGLE_FILE = "model.safetensors"

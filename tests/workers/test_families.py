@@ -6,9 +6,9 @@ import pytest
 
 from tests.workers.goldens import assert_close, load, read_golden, serve
 from vocabulary.errors import InvalidInput
+from vocabulary.formats.hub_config import HubConfig
 from workers.families import FAMILIES, family_of
 from workers.families.family import Parameter, Split
-from workers.families.hub_config import HubConfig
 from workers.families.rope import parse_frequencies
 
 

@@ -8,7 +8,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from resharding.executor import move
 from tests.workers.goldens import CONFIGS, FAMILY_NAMES, GOLDENS, assert_close, load, read_golden, serve
 from vocabulary.errors import Infeasible, InvalidInput
-from workers.model import ShardedModel, even_cut
+from workers.model import ShardedModel
 from workers.padding import Bucket, PaddedBatch
 
 
@@ -118,10 +118,9 @@ def test_layers_may_be_cut_by_hand():
     assert_close(serve(model, golden.requests)[0], golden.outputs[0])
 
 
-def test_layers_are_cut_evenly_and_never_into_empty_stages():
-    assert even_cut(7, 3) == (range(0, 2), range(2, 4), range(4, 7))
-    with pytest.raises(Infeasible, match="3 layers can not be cut into 4"):
-        even_cut(3, 4)
+def test_a_model_is_not_cut_into_more_stages_than_it_has_layers():
+    with pytest.raises(Infeasible, match="3 layers cannot be cut into 4"):
+        load("llama", config=(1, 4), batch_buckets=(8,))
 
 
 def test_devices_share_the_weights():

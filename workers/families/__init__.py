@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from vocabulary.errors import InvalidInput
+from vocabulary.formats.hub_config import HubConfig
 from workers.families.bert import BERT
 from workers.families.family import Family
 from workers.families.gpt2 import GPT2
-from workers.families.hub_config import HubConfig
 from workers.families.llama import LLAMA
 from workers.families.mixtral import MIXTRAL
 from workers.families.opt import OPT

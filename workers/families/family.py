@@ -14,7 +14,7 @@ from typing import Any
 import jax
 from jax.sharding import PartitionSpec
 
-from workers.families.hub_config import HubConfig
+from vocabulary.formats.hub_config import HubConfig
 
 # The one mesh axis of a pipeline stage.
 TENSOR_AXIS = "tensor"

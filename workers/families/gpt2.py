@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import jax
 from jax import numpy as jnp
 
+from vocabulary.formats.hub_config import HubConfig, divide
 from workers.families.family import Family, Parameter, Parameters, Params, Part, Split, column, whole
-from workers.families.hub_config import HubConfig, divide
 from workers.families.operators import ACTIVATIONS, attention, cut_heads, layer_norm, linear, lookup
 
 

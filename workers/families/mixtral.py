@@ -12,9 +12,9 @@ import jax
 from jax import numpy as jnp
 
 from vocabulary.errors import InvalidInput
+from vocabulary.formats.hub_config import HubConfig
 from workers.families import llama
 from workers.families.family import Family, Parameter, Parameters, Params, Split, whole
-from workers.families.hub_config import HubConfig
 from workers.families.llama import LlamaConfig
 from workers.families.operators import ACTIVATIONS, linear, rms_norm
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import jax
 
+from vocabulary.formats.hub_config import HubConfig, divide
 from workers.families.family import Family, Parameters, Params, column, row, whole
-from workers.families.hub_config import HubConfig, divide
 from workers.families.operators import ACTIVATIONS, attention, cut_heads, layer_norm, linear, lookup
 
 # The first rows of the table of positions are never used.

@@ -9,7 +9,7 @@ import jax
 from jax import numpy as jnp
 
 from vocabulary.errors import InvalidInput
-from workers.families.hub_config import HubConfig
+from vocabulary.formats.hub_config import HubConfig
 
 
 @dataclass(frozen=True, slots=True)

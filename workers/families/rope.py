@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from workers.families.hub_config import HubConfig
+from vocabulary.formats.hub_config import HubConfig
 
 # How `rope_scaling` is written before Transformers 5, and `rope_parameters` since.
 SCALINGS = ("default", "linear", "llama3")

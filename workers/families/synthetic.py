@@ -12,9 +12,9 @@ from zlib import crc32
 import numpy as np
 
 from vocabulary.errors import InvalidInput
+from vocabulary.formats.hub_config import HubConfig
 from workers.families import FAMILIES
 from workers.families.family import Family
-from workers.families.hub_config import HubConfig
 
 # Spread of weights. Below 0.1 outputs hardly depend on inputs, and a wrong operator would not show.
 INITIALIZER_RANGE = 0.1
