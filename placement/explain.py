@@ -7,15 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from placement.groups import Mesh
-from placement.memory import NOWHERE, Memory
+from placement.memory import Memory
+from placement.why import candidate_of
+from placement.why_missed import binding, relaxations
 from vocabulary.deployment import Deployment
 from vocabulary.outcomes import Outcomes, Statistics, kept_rows, statistics
-from vocabulary.placement import Group, Placement
-from vocabulary.units import format_bytes
-
-# A share of missed requests below this is not worth a constraint.
-NEGLIGIBLE = 1e-4
+from vocabulary.placement import Placement
 
 
 def predict(
@@ -25,6 +22,7 @@ def predict(
     rows = kept_rows(outcomes.trace, trim_s)
     memory = Memory(deployment, deployment.catalog())
     busy = utilisations(placement, outcomes, deployment)
+    there = candidate_of(placement, deployment)
     return {
         **statistics_row(statistics(outcomes, rows=rows)),
         "models": {
@@ -37,9 +35,11 @@ def predict(
         "groups": {
             group.id: {
                 "utilisation": share,
-                "memory_bytes": memory.used(*_mesh_and_models(group, deployment)).tolist(),
+                "memory_bytes": memory.used(mesh, models).tolist(),
             }
-            for group, share in zip(placement.groups, busy, strict=True)
+            for group, mesh, models, share in zip(
+                placement.groups, there.layout, there.content, busy, strict=True
+            )
         },
     }
 
@@ -74,39 +74,11 @@ def utilisations(placement: Placement, outcomes: Outcomes, deployment: Deploymen
 def binding_constraints(
     placement: Placement, outcomes: Outcomes, *, deployment: Deployment
 ) -> tuple[str, ...]:
-    """One sentence on what the model that misses most requests would need; none if nothing is missed."""
-    missed = np.bincount(outcomes.trace.model_index[~outcomes.good], minlength=len(outcomes.trace.models))
-    if not len(outcomes.trace) or missed.sum() <= NEGLIGIBLE * len(outcomes.trace):
-        return ()
-    model = int(missed.argmax())
-    spec = deployment.models[model]
-    asked = int(outcomes.trace.counts()[model])
-    who = f"{spec.name} misses most, {int(missed[model])} of {asked} requests"
-    num_replicas = len(placement.holders(spec.name))
-    if spec.max_replicas is not None and num_replicas >= spec.max_replicas:
-        return (f"replicas.max of {spec.name} ({spec.max_replicas}); {who}",)
-    shortages = _shortages(placement, deployment, model)
-    if shortages and min(shortages)[0] > 0:
-        missing, stage, group = min(shortages)
-        if missing >= NOWHERE // 2:
-            return (f"parallelism of {spec.name}: no other group has a configuration it may use; {who}",)
-        return (f"memory of stage {stage} on {group}: {format_bytes(missing)} short of a replica; {who}",)
-    busy = utilisations(placement, outcomes, deployment)
-    busiest = int(np.argmax(busy))
-    return (f"stage time on {placement.groups[busiest].id}, {busy[busiest]:.0%} busy; {who}",)
+    """One sentence on what the model that misses most requests would need, found by simulating it.
 
-
-def _shortages(placement: Placement, deployment: Deployment, model: int) -> list[tuple[int, int, str]]:
-    """Of every group without the model: bytes missing for it (0 or less: it fits), on which stage, where."""
-    memory = Memory(deployment, deployment.catalog())
-    found = []
-    for group in placement.groups:
-        if deployment.models[model].name not in group.models:
-            mesh, models = _mesh_and_models(group, deployment)
-            total = memory.used(mesh, (*models, model))
-            stage = int(total.argmax())
-            found.append((int(total[stage]) - mesh.usable_bytes, stage, group.id))
-    return found
+    Further ones for models whose SLO nothing can meet; none if nothing is missed.
+    """
+    return binding(relaxations(placement, outcomes, deployment=deployment))
 
 
 def _span_s(outcomes: Outcomes) -> float:
@@ -116,12 +88,3 @@ def _span_s(outcomes: Outcomes) -> float:
         return 0.0
     last_s = outcomes.finish_s[outcomes.served].max(initial=float(arrival_s[-1]))
     return float(last_s - arrival_s[0])
-
-
-def _mesh_and_models(group: Group, deployment: Deployment) -> tuple[Mesh, tuple[int, ...]]:
-    devices = deployment.cluster.by_id()
-    usable = min(deployment.cluster.usable_bytes(devices[device]) for device in group.devices)
-    hosts = {devices[device].host for device in group.devices}
-    index = {name: number for number, name in enumerate(deployment.model_names)}
-    models = tuple(index[model] for model in group.models)
-    return Mesh(group.devices, group.config, usable, len(hosts)), models

@@ -4,7 +4,7 @@ import pytest
 from placement.explain import binding_constraints, predict
 from simulator.fast_or_events import outcomes_of
 from tests.placement.fleets import LATENCY_S, ONE_DEVICE_ONLY, deployment, model
-from vocabulary.deployment import Deployment
+from vocabulary.deployment import Deployment, Slo
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Group, Placement
 from vocabulary.trace import Trace
@@ -69,3 +69,52 @@ def test_parallelism_binds_where_no_group_has_an_allowed_configuration() -> None
     placement = Placement((*on(("a",)).groups, pair))
     (text,) = binding(fleet, placement, burst(50))
     assert text.startswith("parallelism of a")
+
+
+def test_a_constraint_says_what_loosening_it_would_gain() -> None:
+    fleet = deployment(model("a", 60), model("b", 70), num_devices=2)
+    (text,) = binding(fleet, on(("a",), ("b",)), burst(50))
+    # Five of a burst fit into an SLO of five latencies, on each device that holds the model.
+    assert text.endswith("it would keep 5 more in time")
+
+
+def test_where_every_group_holds_the_model_another_group_is_what_helps() -> None:
+    (text,) = binding(deployment(model("a", 1), model("b", 1)), on(("a",), ("a",)), burst(50))
+    assert text.endswith("another group like g0 (1 more device) would keep 5 more in time")
+
+
+def test_an_slo_below_the_quickest_latency_binds_whatever_else_is_short() -> None:
+    slow = model("a", 60, (1, 1), (1, 2), slo=Slo(LATENCY_S / 2))
+    (text,) = binding(deployment(slow, model("b", 70), num_devices=2), on(("a",), ("b",)), burst(50))
+    assert text.startswith("SLO of a (100.0 ms) is below its quickest latency, 200.0 ms on (tensor 1, pipel")
+
+
+def test_an_impossible_slo_of_another_model_is_told_too() -> None:
+    fleet = deployment(model("a", 60), model("b", 40, (1, 1), slo=Slo(0.1)), num_devices=1)
+    trace = Trace(np.zeros(21), np.array([0] * 20 + [1], dtype=np.int32), ("a", "b"))
+    first, second = binding(fleet, on(("a", "b")), trace)
+    assert first.startswith("stage time on g0")
+    assert second.startswith("SLO of b")
+
+
+def test_a_rate_that_no_single_group_takes_says_how_many_are_needed() -> None:
+    fleet = deployment(model("a", 1, (1, 1)), model("b", 1), num_devices=2)
+    (text,) = binding(fleet, on(("a",), ("a",)), burst(400, gap_s=LATENCY_S / 4))
+    assert text.startswith(
+        "rate of a exceeds any group: 20.1/s, one of (tensor 1, pipeline 1) takes 5/s, so 5"
+    )
+
+
+def test_room_that_was_left_is_told_as_a_want_of_search() -> None:
+    fleet = deployment(model("a", 1), model("b", 1), num_devices=2)
+    (text,) = binding(fleet, on(("a",), ("b",)), burst(50))
+    assert text.startswith("a replica of a has room on g1; a misses most")
+
+
+def test_memory_that_would_not_help_does_not_bind() -> None:
+    # The other group is kept busy: a replica more would only push aside as many requests of b.
+    fleet = deployment(model("a", 60), model("b", 70), num_devices=2)
+    arrival_s = np.sort(np.r_[np.zeros(50), np.zeros(5)])
+    trace = Trace(arrival_s, np.array([1] * 5 + [0] * 50, dtype=np.int32), ("a", "b"))
+    (text,) = binding(fleet, on(("a",), ("b",)), trace)
+    assert text.startswith("stage time on g0")
