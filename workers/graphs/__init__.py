@@ -1,0 +1,1 @@
+"""Functions of JAX as layer graphs, and sharded as a plan says."""
