@@ -35,10 +35,11 @@ class Candidate:
         order = sorted(range(len(self.layout)), key=lambda group: self.content[group])
         return Candidate(tuple(self.layout[g] for g in order), tuple(self.content[g] for g in order))
 
-    def placement(self, models: tuple[str, ...]) -> Placement:
+    def placement(self, models: tuple[str, ...], *, keeps_devices: bool = False) -> Placement:
         """As groups g0, g1, ... that hold something; empty meshes are left out.
 
-        Of equal meshes, the groups take the devices in the cluster's order.
+        Of equal meshes, the groups take the devices in the cluster's order, unless `keeps_devices`: where
+        rules name devices or hosts, each mesh keeps its own (`Constraints.names_devices`).
         """
         alike: dict[tuple[object, ...], list[tuple[str, ...]]] = {}
         for mesh in sorted(self.layout, key=lambda mesh: mesh.position):
@@ -47,7 +48,8 @@ class Candidate:
         for mesh, held in zip(self.layout, self.content, strict=True):
             if held:
                 names = tuple(models[model] for model in held)
-                groups.append(Group(f"g{len(groups)}", alike[mesh.kind].pop(0), mesh.config, names))
+                devices = mesh.devices if keeps_devices else alike[mesh.kind].pop(0)
+                groups.append(Group(f"g{len(groups)}", devices, mesh.config, names))
         return Placement(tuple(groups))
 
     def _changed(self, group: int, models: tuple[int, ...]) -> Candidate:

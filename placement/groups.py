@@ -45,14 +45,15 @@ _Block = tuple[Host, ...]
 
 
 def hosts_of(cluster: Cluster) -> tuple[Host, ...]:
-    """All hosts with all their devices free."""
+    """All hosts with all their devices free, but for those that the cluster reserves."""
     hosts: dict[str, list[Device]] = {}
     for device in cluster.devices:
         hosts.setdefault(device.host, []).append(device)
-    return tuple(
+    every = tuple(
         Host(devices[0].node, number, len(devices), min(map(cluster.usable_bytes, devices)), tuple(devices))
         for number, devices in enumerate(hosts.values())
     )
+    return without(every, cluster.reserved) if cluster.reserved else every
 
 
 def part_of(hosts: Sequence[Host], first: int, end: int) -> tuple[Host, ...]:

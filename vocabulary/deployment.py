@@ -12,7 +12,13 @@ from vocabulary.catalog import Catalog, LatencyModel
 from vocabulary.generation import GenerationSettings
 from vocabulary.mesh import Cluster
 from vocabulary.profile import Profile
+from vocabulary.rules import PlacementRules
 from vocabulary.units import NEVER_S
+
+# What a plan is asked for (`placement.objective`). The first three value a placement on a given cluster and
+# trace (`placement/objectives.py`); the others look for the cluster or the traffic (`placement/minimise.py`).
+VALUED_OBJECTIVES = ("slo_attainment", "weighted_slo_attainment", "min_model_attainment")
+OBJECTIVES = (*VALUED_OBJECTIVES, "min_devices", "min_cost", "max_rate_scale")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,10 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """One model of the fleet. At least one of `profile` and `source` is there."""
+    """One model of the fleet. At least one of `profile` and `source` is there.
+
+    weight: what its attainment counts for under the objective weighted_slo_attainment.
+    """
 
     name: str
     source: str | None = None
@@ -92,6 +101,7 @@ class ModelSpec:
     batch_sizes: tuple[int, ...] = (1,)
     sequence_lengths: tuple[int, ...] = (64,)
     generation: GenerationSettings = GenerationSettings()
+    weight: float = 1.0
 
     @property
     def generates(self) -> bool:
@@ -125,12 +135,16 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """What a file asks of the endpoints. `auth` is none or token; `certificate` and `client_ca` are paths."""
+    """What a file asks of the endpoints. `auth` is none or token; `certificate` and `client_ca` are paths.
+
+    allow_python_models: models may be functions of the user's own Python code, which is run to build them.
+    """
 
     auth: str = "none"
     num_tokens: int = 0
     certificate: str | None = None
     client_ca: str | None = None
+    allow_python_models: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,6 +167,8 @@ class Deployment:
     algorithm: str = "auto"
     beam_width: int = 3
     seed: int = 0
+    objective: str = "slo_attainment"
+    rules: PlacementRules = PlacementRules()
     ray_address: str = "local"
     log_format: str = "auto"
     log_level: str = "info"

@@ -46,10 +46,15 @@ class NodeClass:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """All devices, by node class, host and index. `reserve` is the fraction of memory kept out of plans."""
+    """All devices, by node class, host and index.
+
+    reserve: the fraction of memory kept out of plans. reserved: ids of devices that a search leaves free,
+    ascending; a plan of someone's own may use them.
+    """
 
     nodes: tuple[NodeClass, ...]
     reserve: float = 0.0
+    reserved: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         assert 0.0 <= self.reserve < 1.0, self.reserve
@@ -61,6 +66,12 @@ class Cluster:
     @property
     def num_devices(self) -> int:
         return sum(node.count * node.devices_per_host for node in self.nodes)
+
+    @property
+    def free_devices(self) -> tuple[Device, ...]:
+        """Devices that a search may use."""
+        reserved = frozenset(self.reserved)
+        return tuple(device for device in self.devices if device.id not in reserved)
 
     def by_id(self) -> Mapping[str, Device]:
         return {device.id: device for device in self.devices}

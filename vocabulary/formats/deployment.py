@@ -18,6 +18,7 @@ from vocabulary.deployment import (
     Slo,
     Workload,
 )
+from vocabulary.formats.constraints import reserved_devices, rules_of
 from vocabulary.formats.deployment_shape import (
     DEFAULT_DEVICE_TYPE,
     DEFAULT_MEMORY_BYTES,
@@ -70,8 +71,11 @@ def parse_deployment(
     _check_nodes(shape.cluster, document)
     profiles = _profiles(shape, document, read_profile, needs_profiles)
     deployment = _deployment(shape, profiles)
+    reserved = reserved_devices(shape.placement.constraints, deployment.cluster, document)
     return replace(
         deployment,
+        cluster=replace(deployment.cluster, reserved=reserved),
+        rules=rules_of(shape.placement.constraints, deployment, document),
         folder=folder,
         accepted_only=_accepted_only(shape, document),
         warnings=(*_warnings(deployment), *_live_warnings(shape, document)),
@@ -174,6 +178,7 @@ def _deployment(shape: DeploymentShape, profiles: Mapping[str, Profile]) -> Depl
         algorithm=search.algorithm,
         beam_width=search.beam_width,
         seed=search.seed,
+        objective=shape.placement.objective,
         ray_address=shape.cluster.address,
         log_format=shape.observability.logs.format,
         log_level=shape.observability.logs.level,
@@ -182,6 +187,7 @@ def _deployment(shape: DeploymentShape, profiles: Mapping[str, Profile]) -> Depl
             num_tokens=len(security.auth.tokens),
             certificate=security.tls.cert,
             client_ca=security.tls.client_ca,
+            allow_python_models=security.allow_python_models,
         ),
     )
 
@@ -245,6 +251,7 @@ def _model(model: ModelShape, profiles: Mapping[str, Profile]) -> ModelSpec:
         batch_sizes=tuple(sorted(set(model.batch_sizes))),
         sequence_lengths=tuple(sorted(set(model.sequence_lengths))),
         generation=_generation(model),
+        weight=model.weight,
     )
 
 

@@ -7,8 +7,17 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from vocabulary.catalog import LatencyModel
-from vocabulary.deployment import Deployment, Drain, GrpcEndpoint, MetricsEndpoint, ModelSpec, Policy
+from vocabulary.deployment import (
+    Deployment,
+    Drain,
+    GrpcEndpoint,
+    MetricsEndpoint,
+    ModelSpec,
+    Policy,
+    Security,
+)
 from vocabulary.formats import later_shapes as later
+from vocabulary.formats.constraints_shape import ConstraintRule, ConstraintsShape, one_mapping
 from vocabulary.formats.no_effect import NoEffect
 from vocabulary.formats.shapes import (
     Bytes,
@@ -179,6 +188,7 @@ class ModelShape(Shape):
     batching: ModelBatchingShape = ModelBatchingShape.model_construct()
     kv_cache: KvCacheShape = KvCacheShape.model_construct()
     slo: SloShape = SloShape.model_construct()
+    weight: Positive = _MODEL.weight
     workload: WorkloadShape | None = None
     priority_class: Annotated[str | None, NoEffect()] = None
     adapters: Annotated[tuple[later.Adapter, ...], NoEffect()] = ()
@@ -227,12 +237,20 @@ class SearchShape(Shape):
 class PlacementShape(Shape):
     mode: Annotated[Literal["auto", "pinned", "file"], NoEffect(("auto",))] = "auto"
     file: Annotated[str | None, NoEffect()] = None
-    objective: Annotated[
-        Literal["slo_attainment", "min_devices", "min_cost", "max_rate_scale"], NoEffect(("slo_attainment",))
-    ] = "slo_attainment"
+    objective: Literal[
+        "slo_attainment",
+        "weighted_slo_attainment",
+        "min_model_attainment",
+        "min_devices",
+        "min_cost",
+        "max_rate_scale",
+    ] = _FIELDS["objective"].default
     search: SearchShape = SearchShape.model_construct()
     count_activations: bool = _FIELDS["count_activations"].default
-    constraints: Annotated[tuple[later.Constraint, ...], NoEffect()] = ()
+    constraints: Annotated[
+        ConstraintsShape,
+        BeforeValidator(one_mapping, json_schema_input_type=ConstraintsShape | tuple[ConstraintRule, ...]),
+    ] = ConstraintsShape.model_construct()
     replan: Annotated[later.Replan | None, NoEffect(("manual",), by="trigger")] = None
 
 
@@ -292,6 +310,7 @@ class AuthShape(Shape):
 class SecurityShape(Shape):
     tls: Annotated[TlsShape, NoEffect()] = TlsShape.model_construct()
     auth: Annotated[AuthShape, NoEffect(("none",), by="mode")] = AuthShape.model_construct()
+    allow_python_models: bool = Security().allow_python_models
 
 
 class SimulationShape(Shape):

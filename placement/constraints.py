@@ -1,0 +1,223 @@
+"""Which replicas the rules of a deployment allow beside those that are there, and what breaks them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from placement.candidate import Content
+from placement.groups import Layout, Mesh
+from placement.memory import Memory
+from vocabulary.deployment import Deployment
+from vocabulary.mesh import Cluster
+from vocabulary.placement import Group, Placement
+from vocabulary.rules import Apart
+
+Models = NDArray[np.bool_]
+
+
+def usable_cluster(deployment: Deployment) -> Cluster:
+    """The cluster that a search may use: the devices of `placement.constraints.reserved` are marked.
+
+    They keep their places, so that groups stay aligned inside hosts: `hosts_of` does not give them as free,
+    `Cluster.free_devices` leaves them out.
+    """
+    return deployment.cluster
+
+
+def without_devices(deployment: Deployment, devices: Collection[str]) -> Deployment:
+    """The same deployment with these devices reserved too."""
+    reserved = tuple(sorted({*deployment.cluster.reserved, *devices}))
+    return replace(deployment, cluster=replace(deployment.cluster, reserved=reserved))
+
+
+@final
+class Constraints:
+    """colocate, separate, pin and replica bounds, asked model by model of one group of a candidate.
+
+    Models that are colocated come and go together: who adds or removes a model adds or removes all its
+    `companions`, and `addable` and `removable` answer for all of them, room for all included. A candidate
+    built so from nothing never breaks a rule, but that replicas may still be fewer than `replicas.min`.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._models = deployment.models
+        self._index = {name: number for number, name in enumerate(deployment.model_names)}
+        self._max = np.array([_many(model.max_replicas) for model in deployment.models], dtype=np.int64)
+        self._min = np.array([model.min_replicas for model in deployment.models], dtype=np.int64)
+        self._has_maximum = any(model.max_replicas is not None for model in deployment.models)
+        self._companions = self._companion_sets()
+        self._joined = tuple(sorted({one for one in self._companions if len(one) > 1}))
+        self._apart = tuple(self._known_parts(deployment.rules.separate))
+        pins = deployment.rules.pin.items()
+        self._pins = {self._index[name]: allowed for name, allowed in pins if name in self._index}
+        # Devices of a group or a host, in the terms of `separate`.
+        self._hosts = {device.id: device.host for device in deployment.cluster.devices} if self._apart else {}
+
+    @property
+    def names_devices(self) -> bool:
+        """Whether it matters which of several equal meshes a model is on."""
+        return bool(self._pins) or any(apart.by == "host" for apart in self._apart)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is ruled out but by memory: then `addable` and `removable` need not be asked."""
+        no_bounds = not self._has_maximum and not self._min.any()
+        return no_bounds and not (self._joined or self._apart or self._pins)
+
+    def companions(self, model: int) -> tuple[int, ...]:
+        """Models that are where this one is, itself included, ascending."""
+        return self._companions[model]
+
+    def addable(self, layout: Layout, content: Content, group: int) -> Models:
+        """Whether a model, with its companions, may be added to a group by the rules [models].
+
+        Memory is looked at for companions only: of a model alone `Memory.fitting` knows.
+        """
+        allowed = np.ones(len(self._models), dtype=np.bool_)
+        allowed[list(content[group])] = False
+        if self._has_maximum:
+            allowed &= _counts(content, len(self._models)) < self._max
+        for model, devices in self._pins.items():
+            allowed[model] &= devices.issuperset(layout[group].devices)
+        for apart in self._apart:
+            self._forbid(apart, allowed, layout, content, group)
+        for joined in self._joined:
+            together = list(joined)
+            allowed[together] = allowed[together].all() and self._has_room(
+                layout[group], content[group], joined
+            )
+        return allowed
+
+    def removable(self, layout: Layout, content: Content, group: int) -> Models:
+        """Whether a model of the group, with its companions, may be taken away by the rules [models]."""
+        held = np.zeros(len(self._models), dtype=np.bool_)
+        held[list(content[group])] = True
+        held &= _counts(content, len(self._models)) > self._min
+        for joined in self._joined:
+            together = list(joined)
+            held[together] = held[together].all()
+        return held
+
+    def violations(self, placement: Placement) -> tuple[str, ...]:
+        """A sentence for every rule that a placement breaks; none when all are met."""
+        return tuple(
+            (
+                *self._bounds_broken(placement),
+                *self._colocate_broken(placement),
+                *self._separate_broken(placement),
+                *self._pin_broken(placement),
+                *self._reserved_broken(placement),
+            )
+        )
+
+    def _companion_sets(self) -> tuple[tuple[int, ...], ...]:
+        """Sets of `colocate` that share a model are one."""
+        sets = [{number} for number in range(len(self._models))]
+        for names in self._deployment.rules.colocate:
+            members = {self._index[name] for name in names if name in self._index}
+            merged = set().union(*(sets[member] for member in members))
+            for member in merged:
+                sets[member] = merged
+        return tuple(tuple(sorted(one)) for one in sets)
+
+    def _known_parts(self, rules: Sequence[Apart]) -> Iterator[Apart]:
+        """Without models that this deployment, when it is a part of a whole, does not have."""
+        for apart in rules:
+            kept = tuple(name for name in apart.models if name in self._index)
+            if len(kept) > 1 or (kept and kept == apart.models):
+                yield replace(apart, models=kept)
+
+    def _forbid(self, apart: Apart, allowed: Models, layout: Layout, content: Content, group: int) -> None:
+        members = [self._index[name] for name in apart.models]
+        near = content[group] if apart.by == "group" else self._on_hosts_of(layout, content, group)
+        for model in members:
+            others = set(members) - {model} if len(members) > 1 else {model}
+            allowed[model] &= others.isdisjoint(near)
+
+    def _on_hosts_of(self, layout: Layout, content: Content, group: int) -> set[int]:
+        """Models on the hosts that a mesh is on, those of other meshes there included."""
+        hosts = {self._hosts[device] for device in layout[group].devices}
+        found: set[int] = set()
+        for mesh, models in zip(layout, content, strict=True):
+            if models and not hosts.isdisjoint(self._hosts[device] for device in mesh.devices):
+                found.update(models)
+        return found
+
+    @cached_property
+    def _memory(self) -> Memory:
+        return Memory(self._deployment, self._deployment.catalog())
+
+    def _has_room(self, mesh: Mesh, held: Sequence[int], joined: Sequence[int]) -> bool:
+        used = self._memory.used(mesh, (*held, *joined))
+        return bool((used <= mesh.usable_bytes).all())
+
+    def _bounds_broken(self, placement: Placement) -> Iterator[str]:
+        for model in self._models:
+            count = len(placement.holders(model.name))
+            if count < model.min_replicas:
+                yield f"{model.name} has {count} replicas, replicas.min is {model.min_replicas}"
+            if model.max_replicas is not None and count > model.max_replicas:
+                yield f"{model.name} has {count} replicas, replicas.max is {model.max_replicas}"
+
+    def _colocate_broken(self, placement: Placement) -> Iterator[str]:
+        for joined in self._joined:
+            names = [self._models[model].name for model in joined]
+            for group in placement.groups:
+                missing = [name for name in names if name not in group.models]
+                if 0 < len(missing) < len(names):
+                    held = ", ".join(name for name in names if name in group.models)
+                    yield f"colocate: {group.id} holds {held} without {', '.join(missing)}"
+
+    def _separate_broken(self, placement: Placement) -> Iterator[str]:
+        for apart in self._apart:
+            for place, models in self._places(placement.groups, apart.by):
+                held = [name for name in models if name in apart.models]
+                if len(apart.models) > 1:
+                    held = list(dict.fromkeys(held))
+                if len(held) > 1:
+                    yield f"separate: {apart.by} {place} holds {', '.join(held)}"
+
+    def _places(self, groups: Sequence[Group], by: str) -> Iterator[tuple[str, list[str]]]:
+        """Every group, or every host, with the models on it, one for each group that has it."""
+        if by == "group":
+            yield from ((group.id, list(group.models)) for group in groups)
+            return
+        found: dict[str, list[str]] = {}
+        for group in groups:
+            for host in sorted({self._hosts[device] for device in group.devices}):
+                found.setdefault(host, []).extend(group.models)
+        yield from found.items()
+
+    def _pin_broken(self, placement: Placement) -> Iterator[str]:
+        for model, allowed in self._pins.items():
+            name = self._models[model].name
+            for group in placement.groups:
+                outside = [device for device in group.devices if device not in allowed]
+                if name in group.models and outside:
+                    yield f"pin: {group.id} with {name} uses {', '.join(outside)}, to which it is not pinned"
+
+    def _reserved_broken(self, placement: Placement) -> Iterator[str]:
+        reserved = frozenset(self._deployment.cluster.reserved)
+        for group in placement.groups:
+            used = [device for device in group.devices if device in reserved]
+            if used:
+                yield f"reserved: {group.id} uses {', '.join(used)}"
+
+
+def _many(count: int | None) -> int:
+    return 2**31 if count is None else count
+
+
+def _counts(content: Content, num_models: int) -> NDArray[np.int64]:
+    """Replicas of every model [models]."""
+    held = np.zeros(num_models, dtype=np.int64)
+    for models in content:
+        held[list(models)] += 1
+    return held

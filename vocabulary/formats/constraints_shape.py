@@ -1,0 +1,66 @@
+"""The shape of `placement.constraints`: a mapping, or the same as a list with one rule an entry."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from vocabulary.formats.shapes import Name, Shape
+
+Names = Annotated[tuple[Name, ...], Field(min_length=1)]
+
+
+class ApartShape(Shape):
+    """Models that share no group (and so no device), or no host; one model alone: its replicas."""
+
+    models: Names
+    by: Literal["group", "host", "node"] = "group"
+
+
+def _spelled_out(value: object) -> object:
+    return {"models": value} if isinstance(value, list) else value
+
+
+Apart = Annotated[ApartShape, BeforeValidator(_spelled_out, json_schema_input_type=ApartShape | Names)]
+
+
+class ConstraintsShape(Shape):
+    """What a search may not do. Devices are named by id, by host or by node class."""
+
+    colocate: tuple[Names, ...] = ()
+    separate: tuple[Apart, ...] = ()
+    pin: Annotated[dict[Name, Names], Field(default_factory=dict)]
+    reserved: tuple[Name, ...] = ()
+
+
+class ConstraintRule(Shape):
+    """One entry of the list form: `{colocate: [a, b]}` or `{separate: [a, b], by: host}`."""
+
+    colocate: Names | None = None
+    separate: Names | None = None
+    by: Literal["group", "host", "node"] = "group"
+    pin: dict[Name, Names] | None = None
+    reserved: Names | None = None
+
+
+def one_mapping(value: object) -> object:
+    """The list form as the mapping that it stands for; anything else as it is."""
+    if not isinstance(value, list) or not all(isinstance(rule, dict) for rule in value):
+        return value
+    merged: dict[str, Any] = {}
+    for rule in value:
+        others = dict(rule)
+        by = {"by": others.pop("by")} if "by" in others and "separate" in others else {}
+        for key, part in others.items():
+            if key == "colocate":
+                merged.setdefault(key, []).append(part)
+            elif key == "separate":
+                merged.setdefault(key, []).append({"models": part, **by})
+            elif key == "reserved" and isinstance(part, list):
+                merged[key] = [*merged.get(key, []), *part]
+            elif key == "pin" and isinstance(part, dict):
+                merged[key] = {**merged.get(key, {}), **part}
+            else:
+                merged[key] = part
+    return merged
