@@ -19,7 +19,7 @@ from resharding.transport.links import Link, LinkLost
 from resharding.transport.outlets import Outlet, Parcel
 from resharding.transport.pacing import EmulatedNic
 from resharding.transport.spans import Spans
-from resharding.transport.works import HostWork, Pulse
+from resharding.transport.works import Transfer, Pulse
 
 # Nobody passes on what is only sent: the outlet's own limits hold.
 _WHOLE_BYTES = 2**62
@@ -47,26 +47,26 @@ class HostChannel:
         self._pulse = Pulse()
         self._error: TransferFailed | None = None
         self._is_closed = False
-        self._pending: dict[HostWork, None] = {}
-        self._wanted: dict[int, deque[HostWork]] = defaultdict(deque)
+        self._pending: dict[Transfer, None] = {}
+        self._wanted: dict[int, deque[Transfer]] = defaultdict(deque)
         self._outlets: dict[int, Outlet] = {}
         self._links: list[tuple[int, Link]] = []
         self._threads: list[threading.Thread] = []
         self._ports: dict[bool, queue.SimpleQueue[Parcel | None]] = {}
 
     def send(
-        self, buffer: NDArray | Sequence[NDArray], *, to: int, tag: int, after: Sequence[HostWork] = ()
-    ) -> HostWork:
+        self, buffer: NDArray | Sequence[NDArray], *, to: int, tag: int, after: Sequence[Transfer] = ()
+    ) -> Transfer:
         work = self._work(buffer, to, tag, is_sent=True, upstream=tuple(after))
         self._post(Parcel(work, _WHOLE_BYTES, after=tuple(after)))
         return work
 
-    def recv(self, buffer: NDArray | Sequence[NDArray], *, frm: int, tag: int) -> HostWork:
+    def recv(self, buffer: NDArray | Sequence[NDArray], *, frm: int, tag: int) -> Transfer:
         return self._want(self._work(buffer, frm, tag))
 
     def multicast(
         self, buffer: NDArray | Sequence[NDArray], *, chain: Sequence[int], chunk_bytes: int, tag: int
-    ) -> HostWork:
+    ) -> Transfer:
         """Down the chain: each passes on every chunk as soon as it is here."""
         assert chunk_bytes > 0, chunk_bytes
         index = chain.index(self.call.place)
@@ -118,11 +118,11 @@ class HostChannel:
         *,
         is_sent: bool = False,
         is_passed_on: bool = False,
-        upstream: tuple[HostWork, ...] = (),
-    ) -> HostWork:
+        upstream: tuple[Transfer, ...] = (),
+    ) -> Transfer:
         assert 0 <= peer < len(self.call.group), (peer, len(self.call.group))
         assert peer != self.call.place, f"member {peer} has no need to send to itself"
-        work = HostWork(
+        work = Transfer(
             tag=tag,
             peer=peer,
             spans=Spans(buffer),
@@ -141,14 +141,14 @@ class HostChannel:
             self._pending[work] = None
         return work
 
-    def _want(self, work: HostWork) -> HostWork:
+    def _want(self, work: Transfer) -> Transfer:
         assert work.spans.is_writeable, "what is received needs memory that can be written"
         with self._pulse.changed:
             self._wanted[work.peer].append(work)
             self._pulse.changed.notify_all()
         return work
 
-    def _next_wanted(self, peer: int) -> HostWork | None:
+    def _next_wanted(self, peer: int) -> Transfer | None:
         """Waits for it: with no limit of its own, as whoever sends has one."""
         with self._pulse.changed:
             while not self._wanted[peer]:
@@ -237,7 +237,7 @@ class HostChannel:
                     self._links = [one for one in self._links if one[1] is not outlet.link]
                 self._means.dialer.give_back(self.call.group[peer], outlet.link)
 
-    def _give_up(self, work: HostWork) -> None:
+    def _give_up(self, work: Transfer) -> None:
         late = work.culprit()
         if not late.is_sent:
             why = "no more bytes come" if late.done_bytes else "nothing comes"
@@ -247,7 +247,7 @@ class HostChannel:
             why = "it does not take the connection"
         self._end(why, peer=late.peer, work=late)
 
-    def _end(self, why: str, *, peer: int, work: HostWork | None = None) -> None:
+    def _end(self, why: str, *, peer: int, work: Transfer | None = None) -> None:
         """The first reason counts: all that is pending fails with it, and the peers hear it."""
         with self._pulse.changed:
             if self._error is not None or self._is_closed:
@@ -265,7 +265,7 @@ class HostChannel:
         for port in self._ports.values():
             port.put(None)
 
-    def _failure(self, why: str, peer: int, work: HostWork | None) -> TransferFailed:
+    def _failure(self, why: str, peer: int, work: Transfer | None) -> TransferFailed:
         return TransferFailed(
             why,
             peer=f"member {peer} ({self.call.group[peer]})",
@@ -276,5 +276,5 @@ class HostChannel:
         )
 
 
-def _first_with(peer: int, pending: Sequence[HostWork]) -> HostWork | None:
+def _first_with(peer: int, pending: Sequence[Transfer]) -> Transfer | None:
     return next((one for one in pending if one.peer == peer), None)

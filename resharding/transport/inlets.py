@@ -13,7 +13,7 @@ from resharding.transport.frames import Frame, Kind
 from resharding.transport.links import Link, LinkLost
 from resharding.transport.outlets import PLACE
 from resharding.transport.spans import Bytes
-from resharding.transport.works import HostWork
+from resharding.transport.works import Transfer
 
 
 @final
@@ -23,11 +23,11 @@ class Inlet:
     awaited: the next transfer that this channel wants from the peer, once there is one; None: never.
     """
 
-    def __init__(self, link: Link, *, epoch: int, awaited: Callable[[], HostWork | None]) -> None:
+    def __init__(self, link: Link, *, epoch: int, awaited: Callable[[], Transfer | None]) -> None:
         self._link = link
         self._epoch = epoch
         self._awaited = awaited
-        self._work: HostWork | None = None
+        self._work: Transfer | None = None
 
     def run(self) -> None:
         """Until the peer says goodbye: then the link may serve another channel. Raises LinkLost."""
@@ -73,7 +73,7 @@ class Inlet:
             work.checksums[frame.offset, stop] = frame.checksum
         self._answer(work, stop)
 
-    def _copy_shared(self, work: HostWork, frame: Frame) -> int:
+    def _copy_shared(self, work: Transfer, frame: Frame) -> int:
         place = self._place(frame)
         _scatter(self._link.mapped(place), self._room(work, place.num_bytes))
         # It was whole only if the sender stands by it until it is copied: later it may write there again.
@@ -81,7 +81,7 @@ class Inlet:
             raise LinkLost("the connection was closed by the peer")
         return place.num_bytes
 
-    def _expected(self, frame: Frame) -> HostWork:
+    def _expected(self, frame: Frame) -> Transfer:
         work = self._work
         if work is None:
             work = self._awaited()
@@ -99,7 +99,7 @@ class Inlet:
             )
         return work
 
-    def _room(self, work: HostWork, num_bytes: int) -> list[Bytes]:
+    def _room(self, work: Transfer, num_bytes: int) -> list[Bytes]:
         if work.done_bytes + num_bytes > work.spans.num_bytes:
             raise LinkLost(f"it sends more than the {work.spans.num_bytes} bytes of transfer {work.tag}")
         return work.spans.cut(work.done_bytes, work.done_bytes + num_bytes)
@@ -110,7 +110,7 @@ class Inlet:
             raise LinkLost(f"a place in shared memory takes {PLACE.size} bytes, not {len(words)}")
         return Place(*PLACE.unpack(words))
 
-    def _answer(self, work: HostWork, stop: int) -> None:
+    def _answer(self, work: Transfer, stop: int) -> None:
         is_whole = stop == work.spans.num_bytes
         self._work = None if is_whole else work
         is_done = is_whole and not work.is_passed_on

@@ -17,7 +17,7 @@ from resharding.transport.frames import Frame, Kind, checksum_of
 from resharding.transport.links import Link, LinkLost
 from resharding.transport.pacing import EmulatedNic
 from resharding.transport.spans import Bytes
-from resharding.transport.works import HostWork, Pulse
+from resharding.transport.works import Transfer, Pulse
 
 PLACE = struct.Struct("<QQQ")
 # Below this a copy through the socket costs less than word of where the bytes lie.
@@ -36,10 +36,10 @@ _LAST_WORDS_S = 0.2
 class Parcel:
     """What a port is to send: `work` in chunks, when all of `after` is here, or as `follows` arrives."""
 
-    work: HostWork
+    work: Transfer
     chunk_bytes: int
-    after: tuple[HostWork, ...] = ()
-    follows: HostWork | None = None
+    after: tuple[Transfer, ...] = ()
+    follows: Transfer | None = None
 
 
 @final

@@ -37,7 +37,7 @@ class Pulse:
 
 
 @final
-class HostWork:
+class Transfer:
     """One transfer: how many of its bytes have arrived, and how it ended.
 
     A transfer that is passed on is done when that is done. give_up: ends the channel because nothing moved;
@@ -52,9 +52,9 @@ class HostWork:
         spans: Spans,
         pulse: Pulse,
         timeout_s: float,
-        give_up: Callable[[HostWork], None],
-        on_end: Callable[[HostWork], None],
-        upstream: tuple[HostWork, ...] = (),
+        give_up: Callable[[Transfer], None],
+        on_end: Callable[[Transfer], None],
+        upstream: tuple[Transfer, ...] = (),
         is_sent: bool = False,
         is_passed_on: bool = False,
     ) -> None:
@@ -100,7 +100,7 @@ class HostWork:
                 self._on_end(self)
                 self._pulse.end()
 
-    def culprit(self) -> HostWork:
+    def culprit(self) -> Transfer:
         """Where it hangs: here, or in what must arrive before."""
         late = (one for one in self.upstream if not one.is_done and one.done_bytes <= self.done_bytes)
         found = next(late, None)

@@ -120,7 +120,7 @@ def test_links_serve_the_next_channel(group: Group) -> None:
         _exchange(channels)
         for channel in channels:
             channel.close()
-        assert [len(transport._links) for transport in group.transports] == [1, 1, 1]
+        assert [transport.num_links for transport in group.transports] == [1, 1, 1]
 
 
 def test_an_epoch_that_is_over_is_refused(group: Group) -> None:
