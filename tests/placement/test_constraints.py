@@ -78,7 +78,7 @@ def test_what_is_addable_breaks_no_rule_and_overflows_no_device(asked, bounds, c
             chosen = data.draw(st.sampled_from(np.flatnonzero(allowed).tolist()))
             for one in constraints.companions(chosen):
                 candidate = candidate.plus(group, one)
-        placement = as_it_stands(candidate)
+        placement = candidate.placement(NAMES, keeps_devices=True)
         assert constraints.violations(placement) == ()
         used = memory.used(candidate.layout[group], candidate.content[group])
         assert (used <= candidate.layout[group].usable_bytes).all()
@@ -104,17 +104,10 @@ def test_what_is_removable_leaves_every_rule_kept(asked, data):
             for one in constraints.companions(data.draw(st.sampled_from(gone))):
                 candidate = candidate.minus(group, one)
         assert not was_placed or candidate.replicas_of(0) >= 1
-        assert was_placed is False or constraints.violations(as_it_stands(candidate)) == ()
-
-
-def as_it_stands(candidate: Candidate) -> Placement:
-    """Every mesh keeps its devices."""
-    return Placement(
-        tuple(
-            Group(f"g{i}", mesh.devices, mesh.config, tuple(NAMES[model] for model in held))
-            for i, (mesh, held) in enumerate(zip(candidate.layout, candidate.content, strict=True))
+        assert (
+            was_placed is False
+            or constraints.violations(candidate.placement(NAMES, keeps_devices=True)) == ()
         )
-    )
 
 
 def test_colocated_models_are_added_together_or_not_at_all():
@@ -153,6 +146,8 @@ def test_reserved_devices_are_of_the_cluster_but_not_free():
     cluster = usable_cluster(small)
     assert cluster.num_devices == 4
     assert [device.id for device in cluster.free_devices] == ["n-0:0", "n-1:0", "n-1:1"]
+    layout = carve(hosts_of(cluster), ParallelConfig(1, 2))
+    assert [mesh.devices for mesh in layout] == [("n-1:0", "n-1:1"), ("n-0:0",)]
 
 
 def test_without_rules_nothing_needs_to_be_asked():
