@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from placement.candidate import Candidate, empty
+from placement.candidate import empty
 from placement.constraints import Constraints, usable_cluster, without_devices
 from placement.groups import carve, hosts_of
 from placement.memory import Memory
