@@ -73,7 +73,7 @@ def _missing(problem: Problem, index: int, config: ParallelConfig) -> _Shortage 
     model = problem.deployment.models[index]
     found: _Shortage | None = None
     for mesh in carve(hosts_of(problem.deployment.cluster), config):
-        if mesh.config != config or not allows(model, config, crosses_hosts=mesh.num_hosts > 1):
+        if mesh.config.inside != config or not allows(model, config, crosses_hosts=mesh.num_hosts > 1):
             continue
         needed = problem.memory.used(mesh, (index,))
         stage = int(needed.argmax())

@@ -38,6 +38,10 @@ class Host:
     size: int
     usable_bytes: int
     free: tuple[Device, ...]
+    # Empty in a cluster of one type.
+    device_type: str = ""
+    # Whether messages to other hosts take longer than inside.
+    is_far: bool = False
 
 
 # Devices of one group to be, and what each can hold.
@@ -49,8 +53,17 @@ def hosts_of(cluster: Cluster) -> tuple[Host, ...]:
     hosts: dict[str, list[Device]] = {}
     for device in cluster.devices:
         hosts.setdefault(device.host, []).append(device)
+    has_types, is_far = len(cluster.device_types) > 1, not cluster.links.is_uniform
     every = tuple(
-        Host(devices[0].node, number, len(devices), min(map(cluster.usable_bytes, devices)), tuple(devices))
+        Host(
+            devices[0].node,
+            number,
+            len(devices),
+            min(map(cluster.usable_bytes, devices)),
+            tuple(devices),
+            devices[0].device_type if has_types else "",
+            is_far,
+        )
         for number, devices in enumerate(hosts.values())
     )
     return without(every, cluster.reserved) if cluster.reserved else every
@@ -75,8 +88,10 @@ def carve(hosts: Sequence[Host], config: ParallelConfig) -> Layout:
     """As many equal groups as there is room for, then what is left over in powers of two as pipelines.
 
     A group up to the size of a host lies inside one, aligned to its size; a larger one takes whole hosts of
-    one node class. Left-over groups come smallest first, as in AlpaServe's artifact.
+    one node class. Left-over groups come smallest first, as in AlpaServe's artifact. A configuration with a
+    device type takes hosts of that type only; one without takes all, and each mesh has the type of its hosts.
     """
+    hosts = _of_type(hosts, config)
     layout = equal_meshes(hosts, config)
     left = without(hosts, [device for mesh in layout for device in mesh.devices])
     rest: list[Mesh] = []
@@ -86,9 +101,14 @@ def carve(hosts: Sequence[Host], config: ParallelConfig) -> Layout:
     return (*layout, *reversed(rest)) if layout else ()
 
 
+def side_by_side(hosts: Sequence[Host], configs: Sequence[ParallelConfig]) -> Layout:
+    """In a cluster of several device types: equal groups of one configuration on the hosts of each type."""
+    return tuple(mesh for config in configs for mesh in carve(hosts, config))
+
+
 def equal_meshes(hosts: Sequence[Host], config: ParallelConfig) -> Layout:
     """As many groups of one configuration as there is room for; tensor parallelism stays inside hosts."""
-    blocks, _ = _take(hosts, config.num_devices)
+    blocks, _ = _take(_of_type(hosts, config), config.num_devices)
     return tuple(_mesh(block, config) for block in blocks if _stages_stay_inside(block, config))
 
 
@@ -135,7 +155,25 @@ def _aligned(host: Host, size: int) -> list[tuple[Device, ...]]:
 def _mesh(block: _Block, config: ParallelConfig) -> Mesh:
     devices = tuple(device.id for host in block for device in host.free)
     position = (block[0].number, block[0].free[0].device_index)
-    return Mesh(devices, config, min(host.usable_bytes for host in block), len(block), position)
+    return Mesh(
+        devices, _located(block, config), min(host.usable_bytes for host in block), len(block), position
+    )
+
+
+def _located(block: _Block, config: ParallelConfig) -> ParallelConfig:
+    """With the device type of the block and the stages after which it goes on to another host."""
+    first = block[0]
+    crossings: tuple[int, ...] = ()
+    if first.is_far and len(block) > 1:
+        hosts = [host.number for host in block for _ in host.free][:: config.tensor]
+        crossings = tuple(stage for stage in range(len(hosts) - 1) if hosts[stage] != hosts[stage + 1])
+    return replace(config, device_type=first.device_type, crossings=crossings)
+
+
+def _of_type(hosts: Sequence[Host], config: ParallelConfig) -> Sequence[Host]:
+    if not config.device_type:
+        return hosts
+    return tuple(host for host in hosts if host.device_type == config.device_type)
 
 
 def _stages_stay_inside(block: _Block, config: ParallelConfig) -> bool:

@@ -83,6 +83,7 @@ class Workload:
 class ModelSpec:
     """One model of the fleet. At least one of `profile` and `source` is there.
 
+    profile_path: where the profile is, or is to be; profile_paths: of several, by device type, instead.
     weight: what its attainment counts for under the objective weighted_slo_attainment.
     """
 
@@ -102,6 +103,7 @@ class ModelSpec:
     sequence_lengths: tuple[int, ...] = (64,)
     generation: GenerationSettings = GenerationSettings()
     weight: float = 1.0
+    profile_paths: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def generates(self) -> bool:
@@ -188,4 +190,4 @@ class Deployment:
     def catalog(self) -> Catalog:
         """Costs of the models that have a profile."""
         profiles = {model.name: model.profile for model in self.models if model.profile is not None}
-        return Catalog(profiles, self.latency)
+        return Catalog(profiles, self.latency, self.cluster.links)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from vocabulary.parallel import ParallelConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,34 @@ class NodeClass:
 
 
 @dataclass(frozen=True, slots=True)
+class Links:
+    """How fast activations get from one device to the next: between hosts, and inside one.
+
+    Profiles have the transfers inside a host in their stage latencies, as they were measured there; only what
+    a transfer between hosts takes longer is added. By default that is nothing.
+    """
+
+    inter_node_bytes_per_s: float = math.inf
+    inter_node_latency_s: float = 0.0
+    intra_node_bytes_per_s: float = math.inf
+    intra_node_latency_s: float = 0.0
+
+    def crossing_s(self, num_bytes: float) -> float:
+        """What a message between two hosts takes longer than inside one."""
+        between_s = self.inter_node_latency_s + num_bytes / self.inter_node_bytes_per_s
+        inside_s = self.intra_node_latency_s + num_bytes / self.intra_node_bytes_per_s
+        return max(0.0, between_s - inside_s)
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether hosts make no difference to any message."""
+        return (
+            self.inter_node_latency_s <= self.intra_node_latency_s
+            and self.inter_node_bytes_per_s >= self.intra_node_bytes_per_s
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """All devices, by node class, host and index.
 
@@ -55,6 +86,7 @@ class Cluster:
     nodes: tuple[NodeClass, ...]
     reserve: float = 0.0
     reserved: tuple[str, ...] = ()
+    links: Links = Links()
 
     def __post_init__(self) -> None:
         assert 0.0 <= self.reserve < 1.0, self.reserve
@@ -66,6 +98,22 @@ class Cluster:
     @property
     def num_devices(self) -> int:
         return sum(node.count * node.devices_per_host for node in self.nodes)
+
+    @property
+    def device_types(self) -> tuple[str, ...]:
+        """Every type once, ascending; also of a node class that has no hosts at the moment."""
+        return tuple(sorted({node.device_type for node in self.nodes}))
+
+    def located(self, config: ParallelConfig, devices: Sequence[Device]) -> ParallelConfig:
+        """The configuration of a group on these devices, all of one type, as its costs are looked up."""
+        device_type = devices[0].device_type if len(self.device_types) > 1 else ""
+        crossings: tuple[int, ...] = ()
+        if not self.links.is_uniform:
+            hosts = [devices[stage * config.tensor].host for stage in range(config.pipeline)]
+            crossings = tuple(
+                stage for stage in range(config.pipeline - 1) if hosts[stage] != hosts[stage + 1]
+            )
+        return replace(config, device_type=device_type, crossings=crossings)
 
     @property
     def free_devices(self) -> tuple[Device, ...]:

@@ -67,7 +67,7 @@ def _told_bytes(model: ModelSpec, group: Group, stage: int) -> int:
 
 def _token_bytes(model: ModelSpec, group: Group) -> tuple[int, ...]:
     assert model.profile is not None
-    known = model.profile.entries[group.config].kv_bytes_per_token
+    known = model.profile.entry(group.config).kv_bytes_per_token
     return known or (0,) * group.config.pipeline
 
 

@@ -23,7 +23,7 @@ from vocabulary.formats.deployment_shape import AdmissionShape, PolicyShape
 from vocabulary.formats.yaml_out import format_yaml
 from vocabulary.formats.yaml_text import read_yaml
 from vocabulary.generation import GenerationSettings
-from vocabulary.mesh import Cluster, NodeClass
+from vocabulary.mesh import Cluster, Links, NodeClass
 from vocabulary.parallel import ParallelConfig
 from vocabulary.profile import Profile, ProfileEntry
 
@@ -74,12 +74,14 @@ serving: {policy: {admission: none, batching: deadline, max_batch_size: 8}}
 endpoints: {grpc: {max_message: 1MiB}}
 """
     )
-    assert deployment.cluster == Cluster((NodeClass("n", 2, "v100", 4, 13 * 2**30),), 0.25)
+    assert deployment.cluster == Cluster(
+        (NodeClass("n", 2, "v100", 4, 13 * 2**30),), 0.25, links=Links(12.5e9, 20 * 1e-6)
+    )
     assert deployment.policy.admission == "none"
     assert deployment.policy.batching == "deadline"
     assert deployment.policy.max_batch_size == 8
     assert deployment.grpc.max_message_bytes == 2**20
-    assert deployment.accepted_only == ("cluster.network",)
+    assert deployment.accepted_only == ()
 
 
 def test_milliseconds_become_the_nearest_seconds():
@@ -109,7 +111,7 @@ def test_the_complete_draft_of_the_conventions_is_valid_and_says_what_has_no_eff
     assert "serving.policy.default_timeout_s" in deployment.accepted_only
     assert "serving.autoscaling" not in deployment.accepted_only  # it is off, which is what happens
     assert "endpoints.http" in deployment.accepted_only
-    assert len(deployment.accepted_only) == len(set(deployment.accepted_only)) == 24
+    assert len(deployment.accepted_only) == len(set(deployment.accepted_only)) == 23
     assert deployment.cluster.nodes[0].cost_per_hour == 29.5
 
 

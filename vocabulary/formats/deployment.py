@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from vocabulary.catalog import LatencyModel
@@ -19,6 +20,13 @@ from vocabulary.deployment import (
     Workload,
 )
 from vocabulary.formats.constraints import reserved_devices, rules_of
+from vocabulary.formats.deployment_profiles import (
+    ReadProfile,
+    mislabelled,
+    paths_of,
+    profiles_of_models,
+    read_profiles,
+)
 from vocabulary.formats.deployment_shape import (
     DEFAULT_DEVICE_TYPE,
     DEFAULT_MEMORY_BYTES,
@@ -26,6 +34,7 @@ from vocabulary.formats.deployment_shape import (
     ClusterShape,
     DeploymentShape,
     ModelShape,
+    NetworkShape,
     ServingShape,
     SloShape,
 )
@@ -36,16 +45,13 @@ from vocabulary.formats.overrides import override
 from vocabulary.formats.shapes import check
 from vocabulary.formats.yaml_text import read_yaml
 from vocabulary.generation import GenerationSettings
-from vocabulary.mesh import Cluster, NodeClass
+from vocabulary.mesh import Cluster, Links, NodeClass
 from vocabulary.profile import Profile
 
 # Schemes of `source`; those of LATER_SCHEMES are valid and cannot be loaded by this version.
 SCHEMES = ("file", "random", "package")
 LATER_SCHEMES = ("hf", "gs", "s3")
 MAX_DEVICES = 1_000_000
-
-# Reads the profile at a path as the deployment file has it. Raises FileNotFoundError.
-ReadProfile = Callable[[str], Profile]
 
 
 def parse_deployment(
@@ -69,8 +75,9 @@ def parse_deployment(
     shape = check(DeploymentShape, document)
     _check_models(shape, document)
     _check_nodes(shape.cluster, document)
-    profiles = _profiles(shape, document, read_profile, needs_profiles)
-    deployment = _deployment(shape, profiles)
+    profiles = read_profiles(shape, document, read_profile, needs_profiles)
+    cluster = _cluster(shape, profiles)
+    deployment = _deployment(shape, cluster, profiles_of_models(shape, document, profiles, cluster))
     reserved = reserved_devices(shape.placement.constraints, deployment.cluster, document)
     return replace(
         deployment,
@@ -78,7 +85,10 @@ def parse_deployment(
         rules=rules_of(shape.placement.constraints, deployment, document),
         folder=folder,
         accepted_only=_accepted_only(shape, document),
-        warnings=(*_warnings(deployment), *_live_warnings(shape, document)),
+        warnings=(
+            *_warnings(deployment, mislabelled=list(mislabelled(shape, profiles))),
+            *_live_warnings(shape, document),
+        ),
         document=document.value,
     )
 
@@ -103,13 +113,13 @@ def _check_models(shape: DeploymentShape, document: Document) -> None:
 
 def _check_source(model: ModelShape, document: Document, path: KeyPath) -> None:
     profile = model.profile
-    if model.source is None and profile is not None and profile.path is None and profile.estimate is not None:
+    if model.source is None and not paths_of(model) and profile is not None and profile.estimate is not None:
         raise document.error(
             (*path, "profile", "estimate"),
             "estimated profiles are not built yet",
             hint="give the path of a profile, or a `source:` to measure one with `statmux profile`",
         )
-    if model.source is None and (profile is None or profile.path is None):
+    if model.source is None and not paths_of(model):
         message = f"model {model.name} has neither profile nor source"
         raise document.error(
             path, message, hint="add `profile: <file>` to plan it, `source:` to serve it, or both"
@@ -140,35 +150,13 @@ def _check_nodes(cluster: ClusterShape, document: Document) -> None:
             raise document.error((*path, "count"), message, hint="check the counts")
 
 
-def _profiles(
-    shape: DeploymentShape, document: Document, read_profile: ReadProfile, needs_profiles: bool
-) -> dict[str, Profile]:
-    """Profiles by path; a path that several models name is read once."""
-    profiles: dict[str, Profile] = {}
-    for index, model in enumerate(shape.models):
-        path = model.profile.path if model.profile is not None else None
-        if path is None or path in profiles:
-            continue
-        try:
-            profiles[path] = read_profile(path)
-        except FileNotFoundError as error:
-            if model.source is not None and not needs_profiles:
-                continue
-            hint = error.strerror or "paths are relative to the deployment file"
-            if model.source is not None:
-                hint = f"`statmux profile {document.name}` measures it and writes it"
-            message = f"there is no file {error.filename}"
-            raise document.error(("models", index, "profile"), message, hint=hint) from None
-    return profiles
-
-
-def _deployment(shape: DeploymentShape, profiles: Mapping[str, Profile]) -> Deployment:
+def _deployment(shape: DeploymentShape, cluster: Cluster, profiles: Sequence[Profile | None]) -> Deployment:
     grpc, metrics, search = shape.endpoints.grpc, shape.observability.metrics, shape.placement.search
     drain, security = shape.serving.drain, shape.security
     return Deployment(
         name=shape.metadata.name,
-        cluster=_cluster(shape, profiles),
-        models=tuple(_model(model, profiles) for model in shape.models),
+        cluster=cluster,
+        models=tuple(map(_model, shape.models, profiles)),
         policy=_policy(shape.serving),
         latency=LatencyModel(shape.simulation.stage_scale_per_stage, shape.simulation.fixed_overhead_s),
         grpc=GrpcEndpoint(grpc.host, grpc.port, grpc.reflection, grpc.max_message),
@@ -193,9 +181,9 @@ def _deployment(shape: DeploymentShape, profiles: Mapping[str, Profile]) -> Depl
 
 
 def _cluster(shape: DeploymentShape, profiles: Mapping[str, Profile]) -> Cluster:
-    reserve = shape.cluster.reserve.memory_fraction
+    reserve, links = shape.cluster.reserve.memory_fraction, _links(shape.cluster.network)
     if shape.cluster.nodes is None:
-        return Cluster((_default_node(profiles),), reserve)
+        return Cluster((_default_node(profiles),), reserve, links=links)
     nodes = (
         NodeClass(
             node.name,
@@ -207,7 +195,15 @@ def _cluster(shape: DeploymentShape, profiles: Mapping[str, Profile]) -> Cluster
         )
         for node in shape.cluster.nodes
     )
-    return Cluster(tuple(nodes), reserve)
+    return Cluster(tuple(nodes), reserve, links=links)
+
+
+def _links(network: NetworkShape) -> Links:
+    between, inside = (
+        math.inf if bandwidth is None else bandwidth
+        for bandwidth in (network.inter_node_bandwidth, network.intra_node_bandwidth)
+    )
+    return Links(between, network.latency, inside, network.intra_node_latency)
 
 
 def _default_node(profiles: Mapping[str, Profile]) -> NodeClass:
@@ -230,14 +226,16 @@ def _policy(serving: ServingShape) -> Policy:
     )
 
 
-def _model(model: ModelShape, profiles: Mapping[str, Profile]) -> ModelSpec:
-    path = model.profile.path if model.profile is not None else None
+def _model(model: ModelShape, profile: Profile | None) -> ModelSpec:
+    paths = paths_of(model)
+    by_device_type = model.profile.by_device_type if model.profile is not None else None
     split = model.parallelism
     return ModelSpec(
         name=model.name,
         source=model.source,
-        profile=profiles.get(path) if path is not None else None,
-        profile_path=path,
+        profile=profile,
+        profile_path=paths[0][1] if len(paths) == 1 else None,
+        profile_paths=by_device_type or {str(key[-1]): path for key, path in paths if len(paths) > 1},
         architecture=model.architecture,
         engine=model.engine,
         aliases=tuple(model.aliases),
@@ -284,12 +282,17 @@ def _accepted_only(shape: DeploymentShape, document: Document) -> tuple[str, ...
     return keys + tuple(f"models[].source ({scheme}://)" for scheme in LATER_SCHEMES if scheme in schemes)
 
 
-def _warnings(deployment: Deployment) -> Iterator[str]:
-    types = {node.device_type for node in deployment.cluster.nodes}
+def _warnings(deployment: Deployment, *, mislabelled: Sequence[str]) -> Iterator[str]:
+    types = deployment.cluster.device_types
     models = deployment.models
-    kinds = ", ".join(sorted(types))
+    kinds = ", ".join(types)
     for reason, named in (
         (f"a profile for a device type that the cluster does not have ({kinds})", _foreign(models, types)),
+        ("a profile under a device type that it was not made for", mislabelled),
+        (
+            "no output_bytes in the profile: a pipeline between hosts pays cluster.network.latency only",
+            [] if deployment.cluster.links.is_uniform else [m.name for m in models if _tells_no_output(m)],
+        ),
         ("no profile yet, so not planned (`statmux profile`)", [m.name for m in models if m.profile is None]),
         (
             "no slo.latency_ms: every served request is good",
@@ -316,5 +319,18 @@ def _live_warnings(shape: DeploymentShape, document: Document) -> Iterator[str]:
         yield f"`statmux serve` answers in one shot, only `statmux simulate` heeds {', '.join(keys)}"
 
 
-def _foreign(models: Sequence[ModelSpec], types: set[str]) -> list[str]:
-    return [model.name for model in models if model.profile and model.profile.device_type not in types]
+def _foreign(models: Sequence[ModelSpec], types: tuple[str, ...]) -> list[str]:
+    """Models with a profile for none of the types, or with one for others beside them."""
+    if len(types) == 1:
+        return [model.name for model in models if model.profile and model.profile.device_type not in types]
+    profiled = [model for model in models if model.profile]
+    return [
+        m.name for m in profiled if m.profile and any(c.device_type not in types for c in m.profile.entries)
+    ]
+
+
+def _tells_no_output(model: ModelSpec) -> bool:
+    """Whether some pipeline of its profile does not say what its stages give on."""
+    if model.profile is None:
+        return False
+    return any(e.config.pipeline > 1 and not e.output_bytes for e in model.profile.entries.values())

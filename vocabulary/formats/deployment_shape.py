@@ -20,6 +20,7 @@ from vocabulary.formats import later_shapes as later
 from vocabulary.formats.constraints_shape import ConstraintRule, ConstraintsShape, one_mapping
 from vocabulary.formats.no_effect import NoEffect
 from vocabulary.formats.shapes import (
+    Bandwidth,
     Bytes,
     Count,
     Name,
@@ -28,8 +29,10 @@ from vocabulary.formats.shapes import (
     Number,
     Port,
     Positive,
+    Seconds,
     Shape,
 )
+from vocabulary.mesh import Links
 
 _POLICY = Policy()
 _GRPC = GrpcEndpoint()
@@ -93,19 +96,47 @@ class ReserveShape(Shape):
     devices: Annotated[NaturalNumber, NoEffect((0,))] = 0
 
 
+class NetworkShape(Shape):
+    """Links between hosts, and inside one; what a transfer between hosts takes longer is added to profiles.
+
+    Without bandwidth or latency, that part costs nothing more than inside a host.
+    """
+
+    inter_node_bandwidth: Bandwidth | None = None
+    latency: Seconds = Links().inter_node_latency_s
+    intra_node_bandwidth: Bandwidth | None = None
+    intra_node_latency: Seconds = Links().intra_node_latency_s
+
+
 class ClusterShape(Shape):
     backend: Annotated[Literal["ray"], NoEffect(("ray",))] = "ray"
     address: str = _FIELDS["ray_address"].default
     nodes: Annotated[tuple[NodeShape, ...], Field(min_length=1)] | None = None
-    network: Annotated[later.Network | None, NoEffect()] = None
+    network: NetworkShape = NetworkShape.model_construct()
     reserve: Annotated[ReserveShape, _spelled_out("memory_fraction")] = ReserveShape.model_construct()
 
 
 class ProfileReference(Shape):
-    """Where a model's profile is. `estimate` is for a later version."""
+    """Where a model's profile is: a path, or in a cluster of several device types a path for each.
+
+    paths: each profile says its own type. by_device_type: `profile: {V100: a.json}` for short.
+    `estimate` is for a later version.
+    """
 
     path: str | None = None
+    paths: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    by_device_type: Annotated[dict[Name, str], Field(min_length=1)] | None = None
     estimate: Annotated[Any, NoEffect()] = None
+
+
+def _profile_spelled_out(value: object) -> object:
+    """`profile: PATH`, `profile: [PATH, ...]`, and `profile: {DEVICE TYPE: PATH, ...}`."""
+    if isinstance(value, list):
+        return {"paths": value}
+    if not isinstance(value, dict):
+        return {"path": value}
+    is_by_type = value and not set(value) & set(ProfileReference.model_fields)
+    return {"by_device_type": value} if is_by_type else value
 
 
 class ParallelismShape(Shape):
@@ -180,7 +211,16 @@ class ModelShape(Shape):
     max_model_len: Annotated[Count | None, NoEffect()] = None
     tokenizer: Annotated[str | None, NoEffect(("auto",))] = None
     chat_template: Annotated[str | None, NoEffect(("auto",))] = None
-    profile: Annotated[ProfileReference, _spelled_out("path")] | None = None
+    profile: (
+        Annotated[
+            ProfileReference,
+            BeforeValidator(
+                _profile_spelled_out,
+                json_schema_input_type=ProfileReference | str | tuple[str, ...] | dict[Name, str],
+            ),
+        ]
+        | None
+    ) = None
     parallelism: ParallelismShape = ParallelismShape.model_construct()
     replicas: ReplicasShape = ReplicasShape.model_construct()
     batch_sizes: Sizes = _MODEL.batch_sizes

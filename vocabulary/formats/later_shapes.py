@@ -22,13 +22,6 @@ class Interconnect(Shape):
     latency: Seconds | None = None
 
 
-class Network(Shape):
-    """Between hosts."""
-
-    inter_node_bandwidth: Bandwidth | None = None
-    latency: Seconds | None = None
-
-
 class Host(Shape):
     """What a host has besides its devices."""
 

@@ -47,10 +47,16 @@ def parse_plan(text: str, *, name: str, deployment: Deployment | None = None) ->
     document = read_yaml_or_json(text, name=name)
     shape = check(PlanShape, document)
     _check_groups(shape, document)
+    configs = [ParallelConfig(group.tensor, group.pipeline) for group in shape.groups]
     if deployment is not None:
-        _check_against(shape, document, deployment)
+        configs = _located(shape, document, deployment)
+        _check_models(shape, configs, document, deployment)
+    groups = (
+        Group(group.id, group.devices, config, group.models)
+        for group, config in zip(shape.groups, configs, strict=True)
+    )
     return Plan(
-        placement=Placement(tuple(_group(group) for group in shape.groups)),
+        placement=Placement(tuple(groups)),
         metadata=shape.metadata or {},
         predicted=shape.predicted or {},
         search=shape.search or {},
@@ -71,10 +77,6 @@ def format_plan(plan: Plan) -> str:
     }
     header: dict[str, object] = {"api_version": "v1alpha1", "kind": "PlacementPlan"}
     return format_yaml(header | {key: value for key, value in sections.items() if value or key == "groups"})
-
-
-def _group(group: GroupShape) -> Group:
-    return Group(group.id, group.devices, ParallelConfig(group.tensor, group.pipeline), group.models)
 
 
 def _group_mapping(group: Group) -> dict[str, object]:
@@ -124,20 +126,32 @@ def _check_size(group: GroupShape, document: Document, path: KeyPath) -> None:
         )
 
 
-def _check_against(shape: PlanShape, document: Document, deployment: Deployment) -> None:
+def _located(shape: PlanShape, document: Document, deployment: Deployment) -> list[ParallelConfig]:
+    """The configuration of every group where it is: its device type, and which stages cross hosts."""
     devices = deployment.cluster.by_id()
-    models = {model.name: model for model in deployment.models}
+    configs = []
     for index, group in enumerate(shape.groups):
-        path: KeyPath = ("groups", index)
-        config = ParallelConfig(group.tensor, group.pipeline)
+        path: KeyPath = ("groups", index, "devices")
         for number, device in enumerate(group.devices):
             if device not in devices:
                 message = f"the cluster of {deployment.name} has no device {device}"
-                raise document.error(
-                    (*path, "devices", number), message, hint=did_you_mean(device, tuple(devices))
-                )
+                raise document.error((*path, number), message, hint=did_you_mean(device, tuple(devices)))
+        mine = [devices[device] for device in group.devices]
+        types = sorted({device.device_type for device in mine})
+        if len(types) > 1:
+            message = f"group {group.id} has devices of {len(types)} types ({', '.join(types)})"
+            raise document.error(path, message, hint="a group runs on equal devices: make one of each type")
+        configs.append(deployment.cluster.located(ParallelConfig(group.tensor, group.pipeline), mine))
+    return configs
+
+
+def _check_models(
+    shape: PlanShape, configs: list[ParallelConfig], document: Document, deployment: Deployment
+) -> None:
+    models = {model.name: model for model in deployment.models}
+    for index, (group, config) in enumerate(zip(shape.groups, configs, strict=True)):
         for number, name in enumerate(group.models):
-            where = (*path, "models", number)
+            where: KeyPath = ("groups", index, "models", number)
             if name not in models:
                 message = f"{deployment.name} has no model {name}"
                 raise document.error(where, message, hint=did_you_mean(name, tuple(models)))

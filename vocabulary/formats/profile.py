@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from vocabulary.formats.document import Document, KeyPath
-from vocabulary.formats.shapes import Count, Name, NonNegative, Shape, Size, check
+from vocabulary.formats.shapes import Count, Name, NaturalNumber, NonNegative, Shape, Size, check
 from vocabulary.formats.yaml_text import read_yaml_or_json
 from vocabulary.generation import StepTimes
 from vocabulary.parallel import ParallelConfig
@@ -36,6 +36,9 @@ class StepTimesShape(Shape):
 class EntryShape(Shape):
     """One (tensor, pipeline): bytes per device of each stage; by batch size, bytes and seconds per stage.
 
+    output_bytes, by batch size: what each stage gives to the next, for pipelines between hosts.
+    part_s: seconds of the embedding, every layer and the head for one request. stage_layers: the layers of
+    each stage as profiled, which workers then cut alike. estimated: this entry was not measured.
     A model that generates also has the times of a step, and bytes of a token's keys and values, per stage.
     """
 
@@ -46,6 +49,10 @@ class EntryShape(Shape):
     stage_latency_s: dict[Count, tuple[NonNegative, ...]]
     step_times: Annotated[tuple[StepTimesShape, ...], Field(min_length=1)] | None = None
     kv_bytes_per_token: Annotated[tuple[Size, ...], Field(min_length=1)] | None = None
+    output_bytes: dict[Count, tuple[Size, ...]] | None = None
+    part_s: Annotated[tuple[NonNegative, ...], Field(min_length=3)] | None = None
+    stage_layers: Annotated[tuple[NaturalNumber, ...], Field(min_length=1)] | None = None
+    estimated: bool = False
 
 
 class ProfileShape(Shape):
@@ -105,15 +112,30 @@ def _check_entry(entry: EntryShape, document: Document, path: KeyPath, seen: set
         hint = "add the latency of one request alone"
         raise document.error((*path, "stage_latency_s"), 'batch size "1" is missing', hint=hint)
     _check_stages(entry.weight_bytes, entry.pipeline, document, (*path, "weight_bytes"))
-    for key, items in (("step_times", entry.step_times), ("kv_bytes_per_token", entry.kv_bytes_per_token)):
+    for key, items in (
+        ("step_times", entry.step_times),
+        ("kv_bytes_per_token", entry.kv_bytes_per_token),
+        ("stage_layers", entry.stage_layers),
+    ):
         if items is not None:
             _check_stages(items, entry.pipeline, document, (*path, key))
+    _check_parts(entry, document, path)
     for key, columns in (
         ("activation_bytes", entry.activation_bytes or {}),
         ("stage_latency_s", entry.stage_latency_s),
+        ("output_bytes", entry.output_bytes or {}),
     ):
         for size, stages in columns.items():
             _check_stages(stages, entry.pipeline, document, (*path, key, str(size)))
+
+
+def _check_parts(entry: EntryShape, document: Document, path: KeyPath) -> None:
+    if entry.part_s is None or entry.stage_layers is None:
+        return
+    num_layers = len(entry.part_s) - 2
+    if sum(entry.stage_layers) != num_layers:
+        message = f"add up to {sum(entry.stage_layers)} layers, part_s has {num_layers} between its two ends"
+        raise document.error((*path, "stage_layers"), message, hint="write how many layers each stage has")
 
 
 def _check_stages(stages: Sized, pipeline: int, document: Document, path: KeyPath) -> None:
@@ -140,13 +162,21 @@ def _entry(entry: EntryShape) -> ProfileEntry:
         entry.stage_latency_s,
         tuple(StepTimes(one.constant_s, one.token_s, one.kv_token_s) for one in entry.step_times or ()),
         entry.kv_bytes_per_token or (),
+        entry.output_bytes or {},
+        entry.part_s or (),
+        entry.stage_layers or (),
+        entry.estimated,
     )
 
 
 def _entry_mapping(entry: ProfileEntry) -> dict[str, Any]:
-    generation: dict[str, Any] = {
+    optional: dict[str, Any] = {
         "step_times": [asdict(one) for one in entry.step_times],
         "kv_bytes_per_token": list(entry.kv_bytes_per_token),
+        "output_bytes": {str(size): list(stages) for size, stages in entry.output_bytes.items()},
+        "part_s": list(entry.part_s),
+        "stage_layers": list(entry.stage_layers),
+        "estimated": entry.is_estimated,
     }
     return {
         "tensor": entry.config.tensor,
@@ -154,5 +184,5 @@ def _entry_mapping(entry: ProfileEntry) -> dict[str, Any]:
         "weight_bytes": list(entry.weight_bytes),
         "activation_bytes": {str(size): list(stages) for size, stages in entry.activation_bytes.items()},
         "stage_latency_s": {str(size): list(stages) for size, stages in entry.stage_latency_s.items()},
-        **{key: value for key, value in generation.items() if value},
+        **{key: value for key, value in optional.items() if value},
     }

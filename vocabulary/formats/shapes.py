@@ -210,5 +210,6 @@ Port = Annotated[Whole, Field(ge=0, le=65535)]
 # A size may be 0, the memory of a device may not.
 Size = Annotated[int, _quantity(parse_bytes), Field(ge=0), _size_schema("13GiB")]
 Bytes = Annotated[int, _quantity(parse_bytes), Field(ge=1), _size_schema("13GiB")]
+# Bytes per second, and seconds.
 Bandwidth = Annotated[float, _quantity(parse_bandwidth), Field(gt=0), _size_schema("300GB/s")]
 Seconds = Annotated[float, _quantity(parse_seconds), Field(ge=0), _size_schema("20us")]
