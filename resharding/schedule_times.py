@@ -22,6 +22,16 @@ class StageTimes:
     weight_share: float = 0.5
     overlaps: bool = True
 
+    def task_s(self, task: Task, *, is_split: bool) -> float:
+        """Of one task. is_split: weights' gradients are tasks of their own."""
+        match task.kind:
+            case "F":
+                return self.forward_s
+            case "W":
+                return self.backward_s * self.weight_share
+            case _:
+                return self.backward_s * (1.0 - self.weight_share * is_split)
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -70,7 +80,7 @@ class _Clock:
         for sender, needed in needs(stage, task, self._num_stages):
             here = self._arrived_s if sender != stage else None
             start_s = max(start_s, here[sender, needed] if here else self.spans[sender, needed].end_s)
-        end_s = start_s + self._seconds(task)
+        end_s = start_s + self._times.task_s(task, is_split=self._is_split)
         self.spans[stage, task] = Span(start_s, end_s)
         self._free_s[stage] = self._send(stage, task, end_s)
 
@@ -83,13 +93,3 @@ class _Clock:
         arrived_s = max(now_s, self._link_free_s.get(link, 0.0)) + self._times.transfer_s
         self._link_free_s[link] = self._arrived_s[stage, task] = arrived_s
         return now_s if self._times.overlaps else arrived_s
-
-    def _seconds(self, task: Task) -> float:
-        times = self._times
-        match task.kind:
-            case "F":
-                return times.forward_s
-            case "W":
-                return times.backward_s * times.weight_share
-            case _:
-                return times.backward_s * (1.0 - times.weight_share * self._is_split)

@@ -90,7 +90,10 @@ def table(rows: Rows) -> Mapping[tuple[int, int], Task]:
 
 
 def peak_in_flight(rows: Rows) -> tuple[int, ...]:
-    """Of each stage: the most micro-batches that it holds, from their forward to their backward."""
+    """Of each stage: the most micro-batches that it holds, from their forward to their backward.
+
+    Where nothing goes backwards, one is held while it is computed with.
+    """
     return tuple(_peak(row) for row in rows)
 
 
@@ -137,4 +140,4 @@ def _peak(row: tuple[Task, ...]) -> int:
     for task in row:
         held += {"F": 1, "B": -1, "W": 0}[task.kind]
         most = max(most, held)
-    return most
+    return most if any(task.kind == "B" for task in row) else min(most, 1)
