@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, final
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.fast import Tally, supports
 from simulator.fast_costs import Content, Layout, StageTable, num_by_model, unwritable
@@ -38,9 +40,24 @@ def lanes_support(deployment: Deployment, *, num_requests: int) -> bool:
     return not may_overflow(deployment, num_requests=num_requests, num_groups=num_groups)
 
 
+class LaneCounts(NamedTuple):
+    """As `fast.Tally`, of many candidates.
+
+    num_good: int64 [candidates, models]; num_routed: int64 [candidates, groups]; total_latency_s: float64
+    [candidates].
+    """
+
+    num_good: NDArray[np.int64]
+    num_routed: NDArray[np.int64]
+    total_latency_s: NDArray[np.float64]
+
+
 @final
 class LaneScorer:
-    """Counts for many placements on one trace under one deployment. May be used by several threads."""
+    """Counts for many placements on one trace under one deployment. May be used by several threads.
+
+    num_requests: int64 [models], of the rows that count.
+    """
 
     def __init__(
         self, trace: Trace, *, deployment: Deployment, trim_s: float = 0.0, table: StageTable | None = None
@@ -54,39 +71,45 @@ class LaneScorer:
         self._terms_s = (deployment.latency.fixed_overhead_s, deployment.policy.slack_s)
         self._latest_s = np.array([m.slo_s(deployment.latency) for m in deployment.models]) + TIME_TOLERANCE_S
         self._rows = kept_rows(trace, trim_s)
-        self._num_requests = num_by_model(trace.model_index[self._rows], len(trace.models))
+        self.num_requests = num_by_model(trace.model_index[self._rows], len(trace.models))
         self.table = table or StageTable(trace.models, deployment.catalog())
 
     def tallies(self, layout: Layout, contents: Sequence[Content], *, num_threads: int = 1) -> list[Tally]:
-        """Counts over the trimmed trace for each content of the layout, in order.
+        """Counts over the trimmed trace for each content of the layout, in order."""
+        held = held_of(contents, num_groups=len(layout), num_models=self.table.num_models)
+        counts = self.counts(layout, held, num_threads=num_threads)
+        rows = zip(counts.num_good, counts.num_routed, counts.total_latency_s.tolist(), strict=True)
+        return [Tally(good, self.num_requests, routed, total_s) for good, routed, total_s in rows]
+
+    def counts(self, layout: Layout, held: NDArray[np.bool_], *, num_threads: int = 1) -> LaneCounts:
+        """The same as arrays, for contents as an array: bool [candidates, groups, models].
 
         Sixteen take as long as one; each thread takes sixteen at a time.
         """
         from simulator.lanes_vectors import LANES
 
         assert len(layout) <= self._num_devices, (len(layout), self._num_devices)
-        batches = [contents[start : start + LANES] for start in range(0, len(contents), LANES)]
+        batches = [held[start : start + LANES] for start in range(0, len(held), LANES)]
         if num_threads == 1 or len(batches) < 2:
-            scored = [self._lockstep(layout, batch) for batch in batches]
+            parts = [self._lockstep(layout, batch) for batch in batches]
         else:
             with ThreadPoolExecutor(num_threads) as pool:
-                scored = list(pool.map(lambda batch: self._lockstep(layout, batch), batches))
-        return [tally for tallies in scored for tally in tallies]
+                parts = list(pool.map(lambda batch: self._lockstep(layout, batch), batches))
+        if len(parts) == 1:
+            return parts[0]
+        shapes = ((0, self.table.num_models), (0, len(layout)), (0,))
+        none = LaneCounts(*(np.zeros(shape, dtype=np.int64) for shape in shapes))
+        return LaneCounts(*(np.concatenate(columns) for columns in zip(*(parts or [none]), strict=True)))
 
-    def _lockstep(self, layout: Layout, contents: Sequence[Content]) -> list[Tally]:
+    def _lockstep(self, layout: Layout, held: NDArray[np.bool_]) -> LaneCounts:
         from simulator.lanes_tables import Lockstep
 
-        lockstep = Lockstep(layout, contents, self.table, self._latest_s)
+        lockstep = Lockstep(layout, held, self.table, self._latest_s)
         counts = self._counted(lockstep)
-        return [
-            Tally(
-                lockstep.num_good(counts, lane),
-                self._num_requests,
-                lockstep.num_routed(counts, lane),
-                float(counts.total_s[lane]),
-            )
-            for lane in range(len(contents))
-        ]
+        used = slice(len(held))
+        return LaneCounts(
+            lockstep.num_good(counts)[used], lockstep.num_routed(counts)[used], counts.total_s[used]
+        )
 
     def _counted(self, lockstep: Lockstep) -> Counts:
         from simulator import lanes_vectors
@@ -103,3 +126,14 @@ class LaneScorer:
             counts = lockstep.counts()
             replay(arrival_s, model_index, rows, tables, self._terms_s, clocks_s, places, counts)
         return counts
+
+
+def held_of(contents: Sequence[Content], *, num_groups: int, num_models: int) -> NDArray[np.bool_]:
+    """Contents as one array: who is where, bool [contents, groups, models]."""
+    sizes = [len(models) for content in contents for models in content]
+    assert len(sizes) == len(contents) * num_groups, "contents are of another layout"
+    flat = chain.from_iterable(chain.from_iterable(contents))
+    model = np.fromiter(flat, dtype=np.int64, count=sum(sizes))
+    held = np.zeros((len(contents) * num_groups, num_models), dtype=bool)
+    held[np.repeat(np.arange(len(sizes)), sizes), model] = True
+    return held.reshape(-1, num_groups, num_models)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import chain
 from typing import NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.fast_costs import Content, Layout, StageTable
+from simulator.fast_costs import Layout, StageTable
 from simulator.lanes_vectors import LANES, stride
 
 
@@ -39,18 +37,22 @@ class Counts(NamedTuple):
 
 @final
 class Lockstep:
-    """LANES candidates of one layout; the last is repeated where there are fewer."""
+    """LANES candidates of one layout. held: who is where, bool [candidates, groups, models].
+
+    The last candidate is repeated where there are fewer than LANES.
+    """
 
     def __init__(
-        self, layout: Layout, contents: Sequence[Content], table: StageTable, latest_s: NDArray[np.float64]
+        self, layout: Layout, held: NDArray[np.bool_], table: StageTable, latest_s: NDArray[np.float64]
     ) -> None:
         assert layout, "a layout has groups"
-        assert 0 < len(contents) <= LANES, len(contents)
+        assert 0 < len(held) <= LANES, len(held)
+        assert held.shape[1:] == (len(layout), table.num_models), "contents are of another layout"
         self._num_groups = len(layout)
         self._num_models = table.num_models
         self._configs = tuple(sorted(set(layout)))
         self.num_stages = max(config.pipeline for config in layout)
-        self._place(layout, [*contents, *[contents[-1]] * (LANES - len(contents))])
+        self._place(held[np.minimum(np.arange(LANES), len(held) - 1)])
         self.tables = Tables(
             self._first_row,
             ((self._group * LANES + np.arange(LANES)) * stride(self.num_stages)).astype(np.uint32).ravel(),
@@ -76,27 +78,23 @@ class Lockstep:
             np.zeros(self._num_models * LANES), np.zeros(self._group.size, dtype=np.int32), np.zeros(LANES)
         )
 
-    def num_good(self, counts: Counts, lane: int) -> NDArray[np.int64]:
-        """[models]."""
-        return counts.num_good.reshape(-1, LANES)[:, lane].astype(np.int64)
+    def num_good(self, counts: Counts) -> NDArray[np.int64]:
+        """[lanes, models]."""
+        return counts.num_good.reshape(-1, LANES).T.astype(np.int64)
 
-    def num_routed(self, counts: Counts, lane: int) -> NDArray[np.int64]:
-        """[groups]."""
-        chosen = counts.num_chosen.reshape(-1, LANES)[:, lane]
+    def num_routed(self, counts: Counts) -> NDArray[np.int64]:
+        """[lanes, groups]."""
+        group = self._group + np.arange(LANES) * (self._num_groups + 1)
         # As weights the counts become floats, which hold them exactly.
-        routed = np.bincount(self._group[:, lane], weights=chosen, minlength=self._num_groups + 1)
-        return routed[: self._num_groups].astype(np.int64)
+        size = LANES * (self._num_groups + 1)
+        routed = np.bincount(group.ravel(), weights=counts.num_chosen, minlength=size)
+        return routed.reshape(LANES, -1)[:, : self._num_groups].astype(np.int64)
 
-    def _place(self, layout: Layout, contents: Sequence[Content]) -> None:
+    def _place(self, held: NDArray[np.bool_]) -> None:
         """Sets _first_row, _model [rows], _group [rows, lanes] and _num_held [models, lanes]."""
-        sizes = [len(models) for content in contents for models in content]
-        assert len(sizes) == LANES * len(layout), "contents are of another layout"
-        flat = chain.from_iterable(chain.from_iterable(contents))
-        model = np.fromiter(flat, dtype=np.int64, count=sum(sizes))
-        lane, group = np.divmod(np.repeat(np.arange(len(sizes)), sizes), len(layout))
+        # Within a holder, groups stay in plan order.
+        model, lane, group = np.nonzero(held.transpose(2, 0, 1))
         holder = model * LANES + lane
-        order = np.argsort(holder, kind="stable")  # within a holder, groups stay in plan order
-        holder, group = holder[order], group[order]
         num_held = np.bincount(holder, minlength=self._num_models * LANES)
         begin = np.cumsum(num_held) - num_held
         first_group = np.full(num_held.shape, self._num_groups)
@@ -107,8 +105,8 @@ class Lockstep:
         self._first_row = np.concatenate([[0], np.cumsum(num_rows)])
         self._model = np.repeat(np.arange(self._num_models), num_rows)
         self._group = first_group.reshape(-1, LANES)[self._model]
-        row = self._first_row[holder // LANES] + np.arange(len(holder)) - begin[holder]
-        self._group[row, holder % LANES] = group
+        row = self._first_row[model] + np.arange(len(holder)) - begin[holder]
+        self._group[row, lane] = group
         self._group[self._first_row[1:][most > 0] - 1] = self._num_groups
 
     def _latency_s(self, layout: Layout, table: StageTable) -> NDArray[np.float64]:

@@ -1,0 +1,234 @@
+"""Random neighbours of a placement, compiled: replicas added, exchanged or moved to another group.
+
+A search asks for tens of thousands of them a second. Importing this file imports numba.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+# Of all changes, these shares add a replica where there is room, move one to another group, or put one
+# where others make room for it; the rest exchange some.
+ADDED, MOVED, PUT = 0.1, 0.3, 0.3
+# Most replicas that leave a group for one that comes.
+MAX_EVICTED = 8
+
+
+class Room(NamedTuple):
+    """What fits where. Groups of one kind are alike but for the devices.
+
+    kind: int64 [groups]; weight_bytes, activation_bytes: int64 [kinds, models, stages]; usable_bytes: int64
+    [groups]; allowed: bool [groups, models]; apart: bool [models, models], may not share a group;
+    min_replicas, max_replicas: int64 [models].
+    """
+
+    kind: NDArray[np.int64]
+    weight_bytes: NDArray[np.int64]
+    activation_bytes: NDArray[np.int64]
+    usable_bytes: NDArray[np.int64]
+    allowed: NDArray[np.bool_]
+    apart: NDArray[np.bool_]
+    min_replicas: NDArray[np.int64]
+    max_replicas: NDArray[np.int64]
+
+
+@njit(cache=True, nogil=True)
+def propose(held, room, weight, draws, proposed):
+    """Writes a neighbour of `held` (bool [groups, models]) into each of `proposed` (bool [n, groups, models]).
+
+    weight: float64 [models], how likely a model is chosen to be added, positive. draws: float64 [n, many] in
+    [0, 1), a row for each neighbour: with the same draws the same neighbours. One that was not found is `held`.
+    """
+    num_groups, num_models = held.shape
+    for lane in range(len(proposed)):
+        here, draw = proposed[lane], _draws(draws[lane])
+        here[:] = held
+        replicas = held.sum(axis=0)
+        group = _index(draw, num_groups)
+        choice = _next(draw)
+        if choice < ADDED:
+            if not _added(here, room, replicas, weight, group, -1, draw):
+                _exchanged(here, room, replicas, weight, group, draw)
+        elif choice < ADDED + MOVED and num_groups > 1:
+            other = (group + 1 + _index(draw, num_groups - 1)) % num_groups
+            _moved(here, room, replicas, weight, group, other, draw)
+        elif choice < ADDED + MOVED + PUT:
+            _put(here, room, replicas, weight, group, draw)
+        else:
+            _exchanged(here, room, replicas, weight, group, draw)
+
+
+@njit(cache=True, nogil=True)
+def _draws(row):
+    """Random numbers of one neighbour, and how many are used."""
+    return row, np.zeros(1, dtype=np.int64)
+
+
+@njit(cache=True, nogil=True)
+def _next(draw):
+    row, used = draw
+    used[0] += 1
+    return row[(used[0] - 1) % len(row)]
+
+
+@njit(cache=True, nogil=True)
+def _index(draw, count):
+    return min(count - 1, int(_next(draw) * count))
+
+
+@njit(cache=True, nogil=True)
+def _exchanged(here, room, replicas, weight, group, draw):
+    """One or two replicas leave the group, others take their room."""
+    gone = _dropped(here, room, replicas, group, draw)
+    if gone < 0:
+        _refilled(here, room, replicas, weight, group, -1, draw)
+        return
+    if _next(draw) < 0.3:
+        _dropped(here, room, replicas, group, draw)
+    _refilled(here, room, replicas, weight, group, gone, draw)
+
+
+@njit(cache=True, nogil=True)
+def _moved(here, room, replicas, weight, group, other, draw):
+    """A replica goes to another group, where others make room; both groups are filled up again."""
+    model = _member(here, group, draw)
+    if model < 0 or here[other, model] or not room.allowed[other, model]:
+        _exchanged(here, room, replicas, weight, other, draw)
+        return
+    here[group, model] = False
+    if not _squeezed_in(here, room, replicas, other, model, draw):
+        here[group, model] = True  # it was there before, so there is room for it
+    _refilled(here, room, replicas, weight, group, model, draw)
+    _refilled(here, room, replicas, weight, other, -1, draw)
+
+
+@njit(cache=True, nogil=True)
+def _put(here, room, replicas, weight, group, draw):
+    """A model comes to the group, chosen by weight whether or not there is room; others leave for it."""
+    total = 0.0
+    for model in range(here.shape[1]):
+        if not here[group, model] and room.allowed[group, model]:
+            total += weight[model]
+    left = _next(draw) * total
+    chosen = -1
+    for model in range(here.shape[1]):
+        if not here[group, model] and room.allowed[group, model]:
+            chosen = model
+            left -= weight[model]
+            if left < 0.0:
+                break
+    if chosen >= 0 and replicas[chosen] < room.max_replicas[chosen]:
+        if _squeezed_in(here, room, replicas, group, chosen, draw):
+            replicas[chosen] += 1
+    _refilled(here, room, replicas, weight, group, -1, draw)
+
+
+@njit(cache=True, nogil=True)
+def _squeezed_in(here, room, replicas, group, model, draw):
+    """Adds the model once enough random others have left; whether it is there."""
+    for _ in range(MAX_EVICTED):
+        if _fits(here, room, group, model):
+            here[group, model] = True
+            return True
+        if _dropped(here, room, replicas, group, draw) < 0:
+            return False
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _dropped(here, room, replicas, group, draw):
+    """Takes a random replica away that may leave; the model, or -1."""
+    model = _member(here, group, draw)
+    if model < 0 or replicas[model] <= room.min_replicas[model]:
+        return -1
+    here[group, model] = False
+    replicas[model] -= 1
+    return model
+
+
+@njit(cache=True, nogil=True)
+def _member(here, group, draw):
+    """A random model of the group; -1 of an empty one."""
+    count = here[group].sum()
+    if count == 0:
+        return -1
+    chosen = _index(draw, count)
+    for model in range(here.shape[1]):
+        if here[group, model]:
+            if chosen == 0:
+                return model
+            chosen -= 1
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _refilled(here, room, replicas, weight, group, gone, draw):
+    """Models are added for as long as there is room, but not the one that has just left."""
+    while _added(here, room, replicas, weight, group, gone, draw):
+        pass
+
+
+@njit(cache=True, nogil=True)
+def _added(here, room, replicas, weight, group, gone, draw):
+    """Adds one model that fits, by weight; whether there was one."""
+    total = 0.0
+    fits = np.zeros(here.shape[1])
+    used, peak = _used(here, room, group)
+    for model in range(here.shape[1]):
+        if model == gone or here[group, model] or replicas[model] >= room.max_replicas[model]:
+            continue
+        if _fits_beside(here, room, group, model, used, peak):
+            fits[model] = weight[model]
+            total += weight[model]
+    if total == 0.0:
+        return False
+    left = _next(draw) * total
+    chosen = -1
+    for model in range(here.shape[1]):
+        if fits[model] > 0.0:
+            chosen = model
+            left -= fits[model]
+            if left < 0.0:
+                break
+    here[group, chosen] = True
+    replicas[chosen] += 1
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _fits(here, room, group, model):
+    used, peak = _used(here, room, group)
+    return _fits_beside(here, room, group, model, used, peak)
+
+
+@njit(cache=True, nogil=True)
+def _used(here, room, group):
+    """Weight bytes, and the largest activation bytes, on a device of each stage."""
+    kind = room.kind[group]
+    used = np.zeros(room.weight_bytes.shape[2], dtype=np.int64)
+    peak = np.zeros(room.weight_bytes.shape[2], dtype=np.int64)
+    for model in range(here.shape[1]):
+        if here[group, model]:
+            for stage in range(len(used)):
+                used[stage] += room.weight_bytes[kind, model, stage]
+                peak[stage] = max(peak[stage], room.activation_bytes[kind, model, stage])
+    return used, peak
+
+
+@njit(cache=True, nogil=True)
+def _fits_beside(here, room, group, model, used, peak):
+    if not room.allowed[group, model]:
+        return False
+    kind = room.kind[group]
+    for stage in range(len(used)):
+        activations = max(peak[stage], room.activation_bytes[kind, model, stage])
+        if used[stage] + room.weight_bytes[kind, model, stage] + activations > room.usable_bytes[group]:
+            return False
+    for other in range(here.shape[1]):
+        if here[group, other] and room.apart[model, other]:
+            return False
+    return True
