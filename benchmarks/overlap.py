@@ -145,8 +145,8 @@ def _verdicts(rows: Sequence[Row]) -> list[str]:
         if eager.transfer_by_forward == BAR_RATIO:
             verdict = f" (bar {BAR}: {'met' if measured >= BAR else 'MISSED'})"
         found.append(
-            f"Transfer {eager.transfer_by_forward:g} of a forward: eager-1F1B is {measured:.3f} times as fast "
-            f"as 1F1B without overlap, {simulated:.3f} simulated{verdict}."
+            f"Transfer {eager.transfer_by_forward:g} of a forward: eager-1F1B is {measured:.3f} times as "
+            f"fast as 1F1B without overlap, {simulated:.3f} simulated{verdict}."
         )
     return found
 
