@@ -1,4 +1,4 @@
-"""Where a process is called and calls from: listens, lets in who has the key, and knows each group's epoch."""
+"""Where a process is called and calls from: it lets in who has the key, and knows the epoch of each group."""
 
 from __future__ import annotations
 

@@ -33,6 +33,9 @@ class Kind(IntEnum):
     ALIVE = 10  # a relay has passed some of the transfer on
     DONE = 11  # the whole transfer has arrived, everywhere that it is passed on to
     LAST_TAKEN = 12  # TAKEN and DONE in one
+    WANTED = 13  # of a transfer that goes another way than over links: there is room for it
+    STARTS = 14  # it begins: whoever wanted it joins in
+    ARRIVED = 15  # it is whole here; from who sends it: everywhere
 
 
 class Corrupt(Exception):

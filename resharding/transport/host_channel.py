@@ -19,7 +19,7 @@ from resharding.transport.links import Link, LinkLost
 from resharding.transport.outlets import Outlet, Parcel
 from resharding.transport.pacing import EmulatedNic
 from resharding.transport.spans import Spans
-from resharding.transport.works import Transfer, Pulse
+from resharding.transport.works import Pulse, Transfer
 
 # Nobody passes on what is only sent: the outlet's own limits hold.
 _WHOLE_BYTES = 2**62

@@ -17,7 +17,7 @@ from resharding.transport.frames import Frame, Kind, checksum_of
 from resharding.transport.links import Link, LinkLost
 from resharding.transport.pacing import EmulatedNic
 from resharding.transport.spans import Bytes
-from resharding.transport.works import Transfer, Pulse
+from resharding.transport.works import Pulse, Transfer
 
 PLACE = struct.Struct("<QQQ")
 # Below this a copy through the socket costs less than word of where the bytes lie.

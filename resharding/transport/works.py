@@ -6,10 +6,19 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import final
+from typing import Generic, Protocol, TypeVar, final
 
 from resharding.transport.errors import TransferFailed
-from resharding.transport.spans import Spans
+
+
+class Memory(Protocol):
+    """Of a transfer, wherever it lies."""
+
+    @property
+    def num_bytes(self) -> int: ...
+
+
+M = TypeVar("M", bound=Memory)
 
 
 @final
@@ -37,7 +46,7 @@ class Pulse:
 
 
 @final
-class Transfer:
+class Transfer(Generic[M]):
     """One transfer: how many of its bytes have arrived, and how it ended.
 
     A transfer that is passed on is done when that is done. give_up: ends the channel because nothing moved;
@@ -49,12 +58,12 @@ class Transfer:
         *,
         tag: int,
         peer: int,
-        spans: Spans,
+        spans: M,
         pulse: Pulse,
         timeout_s: float,
-        give_up: Callable[[Transfer], None],
-        on_end: Callable[[Transfer], None],
-        upstream: tuple[Transfer, ...] = (),
+        give_up: Callable[[Transfer[M]], None],
+        on_end: Callable[[Transfer[M]], None],
+        upstream: tuple[Transfer[M], ...] = (),
         is_sent: bool = False,
         is_passed_on: bool = False,
     ) -> None:
@@ -76,7 +85,7 @@ class Transfer:
         self._on_end = on_end
         self._has_begun = False
         self._is_finished = False
-        self._is_filling = False
+        self._is_held = False
         self._error: TransferFailed | None = None
 
     @property
@@ -100,7 +109,7 @@ class Transfer:
                 self._on_end(self)
                 self._pulse.end()
 
-    def culprit(self) -> Transfer:
+    def culprit(self) -> Transfer[M]:
         """Where it hangs: here, or in what must arrive before."""
         late = (one for one in self.upstream if not one.is_done and one.done_bytes <= self.done_bytes)
         found = next(late, None)
@@ -108,16 +117,23 @@ class Transfer:
 
     @contextlib.contextmanager
     def filling(self) -> Iterator[bool]:
-        """Around writing to its memory; False where it has failed and its memory is somebody else's again."""
-        with self._pulse.changed:
-            self._is_filling = self._error is None
-            is_wanted = self._is_filling
+        """Around the use of its memory; False where it has failed and that is somebody else's again."""
+        is_wanted = self.hold()
         try:
             yield is_wanted
         finally:
-            with self._pulse.changed:
-                self._is_filling = False
-                self._pulse.ended.notify_all()
+            self.let_go()
+
+    def hold(self) -> bool:
+        """Until `let_go` whoever waits is not told that it has failed; False if it has."""
+        with self._pulse.changed:
+            self._is_held = self._error is None
+            return self._is_held
+
+    def let_go(self) -> None:
+        with self._pulse.changed:
+            self._is_held = False
+            self._pulse.ended.notify_all()
 
     def fail(self, error: TransferFailed) -> None:
         with self._pulse.changed:
@@ -130,18 +146,14 @@ class Transfer:
             since_s = time.monotonic()
             while not is_reached():
                 if self._error is not None:
-                    self._let_go()
+                    # Until nobody uses its memory: soon, as what moves it is shut. A device may be stuck.
+                    pulse.ended.wait_for(lambda: not self._is_held, self._timeout_s)
                     raise self._error.again()
                 left_s = max(since_s, pulse.last_s) + self._timeout_s - time.monotonic()
                 if left_s > 0:
                     condition.wait(left_s)
                 else:
                     self._give_up(self)
-
-    def _let_go(self) -> None:
-        """Until nobody writes here any more: soon, as the link is shut."""
-        while self._is_filling:
-            self._pulse.ended.wait(self._timeout_s)
 
 
 def _nothing() -> None:
