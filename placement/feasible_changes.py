@@ -1,0 +1,151 @@
+"""The smallest change that makes an infeasible fleet feasible: devices, memory or SLO, each by bisection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from placement.greedy import with_required
+from placement.groups import carve, hosts_of
+from placement.memory import allows
+from placement.problem import Problem
+from placement.required import open_as_needed
+from placement.why_missed import impossible_slo
+from vocabulary.deployment import Deployment, ModelSpec
+from vocabulary.parallel import ParallelConfig
+from vocabulary.trace import Trace
+from vocabulary.units import format_bytes
+
+# Beyond so many times what there is, a change is none that anybody wants to hear of.
+MAX_GROWTH = 64
+MAX_DEVICES = 4096
+# SLOs are found to so much.
+SLO_STEP = 1.01
+
+IsFeasible = Callable[[Deployment], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """One change that alone is enough, and the smallest of its kind.
+
+    kind: devices (of a node class), memory_bytes (of each device) or slo_scale. before, after: in its units;
+    what: the node class, or empty.
+    """
+
+    kind: str
+    before: float
+    after: float
+    what: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What to change, with the numbers."""
+        match self.kind:
+            case "devices":
+                return f"{self.after:.0f} devices of {self.what} instead of {self.before:.0f}"
+            case "memory_bytes":
+                return (
+                    f"{format_bytes(self.after)} a device instead of {format_bytes(self.before)} "
+                    f"({self.after:.0f} bytes instead of {self.before:.0f})"
+                )
+            case _:
+                return f"SLOs {self.after:.3g} times as long"
+
+
+def smallest_changes(deployment: Deployment, is_feasible: IsFeasible) -> tuple[Remedy, ...]:
+    """For a fleet that is not feasible: what alone would be enough, each kind and node class on its own.
+
+    Kinds that do not help within 64 times what there is are left out. is_feasible: whether a changed
+    deployment is; it is taken to stay so when there is more.
+    """
+    found = [_more_devices(deployment, index, is_feasible) for index in range(len(deployment.cluster.nodes))]
+    found += [_more_memory(deployment, is_feasible), _longer_slos(deployment, is_feasible)]
+    return tuple(one for one in found if one is not None)
+
+
+def can_hold(deployment: Deployment) -> bool:
+    """Whether some groups hold all required replicas, and at least one model: what a search needs."""
+    nobody = Trace(np.zeros(0), np.zeros(0, dtype=np.int32), deployment.model_names)
+    problem = Problem(deployment, nobody)
+    hosts = hosts_of(deployment.cluster)
+    configs = sorted({config for model in deployment.models for config in _allowed(model)})
+    layouts = [layout for config in configs if (layout := carve(hosts, config))]
+    if any(model.min_replicas for model in deployment.models):
+        return any(with_required(problem, layout) is not None for layout in layouts) or any(
+            candidate.num_replicas for candidate in open_as_needed(problem)
+        )
+    meshes = {mesh.kind: mesh for layout in layouts for mesh in layout}
+    return any(problem.memory.fitting(mesh, ()).any() for mesh in meshes.values())
+
+
+def can_be_in_time(deployment: Deployment) -> bool:
+    """Whether every model that asks for a minimal attainment has a configuration as quick as its SLO."""
+    return not any(
+        model.slo.attainment and impossible_slo(deployment, index)
+        for index, model in enumerate(deployment.models)
+    )
+
+
+def _more_devices(deployment: Deployment, index: int, is_feasible: IsFeasible) -> Remedy | None:
+    node = deployment.cluster.nodes[index]
+
+    def with_hosts(count: int) -> Deployment:
+        nodes = list(deployment.cluster.nodes)
+        nodes[index] = replace(node, count=count)
+        return replace(deployment, cluster=replace(deployment.cluster, nodes=tuple(nodes)))
+
+    most = min(max(1, node.count) * MAX_GROWTH, max(node.count, MAX_DEVICES // node.devices_per_host))
+    count = _least(node.count, most, lambda number: is_feasible(with_hosts(number)))
+    if count is None:
+        return None
+    before, after = (number * node.devices_per_host for number in (node.count, count))
+    return Remedy("devices", before, after, node.name)
+
+
+def _more_memory(deployment: Deployment, is_feasible: IsFeasible) -> Remedy | None:
+    """As many bytes more on every device; said of the smallest."""
+    nodes = deployment.cluster.nodes
+    least = min(node.memory_bytes for node in nodes)
+
+    def with_bytes(more: int) -> Deployment:
+        larger = tuple(replace(node, memory_bytes=node.memory_bytes + more) for node in nodes)
+        return replace(deployment, cluster=replace(deployment.cluster, nodes=larger))
+
+    more = _least(0, least * MAX_GROWTH, lambda number: is_feasible(with_bytes(number)))
+    return None if more is None else Remedy("memory_bytes", least, least + more)
+
+
+def _longer_slos(deployment: Deployment, is_feasible: IsFeasible) -> Remedy | None:
+    def with_scale(step: int) -> Deployment:
+        models = tuple(replace(model, slo=model.slo.scaled(SLO_STEP**step)) for model in deployment.models)
+        return replace(deployment, models=models)
+
+    most = 0
+    while SLO_STEP**most < MAX_GROWTH:
+        most += 1
+    step = _least(0, most, lambda number: is_feasible(with_scale(number)))
+    return None if step is None else Remedy("slo_scale", 1.0, SLO_STEP**step)
+
+
+def _least(low: int, most: int, holds: Callable[[int], bool]) -> int | None:
+    """The smallest number above `low`, at most `most`, that holds: doubled until one does, then bisected."""
+    step, high = 1, low + 1
+    while high < most and not holds(high):
+        low, step = high, 2 * step
+        high += step
+    if high >= most:
+        high = most
+        if low >= most or not holds(most):
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
+
+
+def _allowed(model: ModelSpec) -> list[ParallelConfig]:
+    profiled = model.profile.entries if model.profile is not None else ()
+    return [config for config in profiled if allows(model, config)]
