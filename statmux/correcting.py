@@ -73,7 +73,7 @@ def _by_config(
     """Groups of one configuration together, each with the weight of its samples."""
     gathered: dict[tuple[str, ParallelConfig], list[Correction]] = {}
     for (model, group_index), correction in found.items():
-        config = recorded.served.groups[group_index].config
+        config = recorded.served.groups[group_index].config.inside
         gathered.setdefault((model, config), []).append(correction)
     by_model: dict[str, dict[ParallelConfig, Correction]] = {}
     for (model, config), corrections in gathered.items():

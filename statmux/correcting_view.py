@@ -42,6 +42,7 @@ def correct(
             where=str(run),
             hint="record a longer run, or one with less traffic",
         )
+    _check_one_type(read, list(profiles))
     targets = _targets(read, list(profiles), out)
     for name, one in profiles.items():
         write_profile(targets[name], one)
@@ -50,6 +51,16 @@ def correct(
         console.warn(f"too few lone requests to learn from: {', '.join(without)}; left as they were")
     document = _document(found, targets)
     console.result(document, lambda: _table(document))
+
+
+def _check_one_type(deployment: Deployment, names: Sequence[str]) -> None:
+    for name in names:
+        types = list(deployment.model(name).profile_paths)
+        if types:
+            raise InvalidInput(
+                f"{name} has a profile for each of {', '.join(types)}, and a run corrects one",
+                hint="record a run of the hosts of one type alone, with a deployment that has only these",
+            )
 
 
 def _targets(deployment: Deployment, names: Sequence[str], out: Path | None) -> dict[str, Path]:

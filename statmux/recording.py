@@ -33,6 +33,7 @@ from vocabulary.formats.yaml_out import format_yaml
 from vocabulary.outcomes import Outcomes
 from vocabulary.placement import Placement
 from vocabulary.plan import Plan
+from vocabulary.profile import profiles_by_type
 
 DEPLOYMENT_FILE = "deployment.yaml"
 PLAN_FILE = "plan.yaml"
@@ -88,10 +89,15 @@ def _model_mapping(folder: Path, mapping: Mapping[str, Any], deployment: Deploym
         return kept
     # Models often share a profile: one file for it, named after the first.
     first = next(one.name for one in deployment.models if one.profile is model.profile)
-    path = f"profiles/{first}.json"
+    parts = profiles_by_type(model.profile)
+    paths = {
+        device_type: f"profiles/{first}.json" if len(parts) == 1 else f"profiles/{first}.{number}.json"
+        for number, device_type in enumerate(parts)
+    }
     if first == model.name:
-        write_profile(folder / path, model.profile)
-    return {**kept, "profile": path}
+        for device_type, part in parts.items():
+            write_profile(folder / paths[device_type], part)
+    return {**kept, "profile": paths if len(parts) > 1 else next(iter(paths.values()))}
 
 
 def read_recorded(
@@ -106,7 +112,7 @@ def read_recorded(
     _check_models(record, read)
     placement = load_plan(_own(folder, PLAN_FILE, plan), deployment=read).placement
     # The groups of the record are those that served, whatever plan is simulated.
-    served = placement if plan is None else _placement_of(record)
+    served = placement if plan is None else _placement_of(record, read)
     measured = load_outcomes(folder / MEASURED_FILE, placement=served)
     # The file has the models in the order in which they were first asked for.
     measured = replace(measured, trace=measured.trace.aligned_to(read.model_names))
@@ -176,18 +182,16 @@ def _check_models(record: RunRecord, deployment: Deployment) -> None:
         )
 
 
-def _placement_of(record: RunRecord) -> Placement:
+def _placement_of(record: RunRecord, deployment: Deployment) -> Placement:
     from vocabulary.parallel import ParallelConfig
     from vocabulary.placement import Group
 
-    return Placement(
-        tuple(
-            Group(
-                group["id"],
-                tuple(group["devices"]),
-                ParallelConfig(group["tensor"], group["pipeline"]),
-                tuple(group["models"]),
-            )
-            for group in record.run["plan"]["groups"]
-        )
-    )
+    by_id = deployment.cluster.by_id()
+    groups = []
+    for group in record.run["plan"]["groups"]:
+        config, devices = ParallelConfig(group["tensor"], group["pipeline"]), tuple(group["devices"])
+        # A device that the fleet no longer has costs what it would anywhere.
+        if all(device in by_id for device in devices):
+            config = deployment.cluster.located(config, [by_id[device] for device in devices])
+        groups.append(Group(group["id"], devices, config, tuple(group["models"])))
+    return Placement(tuple(groups))

@@ -27,9 +27,10 @@ def run_id(
     deployment: Deployment, *, inputs: Mapping[str, Mapping[str, str]], settings: Mapping[str, object]
 ) -> str:
     """`capacity-<12 hex digits>`. Sweeps and algorithms are not in it: a longer sweep keeps its points."""
+    single = {model.profile_path for model in deployment.models if model.profile_path}
+    several = {path for model in deployment.models for path in model.profile_paths.values()}
     profiles = {
-        path: sha256(read_bytes(Path(deployment.folder) / path)).hexdigest()
-        for path in {model.profile_path for model in deployment.models if model.profile_path}
+        path: sha256(read_bytes(Path(deployment.folder) / path)).hexdigest() for path in single | several
     }
     facts = {
         "deployment": deployment.document,
