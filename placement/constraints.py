@@ -71,6 +71,29 @@ class Constraints:
         no_bounds = not self._has_maximum and not self._min.any()
         return no_bounds and not (self._joined or self._apart or self._pins)
 
+    @property
+    def is_tabular(self) -> bool:
+        """Whether `pinned`, `apart` and the bounds of replicas say all: no colocate, nothing apart by host."""
+        return not self._joined and all(apart.by == "group" for apart in self._apart)
+
+    def pinned(self, layout: Layout) -> Models:
+        """Where each model may be by its pins [groups, models]."""
+        allowed = np.ones((len(layout), len(self._models)), dtype=np.bool_)
+        for model, devices in self._pins.items():
+            allowed[:, model] = [devices.issuperset(mesh.devices) for mesh in layout]
+        return allowed
+
+    @property
+    def apart(self) -> Models:
+        """Which models never share a group [models, models]."""
+        table = np.zeros((len(self._models), len(self._models)), dtype=np.bool_)
+        for apart in self._apart:
+            members = [self._index[name] for name in apart.models]
+            if apart.by == "group":
+                table[np.ix_(members, members)] = True
+        np.fill_diagonal(table, False)
+        return table
+
     def companions(self, model: int) -> tuple[int, ...]:
         """Models that are where this one is, itself included, ascending."""
         return self._companions[model]

@@ -121,6 +121,23 @@ def test_colocated_models_are_added_together_or_not_at_all():
     assert constraints.addable(layout, ((1,), (), (), ()), 0).tolist() == [False, False, False, True, False]
 
 
+@settings(max_examples=40, deadline=None)
+@given(rules(), st.data())
+def test_tables_say_the_same_where_they_say_all(asked, data):
+    small = fleet(asked)
+    constraints = Constraints(small)
+    if not constraints.is_tabular:
+        return
+    layout = carve(hosts_of(small.cluster), ParallelConfig())
+    content = tuple(
+        tuple(sorted(data.draw(st.sets(st.integers(0, 4), max_size=2)))) for _ in range(len(layout))
+    )
+    for group, held in enumerate(content):
+        free = constraints.pinned(layout)[group] & ~constraints.apart[list(held)].any(axis=0)
+        free[list(held)] = False
+        assert free.tolist() == constraints.addable(layout, content, group).tolist()
+
+
 def test_every_broken_rule_is_a_sentence():
     asked = PlacementRules(
         colocate=(("a", "b"),),
