@@ -55,6 +55,7 @@ class IntraPlan:
     exchanges: tuple[Exchange, ...]
     cost: Cost
     effort: Effort
+    ends_are_whole: bool = False
 
 
 def parallelize(
@@ -110,6 +111,7 @@ def parallelize(
         exchanges=exchanges(choice, graph, mesh, freedom),
         cost=cost,
         effort=effort,
+        ends_are_whole=freedom.ends_are_whole,
     )
 
 

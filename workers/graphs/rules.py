@@ -38,7 +38,7 @@ def _elementwise(sheet: Sheet, options: Options) -> Labelled:
             if len(one) == len(shape) and one[dim] == size
         )
         sheet.label(operands=operands, results=tuple((array, dim) for array in range(len(sheet.results))))
-    return sheet.finished(is_light=True)
+    return sheet.finished(flops=float(math.prod(shape)), is_light=True)
 
 
 def _dot_general(sheet: Sheet, options: Options) -> Labelled:
@@ -73,7 +73,7 @@ def _reduce(sheet: Sheet, options: Options, *, is_summed: bool = True) -> Labell
             position += 1
         elif is_summed:
             sheet.label(operands=operands, is_summed=True)
-    return sheet.finished(is_light=True)
+    return sheet.finished(flops=float(math.prod(sheet.operand_shapes[0])), is_light=True)
 
 
 def _reduce_to_index(sheet: Sheet, options: Options) -> Labelled:
