@@ -39,7 +39,7 @@ class Operator:
 
     `sizes[label]` is into how many equal parts a label can be cut at most (any divisor of it works).
     `summed` labels are reduced: cut, each device has a part of the sum. `is_light`: no more than a pass over
-    its operands, so it may follow one of them. `is_opaque`: nothing is known about it, so nothing is cut.
+    its operands, so it may follow one of them; without flops it only renames elements. `is_opaque`: nothing is known about it, so nothing is cut.
     """
 
     kind: str
