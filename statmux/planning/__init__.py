@@ -1,0 +1,1 @@
+"""`statmux plan`: asked, searched, explained, compared with another plan, shown."""

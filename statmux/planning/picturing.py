@@ -1,0 +1,57 @@
+"""A plan as a picture: what `--plot` draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from statmux.render import marked, percent
+from statmux.reporting.placement_picture import Column, Picture, Stage
+from statmux.reporting.words import listed
+from vocabulary.deployment import Deployment
+from vocabulary.placement import Group, Placement
+
+
+def picture_of(placement: Placement, deployment: Deployment, document: Mapping[str, Any]) -> Picture:
+    """document: of `statmux plan`, for what the plan attains and how busy groups are."""
+    rows = {one["id"]: one for one in document["groups"]}
+    columns = tuple(_column(group, deployment, rows[group.id]) for group in placement.groups)
+    test = document["slo_attainment_test"]
+    words = (
+        f"SLO attainment {marked(percent(document['slo_attainment']), is_estimated=document['estimated'])}"
+    )
+    words += "" if test is None else f", on other traffic {percent(test)}"
+    num_free = len(deployment.cluster.free_devices) - sum(len(group.devices) for group in placement.groups)
+    counted = (
+        f"{len(placement.groups)} groups, {placement.num_replicas} replicas of {len(placement.models)} models"
+    )
+    lines = (
+        f"{words}; {counted}",
+        "Rows are stages; the bar is the memory of a device, its colours are the models on it.",
+    )
+    remarks = []
+    if document["not_placed"]:
+        remarks.append(f"Without a place: {listed(list(document['not_placed']))}")
+    if num_free:
+        remarks.append(f"{num_free} devices are free")
+    return Picture(f"{document['deployment']} by {document['algorithm']}", lines, columns, tuple(remarks))
+
+
+def _column(group: Group, deployment: Deployment, row: Mapping[str, Any]) -> Column:
+    numbers = {name: number for number, name in enumerate(deployment.model_names)}
+    catalog = deployment.catalog()
+    weights = [catalog.entry(model, group.config).weight_bytes for model in group.models]
+    stages = []
+    for index, used in enumerate(row["memory_bytes"]):
+        held = tuple(stage_bytes[index] for stage_bytes in weights)
+        stages.append(Stage(held, max(0, used - sum(held))))
+    first, last = group.devices[0], group.devices[-1]
+    return Column(
+        id=group.id,
+        mesh=f"{group.config.tensor} × {group.config.pipeline}",
+        devices=first if first == last else f"{first} .. {last}",
+        models=tuple((model, numbers[model]) for model in group.models),
+        stages=tuple(stages),
+        usable_bytes=row["usable_bytes"],
+        utilisation=row["utilisation"],
+    )
