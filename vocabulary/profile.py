@@ -94,6 +94,11 @@ class Profile:
         """Whether that entry, or all of them, are estimates."""
         return self.provenance.kind == "estimated" or self.entry(config).is_estimated
 
+    @property
+    def has_estimates(self) -> bool:
+        """Whether any entry is an estimate."""
+        return any(map(self.is_estimated, self.entries))
+
     def single_device_latency_s(self) -> float:
         """Latency of one request on the fewest devices that the profile has, of the quickest type."""
         config = min(self.entries, key=lambda c: (c.num_devices, c.tensor, self._latency_s(c)))

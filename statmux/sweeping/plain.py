@@ -86,7 +86,7 @@ def _hosts(num_devices: int, per_host: int) -> int | float:
 def is_estimated(deployment: Deployment) -> bool:
     """Whether numbers of the fleet rest on an estimated profile."""
     profiles = (model.profile for model in deployment.models)
-    return any(one is not None and one.provenance.kind == "estimated" for one in profiles)
+    return any(one is not None and one.has_estimates for one in profiles)
 
 
 def shown_share(share: float, *, asked: float | None, is_estimated: bool) -> str:
