@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from placement.candidate import Content
 from placement.groups import Layout, Mesh
 from placement.memory import Memory
+from placement.violations import violations
 from vocabulary.deployment import Deployment
 from vocabulary.mesh import Cluster
-from vocabulary.placement import Group, Placement
+from vocabulary.placement import Placement
 from vocabulary.rules import Apart
 
 Models = NDArray[np.bool_]
@@ -73,7 +74,7 @@ class Constraints:
 
     @property
     def is_tabular(self) -> bool:
-        """Whether `pinned`, `apart` and the bounds of replicas say all: no colocate, nothing apart by host."""
+        """Whether `pinned`, `apart` and bounds of replicas say all: no colocate, nothing apart by host."""
         return not self._joined and all(apart.by == "group" for apart in self._apart)
 
     def pinned(self, layout: Layout) -> Models:
@@ -128,17 +129,31 @@ class Constraints:
             held[together] = held[together].all()
         return held
 
+    @property
+    def replica_bounds(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Fewest and most replicas of every model [models]."""
+        return self._min, self._max
+
+    def apart_on_hosts(self, layout: Layout, held: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which candidates keep apart what no host may share.
+
+        held: bool [candidates, groups, models]; returns [candidates].
+        """
+        kept = np.ones(len(held), dtype=np.bool_)
+        for rule in self._apart:
+            if rule.by == "host":
+                members = [self._index[name] for name in rule.models]
+                for groups in self._groups_by_host(layout):
+                    here = held[:, groups][..., members]
+                    # Several models are apart from one another; one alone is apart from its replicas.
+                    counted = here.any(axis=1) if len(members) > 1 else here[..., 0]
+                    kept &= counted.sum(axis=1) <= 1
+        return kept
+
     def violations(self, placement: Placement) -> tuple[str, ...]:
         """A sentence for every rule that a placement breaks; none when all are met."""
-        return tuple(
-            (
-                *self._bounds_broken(placement),
-                *self._colocate_broken(placement),
-                *self._separate_broken(placement),
-                *self._pin_broken(placement),
-                *self._reserved_broken(placement),
-            )
-        )
+        joined = [[self._models[model].name for model in one] for one in self._joined]
+        return violations(placement, self._deployment, joined)
 
     def _companion_sets(self) -> tuple[tuple[int, ...], ...]:
         """Sets of `colocate` that share a model are one."""
@@ -173,6 +188,14 @@ class Constraints:
                 found.update(models)
         return found
 
+    def _groups_by_host(self, layout: Layout) -> list[list[int]]:
+        """Groups that share a host, for every host."""
+        found: dict[str, list[int]] = {}
+        for group, mesh in enumerate(layout):
+            for host in {self._hosts[device] for device in mesh.devices}:
+                found.setdefault(host, []).append(group)
+        return list(found.values())
+
     @cached_property
     def _memory(self) -> Memory:
         return Memory(self._deployment, self._deployment.catalog())
@@ -180,58 +203,6 @@ class Constraints:
     def _has_room(self, mesh: Mesh, held: Sequence[int], joined: Sequence[int]) -> bool:
         used = self._memory.used(mesh, (*held, *joined))
         return bool((used <= mesh.usable_bytes).all())
-
-    def _bounds_broken(self, placement: Placement) -> Iterator[str]:
-        for model in self._models:
-            count = len(placement.holders(model.name))
-            if count < model.min_replicas:
-                yield f"{model.name} has {count} replicas, replicas.min is {model.min_replicas}"
-            if model.max_replicas is not None and count > model.max_replicas:
-                yield f"{model.name} has {count} replicas, replicas.max is {model.max_replicas}"
-
-    def _colocate_broken(self, placement: Placement) -> Iterator[str]:
-        for joined in self._joined:
-            names = [self._models[model].name for model in joined]
-            for group in placement.groups:
-                missing = [name for name in names if name not in group.models]
-                if 0 < len(missing) < len(names):
-                    held = ", ".join(name for name in names if name in group.models)
-                    yield f"colocate: {group.id} holds {held} without {', '.join(missing)}"
-
-    def _separate_broken(self, placement: Placement) -> Iterator[str]:
-        for apart in self._apart:
-            for place, models in self._places(placement.groups, apart.by):
-                held = [name for name in models if name in apart.models]
-                if len(apart.models) > 1:
-                    held = list(dict.fromkeys(held))
-                if len(held) > 1:
-                    yield f"separate: {apart.by} {place} holds {', '.join(held)}"
-
-    def _places(self, groups: Sequence[Group], by: str) -> Iterator[tuple[str, list[str]]]:
-        """Every group, or every host, with the models on it, one for each group that has it."""
-        if by == "group":
-            yield from ((group.id, list(group.models)) for group in groups)
-            return
-        found: dict[str, list[str]] = {}
-        for group in groups:
-            for host in sorted({self._hosts[device] for device in group.devices}):
-                found.setdefault(host, []).extend(group.models)
-        yield from found.items()
-
-    def _pin_broken(self, placement: Placement) -> Iterator[str]:
-        for model, allowed in self._pins.items():
-            name = self._models[model].name
-            for group in placement.groups:
-                outside = [device for device in group.devices if device not in allowed]
-                if name in group.models and outside:
-                    yield f"pin: {group.id} with {name} uses {', '.join(outside)}, to which it is not pinned"
-
-    def _reserved_broken(self, placement: Placement) -> Iterator[str]:
-        reserved = frozenset(self._deployment.cluster.reserved)
-        for group in placement.groups:
-            used = [device for device in group.devices if device in reserved]
-            if used:
-                yield f"reserved: {group.id} uses {', '.join(used)}"
 
 
 def _many(count: int | None) -> int:

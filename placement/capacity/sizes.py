@@ -28,7 +28,7 @@ def sizes_of(
     low, high = within or (1, GROWTH * base.num_devices)
     hosts = [node.devices_per_host for node in cluster.nodes]
     if objective == "cost":
-        _check_costs(cluster)
+        check_costs(cluster)
         choices = [range(0, high + 1, per_host) for per_host in hosts]
     else:
         choices = [range(count, count + 1) for count in base.devices]
@@ -53,7 +53,8 @@ def price_of(cluster: Cluster, devices: tuple[int, ...], objective: str) -> floa
     return round(cost, 9)
 
 
-def _check_costs(cluster: Cluster) -> None:
+def check_costs(cluster: Cluster) -> None:
+    """Raises InvalidInput for the first node class that does not say what it costs."""
     for index, node in enumerate(cluster.nodes):
         if node.cost_per_hour is None:
             raise InvalidInput(
