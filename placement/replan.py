@@ -186,7 +186,11 @@ def _nearby(current: Placement, deployment: Deployment, trace: Trace) -> dict[st
     if anew is not None:
         found["same groups"] = anew.best
     rules = Constraints(deployment)
-    placements = {name: one.candidate.placement(deployment.model_names) for name, one in found.items()}
+    keeps = rules.names_devices
+    placements = {
+        name: one.candidate.placement(deployment.model_names, keeps_devices=keeps)
+        for name, one in found.items()
+    }
     return {name: one for name, one in placements.items() if not rules.violations(one)}
 
 

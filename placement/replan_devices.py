@@ -212,11 +212,11 @@ def _on_equal_blocks(
 
 
 def _kind(block: Block, devices: Mapping[str, Device]) -> Hashable:
-    """Blocks of one kind take any group of their size: as many devices on each host, all of equal hosts."""
-    counts: dict[str, int] = {}
-    for device in block:
-        counts[devices[device].host] = counts.get(devices[device].host, 0) + 1
-    return (tuple(devices[device].node for device in block), tuple(counts.values()))
+    """Blocks of one kind take the same groups: hosts change where they do, and are of the same classes."""
+    order: dict[str, int] = {}
+    return tuple(
+        (devices[device].node, order.setdefault(devices[device].host, len(order))) for device in block
+    )
 
 
 def _named(groups: Sequence[Group], current: Placement) -> Iterator[Group]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -72,6 +72,11 @@ class WhatIf:
         """The same groups with every model on each, whatever memory there is."""
         everything = tuple(range(self.problem.num_models))
         return Candidate(self.candidate.layout, (everything,) * len(self.candidate.layout))
+
+    def on_one_host(self) -> Candidate:
+        """The same groups as if all their devices were in one host, each."""
+        layout = tuple(replace(mesh, config=mesh.config.inside) for mesh in self.candidate.layout)
+        return Candidate(layout, self.candidate.content)
 
     def with_group_like(self, group: int) -> Candidate:
         """One more group, on further devices, with the same models as this one."""

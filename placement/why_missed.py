@@ -31,7 +31,7 @@ WORTHWHILE = 0.25
 class Relaxation:
     """One limit in a sentence, and how many more requests are in time with a little more of it.
 
-    kind: memory, parallelism, replicas, slo, rate, devices or search. num_gained: None where it is certain
+    kind: memory, parallelism, replicas, slo, rate, devices, links, search. num_gained: None where it is certain
     without a simulation, or none can tell (requests that ask for tokens).
     """
 
@@ -144,19 +144,20 @@ class _Look:
         limited = self._limited()
         if limited is not None:
             return [limited]
-        more, devices = self._replica(), self._devices()
+        more, devices, links = self._replica(), self._devices(), self._links()
+        others = [devices] if links is None else sorted([devices, links], key=_gain_first)
         if more is None:
-            return [devices]
+            return others
         if not self._is_certain:
-            return [more, devices]
+            return [more, *others]
         if more.kind != "memory":
-            return sorted((more, devices), key=lambda one: -(one.num_gained or 0))
+            return sorted((more, *others), key=_gain_first)
         lifted = self._gain(self._what_if.change(self._what_if.lifted()))
         num_missed = self._what_if.num_missed.sum() * self._scale
         if lifted > (more.num_gained or 0):
             more = replace(more, sentence=f"{more.sentence} ({lifted} with no limit on memory)")
-        is_memory = lifted >= (devices.num_gained or 0) or lifted >= WORTHWHILE * num_missed
-        return [more, devices] if is_memory else [devices, more]
+        is_memory = lifted >= (others[0].num_gained or 0) or lifted >= WORTHWHILE * num_missed
+        return [more, *others] if is_memory else [*others, more]
 
     def _limited(self) -> Relaxation | None:
         """By `replicas.max`, where one more would help."""
@@ -224,6 +225,16 @@ class _Look:
         text = f"stage time on {group.id}, {busy[busiest]:.0%} busy"
         return self.relaxation("devices", text, what=what, gain=gain)
 
+    def _links(self) -> Relaxation | None:
+        """Links between hosts as fast as those inside, where groups cross from one host to another."""
+        crossing = [group for group in self._placement.groups if group.config.crossings]
+        if not crossing or not self._is_certain:
+            return None
+        gain = self._gain(self._what_if.change(self._what_if.on_one_host()))
+        text = f"links between hosts, which {_counted(len(crossing), 'group')} cross"
+        what = "links as fast as inside a host"
+        return self.relaxation("links", text, what=what, gain=gain) if gain > 0 else None
+
     def _others(self) -> list[int]:
         """Groups without the model."""
         held = set(self._placement.holders(self._spec.name))
@@ -234,6 +245,10 @@ class _Look:
 
     def _gain(self, change: Change) -> int:
         return round(change.num_all * self._scale)
+
+
+def _gain_first(one: Relaxation) -> int:
+    return -(one.num_gained or 0)
 
 
 def _most_rps(costs: BatchCosts) -> float:
