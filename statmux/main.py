@@ -30,6 +30,7 @@ VERBS = {
     "simulate": "Replay a trace on a plan, in virtual time.",
     "capacity": "Sweep devices, rate, SLO and burstiness; find the smallest fleet that holds.",
     "trace": "Inspect, convert, import, fit, generate or resample traces.",
+    "parallelize": "Choose how a model's tensors are shared by the devices of a mesh.",
     "reshard": "Plan how a sharded tensor moves between meshes, and what that costs.",
     "serve": "Start a fleet and serve it, in the foreground.",
     "status": "Show groups, models and SLO attainment of a running fleet.",

@@ -50,6 +50,7 @@ class IntraPlan:
     graph: LayerGraph
     mesh: DeviceMesh
     choice: Choice
+    classes: Classes
     layouts: Mapping[int, Layout]
     wanted: Mapping[tuple[int, int], Layout]
     exchanges: tuple[Exchange, ...]
@@ -106,6 +107,7 @@ def parallelize(
         graph=graph,
         mesh=mesh,
         choice=choice,
+        classes=classes,
         layouts=choice.layouts(),
         wanted=wanted_layouts(choice, graph, mesh),
         exchanges=exchanges(choice, graph, mesh, freedom),
