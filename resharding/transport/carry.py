@@ -19,6 +19,7 @@ from resharding.sends import Send
 from resharding.transport.errors import TransferFailed
 from resharding.transport.interface import Channel, Work
 from resharding.transport.payloads import Payload, Tiles
+from resharding.transport.plan_keys import message_tag, plan_key
 
 _POOL = BufferPool()
 
@@ -46,7 +47,8 @@ def carry(
 
     tiles: all of this host, sources and targets, in the shape of their boxes; targets are written, and must
     share no memory with sources of other boxes. members: the place of each host in the channel's group.
-    A message's tag is `first_tag` plus its place in the plan. Raises TransferFailed: targets hold anything.
+    A message's tag is the plan's key and, from `first_tag` on, its place in the plan: hosts with different
+    plans notice. Raises TransferFailed: targets hold anything.
     """
     _Carrier(plan, moves, host, tiles, channel, members, first_tag).run()
 
@@ -86,7 +88,11 @@ class _Carrier:
 
     def _run(self) -> None:
         """Room for all that comes first: nobody waits for us. Then what goes, and what is here already."""
-        mine = [(self._first_tag + number, one.send) for number, one in enumerate(self._plan.sends)]
+        key = plan_key(self._plan)
+        mine = [
+            (message_tag(key, number), one.send)
+            for number, one in enumerate(self._plan.sends, start=self._first_tag)
+        ]
         taken = [(self._receive(tag, send), send) for tag, send in mine if send.to_host == self._host]
         sent = [self._send(tag, send) for tag, send in mine if send.from_host == self._host]
         for tensor, targets in self._targets.items():

@@ -95,7 +95,7 @@ class Inlet:
             raise LinkLost(
                 f"it sends transfer {frame.tag} from byte {frame.offset} of {frame.total_bytes} on where "
                 f"transfer {work.tag} from byte {work.done_bytes} of {work.spans.num_bytes} on is wanted: "
-                "both ends must issue their transfers in one order"
+                "both ends must issue the same transfers (of the same plan) in one order"
             )
         return work
 

@@ -215,6 +215,7 @@ class NcclChannel:
                 endpoints=tuple(self.call.group[place] for place in chain),
                 circuits=means.circuits,
                 rendezvous=means.rendezvous,
+                call=self._call,
                 say=self._say,
                 slice_bytes=means.slice_bytes,
             )
@@ -232,6 +233,12 @@ class NcclChannel:
             lane.step()
             if lane.wants_more_of(place):
                 raise LaneFailed("it has closed its channel and takes and sends no more", peer=place)
+
+    def _call(self, place: int) -> None:
+        try:
+            self._speaker(place)
+        except LinkLost as lost:
+            raise LaneFailed(str(lost), peer=place) from lost
 
     def _say(self, place: int, word: Word) -> None:
         try:

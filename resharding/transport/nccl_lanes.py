@@ -40,7 +40,8 @@ class _Stage(Enum):
 
 @final
 class Lane:
-    """In the thread of its channel. chain: places, the sender first; place: this member's; say: to whom what.
+    """In the thread of its channel. chain: places, the sender first; place: this member's; call: so
+    that a member can be told something, which fails where nobody is; say: to whom what.
 
     The sender starts a transfer when all others have said that they want it, so nobody's device ever waits
     for a member that is not there yet. `step` raises LaneFailed, LinkLost, NcclFailure and CudaFailure.
@@ -55,6 +56,7 @@ class Lane:
         endpoints: tuple[Endpoint, ...],
         circuits: Circuits,
         rendezvous: Rendezvous,
+        call: Callable[[int], object],
         say: Callable[[int, Word], None],
         slice_bytes: int,
     ) -> None:
@@ -65,6 +67,7 @@ class Lane:
         self._endpoints = endpoints
         self._circuits = circuits
         self._rendezvous = rendezvous
+        self._call = call
         self._say = say
         self._slice_bytes = slice_bytes
         self._circuit = circuits.take(endpoints)
@@ -97,7 +100,10 @@ class Lane:
 
     def push(self, work: DeviceTransfer) -> None:
         self._waiting.append(work)
-        if self._rank > 0:
+        if self._rank == 0:
+            for place in self.peers:
+                self._call(place)
+        else:
             fingerprint = self._circuit.fingerprint if self._circuit is not None else NO_FINGERPRINT
             self._tell(Kind.WANTED, work, fingerprint)
 
@@ -188,6 +194,7 @@ class Lane:
         assert self._circuit is not None
         if not self._circuit.is_ready():
             return False
+        self._forget_invitation()
         self._circuit.start(self._slice())
         self._stage = _Stage.STARTING
         return True
@@ -228,7 +235,6 @@ class Lane:
         if words is None:
             return False
         work = self._leaving.popleft()
-        self._forget_invitation()
         for place, word in words.items():
             _check(word, work, place, is_sent=self._rank == 0)
         if self._rank == 0 and len(self.chain) > 2:
@@ -271,7 +277,8 @@ def _check(word: Word, work: DeviceTransfer, place: int, *, is_sent: bool) -> No
         theirs, ours = ("wants", "is sent") if is_sent else ("sends", "is wanted")
         raise LaneFailed(
             f"it {theirs} transfer {word.tag} of {word.num_bytes} bytes where transfer {work.tag} of "
-            f"{work.spans.num_bytes} bytes {ours}: both ends must issue their transfers in one order",
+            f"{work.spans.num_bytes} bytes {ours}: both ends must issue the same transfers (of the same "
+            "plan) in one order",
             peer=place,
         )
 
