@@ -21,6 +21,16 @@ class _Ratios:
     steps: float
 
 
+_NOTE = "configurations estimated, scaled to the others"
+
+
+def measured_part(profile: Profile) -> Profile:
+    """Without entries that are estimates, as before it was completed; perhaps without any."""
+    kept = {config: one for config, one in profile.entries.items() if not profile.is_estimated(config)}
+    words = [part for part in profile.provenance.note.split("; ") if not part.endswith(_NOTE)]
+    return replace(profile, entries=kept, provenance=replace(profile.provenance, note="; ".join(words)))
+
+
 def completed(measured: Profile, estimates: Profile) -> Profile:
     """`measured` with the entries of `estimates` that it lacks, each marked `is_estimated`.
 
@@ -41,7 +51,7 @@ def completed(measured: Profile, estimates: Profile) -> Profile:
     missing = [entry for config, entry in estimates.entries.items() if config not in measured.entries]
     filled = [_scaled(entry, both, generates=generates) for entry in missing]
     entries = measured.entries | {entry.config: entry for entry in filled}
-    note = f"{len(filled)} of {len(entries)} configurations estimated, scaled to the others"
+    note = f"{len(filled)} of {len(entries)} {_NOTE}"
     provenance = replace(measured.provenance, note="; ".join(filter(None, (measured.provenance.note, note))))
     return replace(measured, entries=dict(sorted(entries.items())), provenance=provenance)
 

@@ -1,170 +1,185 @@
-"""`statmux profile FILE [MODEL...]`: measure what models cost here, into the profiles that FILE names."""
+"""`statmux profile`: what models cost, measured here, estimated, completed, corrected or imported."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from statmux.render import Console, milliseconds, table
+from statmux.render import Console
+from statmux.verbs import profile_options as options
 from vocabulary.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from vocabulary.deployment import Deployment, ModelSpec
-    from vocabulary.mesh import NodeClass
-    from vocabulary.parallel import ParallelConfig
+    from statmux.profiling.estimating import Wanted
     from vocabulary.profile import Profile
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-_POWERS = (1, 2, 4, 8)
 
 
 @app.command()
 def profile(
     ctx: typer.Context,
-    deployment: Annotated[Path, typer.Argument(help="The deployment file.", show_default=False)],
-    models: Annotated[
-        list[str] | None, typer.Argument(help="All that have a source, if none is named.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the profiles; else where the deployment says.")
-    ] = None,
-    rounds: Annotated[int, typer.Option(help="Timed runs of each stage and batch size.", min=3)] = 15,
-    correct_from: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN",
-            help="Measure nothing: correct the profiles by a run from `bench --record`.",
-            show_default=False,
-        ),
-    ] = None,
+    deployment: options.Deployment = None,
+    models: options.Models = None,
+    out: options.Out = None,
+    rounds: options.Rounds = 15,
+    correct_from: options.CorrectFrom = None,
+    estimate: options.Estimate = False,
+    complete: options.Complete = None,
+    import_alpa: options.ImportAlpa = None,
+    model: options.Model = None,
+    name: options.Name = None,
+    device_type: options.DeviceType = None,
+    dtype: options.Dtype = None,
+    tensor: options.Tensor = "1",
+    pipeline: options.Pipeline = "1",
+    batch_sizes: options.BatchSizes = "1",
+    sequence_length: options.SequenceLength = None,
+    generate: options.Generate = False,
 ) -> None:
     """Measure stage latencies and memory of every (tensor, pipeline) that the deployment allows."""
-    from vocabulary.formats.disk import load_deployment, write_profile
-
     console = Console(ctx.obj)
-    if correct_from is not None:
+    asked = [correct_from is not None, estimate, complete is not None, import_alpa is not None]
+    if sum(asked) > 1:
+        raise InvalidInput("give one of --correct-from, --estimate, --complete and --import-alpa")
+    if import_alpa is not None:
+        _import_alpa(console, import_alpa, device_type, sequence_length, out)
+    elif complete is not None or (estimate and model is not None):
+        wanted = _wanted(device_type, dtype, tensor, pipeline, batch_sizes, sequence_length, generate)
+        _estimate_one(console, wanted, complete=complete, model=model, name=name, out=out)
+    elif deployment is None:
+        raise InvalidInput(
+            "no deployment to profile",
+            hint="statmux profile deployment.yaml, or --estimate --model MODEL, --complete, --import-alpa",
+        )
+    elif correct_from is not None:
         from statmux.correcting_view import correct
 
         correct(console, deployment, models or [], run=correct_from, out=out, overrides=ctx.obj.overrides)
-        return
+    else:
+        wanted = _wanted(device_type, dtype, tensor, pipeline, batch_sizes, sequence_length, generate)
+        _deployment(ctx, console, deployment, models or [], out, rounds, wanted if estimate else None)
+
+
+def _deployment(
+    ctx: typer.Context,
+    console: Console,
+    deployment: Path,
+    names: list[str],
+    out: Path | None,
+    rounds: int,
+    wanted: Wanted | None,
+) -> None:
+    """Every chosen model, measured, or estimated when that is `wanted`."""
+    from statmux.profiling import measuring
+    from vocabulary.formats.disk import load_deployment, write_profile
+
     read = load_deployment(deployment, overrides=ctx.obj.overrides, needs_profiles=False)
-    chosen = _chosen(read, models or [])
-    targets = {model.name: _target(model, read, out) for model in chosen}
-    node = read.cluster.nodes[0]
-    _prepare_jax(node)
+    chosen = measuring.chosen_models(read, names)
+    targets = {one.name: measuring.target_of(one, read, out) for one in chosen}
+    if wanted is None:
+        measuring.prepare_jax(read.cluster.nodes[0])
     found: dict[str, Profile] = {}
     with console.progress("profiling", total=len(chosen)) as progress:
-        for number, model in enumerate(chosen):
-            progress.step(number, note=model.name)
-            found[model.name] = _measure(
-                model, read, node, rounds, lambda note, number=number: progress.step(number, note=note)
-            )
-            write_profile(targets[model.name], found[model.name])
+        for number, one in enumerate(chosen):
+            progress.step(number, note=one.name)
+            if wanted is None:
+                found[one.name] = measuring.measured_profile(
+                    one,
+                    read,
+                    num_rounds=rounds,
+                    progress=lambda note, number=number: progress.step(number, note=note),
+                )
+            else:
+                from statmux.profiling.estimating import estimated_of_deployment
+
+                found[one.name] = estimated_of_deployment(one, read, wanted)
+            write_profile(targets[one.name], found[one.name])
         progress.step(len(chosen))
-    document = {name: _figures(found[name], targets[name]) for name in found}
-    console.result({"profiles": document}, lambda: _table(found, targets))
+    _show(console, found, targets)
 
 
-def _chosen(deployment: Deployment, names: Sequence[str]) -> list[ModelSpec]:
-    unknown = [name for name in names if name not in deployment.model_names]
-    if unknown:
+def _estimate_one(
+    console: Console,
+    wanted: Wanted,
+    *,
+    complete: Path | None,
+    model: str | None,
+    name: str | None,
+    out: Path | None,
+) -> None:
+    from statmux.profiling.estimating import completed_profile, estimated_model
+    from statmux.profiling.shapes import name_of_model
+    from vocabulary.formats.disk import load_profile, write_profile
+
+    if model is None:
+        raise InvalidInput("--complete needs the model's shape", hint="give --model, like the model's folder")
+    if complete is None:
+        found = estimated_model(name or name_of_model(model), model, wanted)
+        target = _file(out, found.model)
+    else:
+        found = completed_profile(load_profile(complete), model, wanted)
+        target = complete if out is None else _file(out, found.model)
+    write_profile(target, found)
+    _show(console, {found.model: found}, {found.model: target})
+
+
+def _import_alpa(
+    console: Console, file: Path, device_type: str | None, sequence_length: int | None, out: Path | None
+) -> None:
+    from vocabulary.formats.disk import read_text, write_profile
+    from vocabulary.formats.importers.alpa import read_alpa
+
+    if device_type is None or out is None:
         raise InvalidInput(
-            f"no model {unknown[0]!r} in the deployment", hint=f"models: {', '.join(deployment.model_names)}"
+            "Alpa's files say neither the devices nor where profiles go",
+            hint="give --device-type, like v100-16g, and --out FOLDER",
         )
-    chosen = [model for model in deployment.models if model.name in names or not names]
-    without = [model.name for model in chosen if model.source is None]
-    if without and names:
-        raise InvalidInput(f"model {without[0]} has no source to measure", hint="add `source:` to it")
-    chosen = [model for model in chosen if model.source is not None]
-    if not chosen:
-        raise InvalidInput("no model of the deployment has a source to measure", hint="add `source:` to one")
-    return chosen
+    read = read_alpa(
+        read_text(file), name=str(file), device_type=device_type, sequence_length=sequence_length
+    )
+    found = {one.model: one for one in read.profiles}
+    targets = {name: out / f"{name}.json" for name in found}
+    for name, one in found.items():
+        write_profile(targets[name], one)
+    for why, count in read.left_out.items():
+        console.warn(f"{count} rows left out: {why}")
+    _show(console, found, targets)
 
 
-def _target(model: ModelSpec, deployment: Deployment, out: Path | None) -> Path:
-    if out is not None:
-        return out / f"{model.name}.json"
-    if model.profile_path is None:
-        raise InvalidInput(
-            f"model {model.name} does not say where its profile is",
-            hint=f"add `profile: profiles/{model.name}.json` to it, or give --out FOLDER",
-        )
-    return Path(deployment.folder) / model.profile_path
+def _wanted(
+    device_type: str | None,
+    dtype: str | None,
+    tensor: str,
+    pipeline: str,
+    batch_sizes: str,
+    sequence_length: int | None,
+    generate: bool,
+) -> Wanted:
+    from statmux.profiling.estimating import Wanted, whole_numbers
 
-
-def _prepare_jax(node: NodeClass) -> None:
-    """Virtual CPU devices must be asked for before jax is imported."""
-    if "cpu" in node.device_type.lower():
-        os.environ["JAX_PLATFORMS"] = "cpu"
-        os.environ["JAX_NUM_CPU_DEVICES"] = str(node.devices_per_host)
-
-
-def _measure(
-    model: ModelSpec,
-    deployment: Deployment,
-    node: NodeClass,
-    rounds: int,
-    progress: Callable[[str], None],
-) -> Profile:
-    from workers.profiler import Effort, profile_model
-
-    return profile_model(
-        model,
-        device_type=node.device_type,
-        configs=_configs(model, node),
-        source_folder=Path(deployment.folder).resolve(),
-        effort=Effort(num_rounds=rounds),
-        progress=progress,
+    return Wanted(
+        device_type,
+        dtype,
+        whole_numbers(tensor, "--tensor"),
+        whole_numbers(pipeline, "--pipeline"),
+        whole_numbers(batch_sizes, "--batch-sizes"),
+        sequence_length,
+        generate,
     )
 
 
-def _configs(model: ModelSpec, node: NodeClass) -> list[ParallelConfig]:
-    """Every allowed (tensor, pipeline) that fits one host; powers of two where the file does not say."""
-    from vocabulary.parallel import ParallelConfig
-
-    split = model.parallelism
-    configs = [
-        ParallelConfig(tensor, pipeline)
-        for tensor in split.tensor or _POWERS
-        for pipeline in split.pipeline or _POWERS
-    ]
-    most = min(split.max_devices or node.devices_per_host, node.devices_per_host)
-    fitting = [config for config in configs if config.num_devices <= most]
-    if not fitting:
-        raise InvalidInput(
-            f"model {model.name} allows no (tensor, pipeline) of at most {most} devices",
-            hint="allow smaller values under its `parallelism`",
-        )
-    return fitting
+def _file(out: Path | None, model: str) -> Path:
+    """A .json file is meant as it is; anything else is a folder."""
+    if out is not None and out.suffix == ".json":
+        return out
+    return (out or Path()) / f"{model}.json"
 
 
-def _figures(profile: Profile, path: Path) -> dict[str, Any]:
-    entries = [
-        {
-            "tensor": config.tensor,
-            "pipeline": config.pipeline,
-            "latency_s": sum(entry.stage_latency_s[1]),
-            "stage_latency_s": entry.stage_latency_s[1],
-            "weight_bytes": entry.weight_bytes,
-        }
-        for config, entry in profile.entries.items()
-    ]
-    return {"file": str(path), "entries": entries}
+def _show(console: Console, found: dict[str, Profile], targets: dict[str, Path]) -> None:
+    from statmux.profiling.view import document_of, table_of
 
-
-def _table(found: dict[str, Profile], targets: dict[str, Path]) -> str:
-    rows = [
-        [
-            name, config.tensor, config.pipeline, milliseconds(sum(entry.stage_latency_s[1])),
-            milliseconds(max(entry.stage_latency_s[1])), f"{max(entry.weight_bytes) / 2**20:.1f}",
-        ]
-        for name, one in found.items()
-        for config, entry in one.entries.items()
-    ]  # fmt: skip
-    written = "\n".join(f"wrote {path}" for path in targets.values())
-    headings = ["model", "tensor", "pipeline", "latency", "slowest stage", "MiB a device"]
-    return f"{table(headings, rows)}\n\n{written}"
+    document = {name: document_of(found[name], targets[name]) for name in found}
+    console.result({"profiles": document}, lambda: table_of(found, targets))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placement.costs.completing import completed
+from placement.costs.completing import completed, measured_part
 from placement.costs.devices import device_type
 from placement.costs.estimate import Workload, estimated_profile
 from tests.placement.costs.shapes import gpt
@@ -82,3 +82,11 @@ def test_a_completed_profile_says_how_much_of_it_was_measured_and_survives_its_f
     assert profile.provenance.kind == "measured"
     assert profile.provenance.note == "by hand; 8 of 9 configurations estimated, scaled to the others"
     assert parse_profile(format_profile(profile), name="chat.json") == profile
+
+
+def test_completing_again_starts_from_what_was_measured() -> None:
+    known = measured({CONFIGS[0]: 2.0})
+    once = completed(known, ESTIMATES)
+    assert measured_part(once) == known
+    assert completed(measured_part(once), ESTIMATES) == once
+    assert not measured_part(ESTIMATES).entries

@@ -1,0 +1,1 @@
+"""Where profiles come from: measurements on this machine, estimates, and Alpa's files."""
