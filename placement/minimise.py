@@ -22,6 +22,8 @@ from vocabulary.trace import Trace
 SOUGHT = tuple(name for name in OBJECTIVES if name not in VALUED_OBJECTIVES)
 # Of what is left of a time budget, one search gets this share: there are about as many to come.
 SHARE_OF_BUDGET = 0.25
+# No search is shorter: it would find nothing where there is something.
+MIN_SEARCH_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +206,7 @@ class _Seeker:
     def _share_s(self) -> float | None:
         if self.time_budget_s is None:
             return None
-        left_s = max(0.0, self.time_budget_s - self.budget.elapsed_s)
-        return SHARE_OF_BUDGET * left_s
+        return max(MIN_SEARCH_S, SHARE_OF_BUDGET * (self.time_budget_s - self.budget.elapsed_s))
 
     def _answer(self, best_of: Callable[..., _Held], *, is_monotone: bool, is_complete: bool) -> Minimised:
         if not self.held:
