@@ -38,12 +38,13 @@ class Room(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def propose(held, room, weight, draws, proposed):
-    """Writes a neighbour of `held` (bool [groups, models]) into each of `proposed` (bool [n, groups, models]).
+    """Writes a neighbour of `held` (bool [groups, models]) into each of `proposed` [n, groups, models].
 
     weight: float64 [models], how likely a model is chosen to be added, positive. draws: float64 [n, many] in
-    [0, 1), a row for each neighbour: with the same draws the same neighbours. One that was not found is `held`.
+    [0, 1), a row for each neighbour: with the same draws the same neighbours. Where none was found it is
+    `held` again.
     """
-    num_groups, num_models = held.shape
+    num_groups = len(held)
     for lane in range(len(proposed)):
         here, draw = proposed[lane], _draws(draws[lane])
         here[:] = held
@@ -109,21 +110,14 @@ def _moved(here, room, replicas, weight, group, other, draw):
 @njit(cache=True, nogil=True)
 def _put(here, room, replicas, weight, group, draw):
     """A model comes to the group, chosen by weight whether or not there is room; others leave for it."""
-    total = 0.0
+    wanted = np.zeros(here.shape[1])
     for model in range(here.shape[1]):
         if not here[group, model] and room.allowed[group, model]:
-            total += weight[model]
-    left = _next(draw) * total
-    chosen = -1
-    for model in range(here.shape[1]):
-        if not here[group, model] and room.allowed[group, model]:
-            chosen = model
-            left -= weight[model]
-            if left < 0.0:
-                break
-    if chosen >= 0 and replicas[chosen] < room.max_replicas[chosen]:
-        if _squeezed_in(here, room, replicas, group, chosen, draw):
-            replicas[chosen] += 1
+            wanted[model] = weight[model]
+    chosen = _chosen(wanted, draw)
+    has_place = chosen >= 0 and replicas[chosen] < room.max_replicas[chosen]
+    if has_place and _squeezed_in(here, room, replicas, group, chosen, draw):
+        replicas[chosen] += 1
     _refilled(here, room, replicas, weight, group, -1, draw)
 
 
@@ -175,28 +169,33 @@ def _refilled(here, room, replicas, weight, group, gone, draw):
 @njit(cache=True, nogil=True)
 def _added(here, room, replicas, weight, group, gone, draw):
     """Adds one model that fits, by weight; whether there was one."""
-    total = 0.0
-    fits = np.zeros(here.shape[1])
+    fitting = np.zeros(here.shape[1])
     used, peak = _used(here, room, group)
     for model in range(here.shape[1]):
         if model == gone or here[group, model] or replicas[model] >= room.max_replicas[model]:
             continue
         if _fits_beside(here, room, group, model, used, peak):
-            fits[model] = weight[model]
-            total += weight[model]
-    if total == 0.0:
+            fitting[model] = weight[model]
+    chosen = _chosen(fitting, draw)
+    if chosen < 0:
         return False
-    left = _next(draw) * total
-    chosen = -1
-    for model in range(here.shape[1]):
-        if fits[model] > 0.0:
-            chosen = model
-            left -= fits[model]
-            if left < 0.0:
-                break
     here[group, chosen] = True
     replicas[chosen] += 1
     return True
+
+
+@njit(cache=True, nogil=True)
+def _chosen(weights, draw):
+    """An index by weight; -1 where all are 0."""
+    left = _next(draw) * weights.sum()
+    chosen = -1
+    for index in range(len(weights)):
+        if weights[index] > 0.0:
+            chosen = index
+            left -= weights[index]
+            if left < 0.0:
+                break
+    return chosen
 
 
 @njit(cache=True, nogil=True)
@@ -228,7 +227,4 @@ def _fits_beside(here, room, group, model, used, peak):
         activations = max(peak[stage], room.activation_bytes[kind, model, stage])
         if used[stage] + room.weight_bytes[kind, model, stage] + activations > room.usable_bytes[group]:
             return False
-    for other in range(here.shape[1]):
-        if here[group, other] and room.apart[model, other]:
-            return False
-    return True
+    return not (here[group] & room.apart[model]).any()

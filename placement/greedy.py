@@ -8,19 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from placement import ties
+from placement.budget import Budget
 from placement.candidate import Candidate, empty
 from placement.groups import Layout
 from placement.problem import Problem
 from simulator.fast import Tally
 
-# The artifact divides by requests plus this, so that of equally unserved models the better served one leads.
-EPSILON = 1e-6
-
 
 @dataclass(frozen=True, slots=True)
 class Scored:
+    """A placement and what it is worth; `on_trace`: on the given trace alone, where `value` weighs more."""
+
     candidate: Candidate
     value: float
+    on_trace: float | None = None
+
+    @property
+    def value_seen(self) -> float:
+        return self.value if self.on_trace is None else self.on_trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +36,16 @@ class Filled:
     best: Scored
 
 
-def fill(problem: Problem, layout: Layout) -> Filled | None:
+def fill(problem: Problem, layout: Layout, budget: Budget | None = None) -> Filled | None:
     """`fill_up` from the required replicas alone; None if they do not fit."""
     candidate = with_required(problem, layout)
-    return None if candidate is None else fill_up(problem, candidate)
+    return None if candidate is None else fill_up(problem, candidate, budget)
 
 
-def fill_up(problem: Problem, candidate: Candidate) -> Filled:
+def fill_up(problem: Problem, candidate: Candidate, budget: Budget | None = None) -> Filled:
     """Add replicas one by one, to the least loaded group with room the most unserved model that fits there.
 
-    One simulation a replica: O((models + groups) x replicas x requests).
+    One simulation a replica: O((models + groups) x replicas x requests). Ends early when the budget is over.
     """
     best: Scored | None = None
     while True:
@@ -48,7 +53,8 @@ def fill_up(problem: Problem, candidate: Candidate) -> Filled:
         last = Scored(candidate, problem.value(candidate, tally))
         if best is None or last.value > best.value:
             best = last
-        following = _fuller(problem, candidate, tally)
+        is_over = budget is not None and budget.is_over
+        following = None if is_over else _fuller(problem, candidate, tally)
         if following is None:
             return Filled(last, best)
         candidate = following
@@ -82,29 +88,29 @@ def with_required(problem: Problem, layout: Layout) -> Candidate | None:
     required = [(index, model.min_replicas) for index, model in models if model.min_replicas]
     by_size = sorted(required, key=lambda one: -_smallest_bytes(problem, layout, one[0]))
     for model, count in by_size:
-        for _ in range(count):
+        while candidate.replicas_of(model) < count:
             rooms = [g for g in range(len(layout)) if problem.addable(candidate, g)[model]]
             if not rooms:
                 return None
-            candidate = candidate.plus(max(rooms, key=lambda g: _free_bytes(problem, candidate, g)), model)
+            freest = max(rooms, key=lambda g: _free_bytes(problem, candidate, g))
+            candidate = problem.plus(candidate, freest, model)
     return candidate
 
 
 def _fuller(problem: Problem, candidate: Candidate, tally: Tally) -> Candidate | None:
-    unserved = tally.num_requests * (1 - tally.num_good / (tally.num_requests + EPSILON))
-    models = ties.descending(unserved.tolist())
+    models = ties.descending(problem.unserved(tally).tolist())
     for group in ties.ascending(tally.num_routed.tolist()):
         fits = problem.addable(candidate, group)
         if fits.any():
             model = next(model for model in models if fits[model])
-            return candidate.plus(group, model).sorted()
+            return problem.plus(candidate, group, model).sorted()
     return None
 
 
 def _larger(problem: Problem, candidate: Candidate) -> Iterator[Candidate]:
     for group in range(len(candidate.layout)):
         for model in np.flatnonzero(problem.addable(candidate, group)):
-            yield candidate.plus(group, int(model)).sorted()
+            yield problem.plus(candidate, group, int(model)).sorted()
 
 
 def _key(candidate: Candidate) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ from placement.greedy import Scored
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a search stands: what it is at, placements simulated, and the best SLO attainment so far."""
+    """How a search stands: what it is at, placements simulated, and the best value on the trace so far."""
 
     phase: str
     num_evaluated: int
@@ -24,7 +24,11 @@ def ignore(report: Report) -> None:
 
 @final
 class Incumbent:
-    """Keeps the first of the best that it is offered, and reports every offer."""
+    """Keeps the first of the best that it is offered, and reports every offer.
+
+    What is better in value but worse on the given trace is not taken: more time never gives a plan that is
+    worse in either.
+    """
 
     def __init__(self, progress: Callable[[Report], None] = ignore) -> None:
         self._progress = progress
@@ -34,6 +38,15 @@ class Incumbent:
     def offer(self, scored: Scored | None, *, phase: str, num_evaluated: int) -> None:
         """A placement that was found, or None for only a sign of life."""
         self.num_evaluated = num_evaluated
-        if scored is not None and (self.best is None or scored.value > self.best.value):
+        if scored is not None and (self.best is None or self._is_better(scored, self.best)):
             self.best = scored
-        self._progress(Report(phase, num_evaluated, self.best.value if self.best else None))
+        self._progress(Report(phase, num_evaluated, self.best.value_seen if self.best else None))
+
+    def settle(self, scored: Scored, *, phase: str, num_evaluated: int) -> None:
+        """Take this one whatever the others are worth: it has been judged otherwise."""
+        self.best = scored
+        self.offer(None, phase=phase, num_evaluated=num_evaluated)
+
+    @staticmethod
+    def _is_better(one: Scored, other: Scored) -> bool:
+        return one.value > other.value and one.value_seen >= other.value_seen

@@ -40,6 +40,13 @@ class Memory:
             self._weights[key] = rows
         return self._weights[key]
 
+    def stage_bytes(self, mesh: Mesh) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """On a device of each stage: weights of every model, and its activations [models, stages]."""
+        weights = self._weights_of(mesh)
+        if self._activation_batch is None:
+            return weights, np.zeros_like(weights)
+        return weights, self._activation_bytes(mesh.config)
+
     def used(self, mesh: Mesh, models: Sequence[int]) -> NDArray[np.int64]:
         """Bytes that `models` take on a device of each stage [stages]."""
         used = self._weights_of(mesh)[list(models)].sum(axis=0)

@@ -124,3 +124,13 @@ VALUES: Mapping[str, Callable[[Objective, Tally, int | None], float]] = {
     "min_cost": _overall,
     "max_rate_scale": _overall,
 }
+
+
+def objective_values(
+    objective: Objective, num_good: NDArray[np.int64], num_requests: NDArray[np.int64]
+) -> Shares:
+    """`objective_value` of many candidates [n] at once; num_good: [n, models]."""
+    if VALUES[objective.name] is _overall and not any(objective.asked):
+        return num_good.sum(axis=1) / max(1, int(num_requests.sum()))
+    nobody = np.zeros(0, dtype=np.int64)
+    return np.array([objective_value(objective, Tally(good, num_requests, nobody, 0.0)) for good in num_good])

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placement.candidate import Candidate
+from placement.constraints import Constraints
 from placement.memory import Memory
+from placement.objectives import objective_of, objective_value, unserved
 from simulator.fast import Scorer, Tally, supports
 from vocabulary.deployment import Deployment, Policy
 from vocabulary.trace import Trace
@@ -23,7 +25,7 @@ REPLICA_WEIGHT = 1e-6
 
 @final
 class Problem:
-    """Models, devices and traffic of one search. Counts its evaluations. For one thread.
+    """Models, devices and traffic of one search. Counts what it simulates. For one thread.
 
     `num_requests` is what values are relative to: that of the whole trace when this is about a part of it.
     """
@@ -40,43 +42,59 @@ class Problem:
         self.trace = trace
         self.trim_s = trim_s
         self.num_evaluated = 0
+        self.num_simulated = 0
         self.num_requests = num_requests or len(trace)
         self._is_part = num_requests is not None
-        catalog = deployment.catalog()
-        self.memory = Memory(deployment, catalog)
-        stand_in = replace(deployment, policy=scored_policy(deployment.policy))
-        self._scorer = Scorer(trace, deployment=stand_in, trim_s=trim_s)
-        self._max_replicas = np.array(
-            [len(trace) + 1 if m.max_replicas is None else m.max_replicas for m in deployment.models]
-        )
-        self._has_limits = any(model.max_replicas is not None for model in deployment.models)
+        self.objective = objective_of(deployment)
+        self.memory = Memory(deployment, deployment.catalog())
+        self.constraints = Constraints(deployment)
+        self.scored = replace(deployment, policy=scored_policy(deployment.policy))
+        self._scorer = Scorer(trace, deployment=self.scored, trim_s=trim_s)
 
     @property
     def num_models(self) -> int:
         return len(self.deployment.models)
 
+    @property
+    def table(self):
+        """Stage latencies, shared by all that score this problem's models."""
+        return self._scorer.table
+
     def tally(self, candidate: Candidate) -> Tally:
         """Simulate the training trace on a candidate."""
-        self.num_evaluated += 1
+        self.count(1, len(self.trace))
         configs = tuple(mesh.config for mesh in candidate.layout)
         return self._scorer.tally(configs, candidate.content)
 
+    def count(self, num_evaluated: int, num_requests: int) -> None:
+        """Note placements simulated, on so many requests each."""
+        self.num_evaluated += num_evaluated
+        self.num_simulated += num_evaluated * num_requests
+
     def value(self, candidate: Candidate, tally: Tally) -> float:
-        """What searches maximise: SLO attainment, ties by latency, then by replicas."""
+        """What searches maximise: the objective, ties by latency, then by replicas."""
         num_requests = self.num_requests if self._is_part else max(1, int(tally.num_requests.sum()))
-        goodput = int(tally.num_good.sum()) / num_requests
+        part = self.num_requests if self._is_part else None
+        good = objective_value(self.objective, tally, num_requests=part)
         mean_s = tally.total_latency_s / num_requests
-        return goodput - LATENCY_WEIGHT * mean_s + REPLICA_WEIGHT * candidate.num_replicas
+        return good - LATENCY_WEIGHT * mean_s + REPLICA_WEIGHT * candidate.num_replicas
+
+    def unserved(self, tally: Tally) -> NDArray[np.float64]:
+        """How much each model stands to gain from a replica [models]."""
+        return unserved(self.objective, tally)
 
     def addable(self, candidate: Candidate, group: int) -> NDArray[np.bool_]:
-        """Which models may be added to a group [models]: there is room, and they may have another replica."""
+        """Which models may be added to a group, with those that they are colocated with [models]."""
         fits = self.memory.fitting(candidate.layout[group], candidate.content[group])
-        if self._has_limits:
-            held = np.zeros(self.num_models, dtype=np.int64)
-            for models in candidate.content:
-                held[list(models)] += 1
-            fits &= held < self._max_replicas
+        if not self.constraints.is_empty:
+            fits &= self.constraints.addable(candidate.layout, candidate.content, group)
         return fits
+
+    def plus(self, candidate: Candidate, group: int, model: int) -> Candidate:
+        """With one more replica of an addable model, and of those that it is colocated with."""
+        for companion in self.constraints.companions(model):
+            candidate = candidate.plus(group, companion)
+        return candidate
 
     def part(self, models: Sequence[int]) -> Problem:
         """The problem of serving only these models (ascending), with values relative to the whole trace."""
@@ -89,24 +107,12 @@ class Problem:
         deployment = replace(self.deployment, models=kept)
         return Problem(deployment, trace, num_requests=self.num_requests)
 
-    def untrimmed(self) -> Problem:
-        """The same problem with the whole trace counting."""
-        return Problem(self.deployment, self.trace)
-
-    def halves(self) -> tuple[Problem, Problem]:
-        """The same problem on the first and on the second half of the requests."""
-        middle = len(self.trace) // 2
-        trace = self.trace
-        first = Trace(trace.arrival_s[:middle], trace.model_index[:middle], trace.models)
-        second = Trace(trace.arrival_s[middle:], trace.model_index[middle:], trace.models)
-        return Problem(self.deployment, first), Problem(self.deployment, second)
-
 
 def scored_policy(policy: Policy) -> Policy:
     """The policy that a search scores with: the deployment's own where the compiled scorer has it.
 
     Other queues and batching are scored as first come first served without batches, as AlpaServe does; what
-    a plan predicts is simulated with the deployment's own policy.
+    is best so is then chosen among by the deployment's own policy (`placement.confirm`).
     """
     if supports(policy):
         return policy

@@ -37,6 +37,12 @@ def open_as_needed(problem: Problem) -> Iterator[Candidate]:
         yield Candidate((*candidate.layout, *rest), (*candidate.content, *(() for _ in rest)))
 
 
+def leaves_out(problem: Problem, candidate: Candidate) -> bool:
+    """Whether a model that is asked for has no place."""
+    asked = np.flatnonzero(problem.trace.counts())
+    return any(not candidate.replicas_of(int(model)) for model in asked)
+
+
 def _replicas_wanted(problem: Problem) -> list[int]:
     """Model indices: required replicas first, then one of each that is asked for; large models first."""
     models, counts = problem.deployment.models, problem.trace.counts()
@@ -50,7 +56,7 @@ def _with_replica(
 ) -> tuple[Candidate, Sequence[Host]] | None:
     for group in range(len(candidate.layout)):
         if problem.addable(candidate, group)[index]:
-            return candidate.plus(group, index), hosts
+            return problem.plus(candidate, group, index), hosts
     mesh = _smallest_mesh(problem, hosts, index)
     if mesh is None:
         return None

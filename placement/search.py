@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from placement.auto import auto, layouts
+from placement.auto import auto, overfit_gap
 from placement.baselines import BASELINES, Algorithm
 from placement.buckets import mp_search_sep
+from placement.budget import Budget
 from placement.explain import binding_constraints, predict
 from placement.feasible import check_profiled, why_nothing
 from placement.greedy import Scored, beam, fill
 from placement.groups import hosts_of
 from placement.incumbent import Incumbent, Report, ignore
+from placement.layouts import equal_layouts
 from placement.problem import Problem
 from simulator.fast_or_events import outcomes_of
 from vocabulary.deployment import Deployment
@@ -25,13 +26,27 @@ from vocabulary.trace import Trace
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search chose. `seconds`: from parsed input to chosen placement; is_complete: not interrupted."""
+    """What a search chose. `seconds`: from parsed input to chosen placement; is_complete: not interrupted.
+
+    num_evaluated: placements simulated, num_simulated: requests in them. overfit_gap: attainment on the trace
+    less that on traffic drawn anew from it which no step of the search has seen; None where none is drawn.
+    """
 
     placement: Placement
     algorithm: str
     num_evaluated: int
     seconds: float
     is_complete: bool
+    num_simulated: int = 0
+    overfit_gap: float | None = None
+
+    @property
+    def evaluations_per_second(self) -> float:
+        return self.num_evaluated / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def candidate_requests_per_second(self) -> float:
+        return self.num_simulated / self.seconds if self.seconds > 0 else 0.0
 
 
 def place(
@@ -57,13 +72,16 @@ def search(
     algorithm: str | None = None,
     trim_s: float = 0.0,
     progress: Callable[[Report], None] = ignore,
+    time_budget_s: float | None = None,
 ) -> Found:
     """The same placement for the same input. `algorithm` overrides the deployment's.
 
+    Without `time_budget_s` a search ends when it has converged; with it, `auto` ends then, sooner or later
+    than it would have: more time never gives a worse plan. The published algorithms take no notice of it.
     A KeyboardInterrupt ends the search with the best so far, and rises if there is none. Raises Infeasible
     if no model fits or required replicas do not, InvalidInput for an algorithm that is not known.
     """
-    start_s = time.perf_counter()
+    budget = Budget(time_budget_s)
     name = deployment.algorithm if algorithm is None else algorithm
     run = _search_called(name)
     aligned = trace.aligned_to(deployment.model_names)
@@ -72,7 +90,7 @@ def search(
     incumbent = Incumbent(progress)
     is_complete = True
     try:
-        run(problem, incumbent)
+        run(problem, incumbent, budget)
     except KeyboardInterrupt:
         if incumbent.best is None:
             raise
@@ -80,9 +98,15 @@ def search(
     best = incumbent.best
     if best is None or not best.candidate.num_replicas:
         raise why_nothing(problem, name)
-    seconds = time.perf_counter() - start_s
-    placement = best.candidate.placement(deployment.model_names)
-    return Found(placement, name, incumbent.num_evaluated, seconds, is_complete)
+    return Found(
+        best.candidate.placement(deployment.model_names, keeps_devices=problem.constraints.names_devices),
+        name,
+        problem.num_evaluated,
+        budget.elapsed_s,
+        is_complete,
+        num_simulated=problem.num_simulated,
+        overfit_gap=overfit_gap(problem, best.candidate) if name in OWN else None,
+    )
 
 
 def planned(found: Found, deployment: Deployment, trace: Trace, *, trim_s: float = 0.0) -> Plan:
@@ -108,11 +132,11 @@ def algorithm_names() -> tuple[str, ...]:
     return (*OWN, *PUBLISHED)
 
 
-def beam_search(problem: Problem, incumbent: Incumbent) -> None:
+def beam_search(problem: Problem, incumbent: Incumbent, budget: Budget) -> None:
     """Algorithm 1 with a beam, on the layout that the fast heuristic likes best."""
     width = problem.deployment.beam_width
     best: Scored | None = None
-    for layout in layouts(problem, hosts_of(problem.deployment.cluster)):
+    for layout in equal_layouts(problem, hosts_of(problem.deployment.cluster)):
         filled = fill(problem, layout)
         if filled is not None:
             incumbent.offer(filled.best, phase="rank layouts", num_evaluated=problem.num_evaluated)
@@ -123,16 +147,19 @@ def beam_search(problem: Problem, incumbent: Incumbent) -> None:
         incumbent.offer(found, phase=f"beam of {width}", num_evaluated=problem.num_evaluated)
 
 
-def _search_called(name: str) -> Algorithm:
-    known = OWN | PUBLISHED
+def _search_called(name: str) -> _Search:
+    if name in OWN:
+        return OWN[name]
+    known = (*OWN, *PUBLISHED)
     if name not in known:
         raise InvalidInput(
             f"there is no placement algorithm {name!r}",
             where="--algorithm or placement.search.algorithm",
             hint=f"choose among {', '.join(known)}",
         )
-    return known[name]
+    return lambda problem, incumbent, budget: PUBLISHED[name](problem, incumbent)
 
 
-OWN: dict[str, Algorithm] = {"auto": auto, "beam": beam_search}
+_Search = Callable[[Problem, Incumbent, Budget], None]
+OWN: dict[str, _Search] = {"auto": auto, "beam": beam_search}
 PUBLISHED: dict[str, Algorithm] = {**BASELINES, "mp-search-sep": mp_search_sep}

@@ -99,7 +99,7 @@ class Scorer:
         self._overhead_s = deployment.latency.fixed_overhead_s
         self._latest_s = np.array([m.slo_s(deployment.latency) for m in deployment.models]) + TIME_TOLERANCE_S
         self._rows = kept_rows(trace, trim_s)
-        self._num_requests = num_by_model(trace.model_index[self._rows], len(trace.models))
+        self.num_requests = num_by_model(trace.model_index[self._rows], len(trace.models))
         self._index = {name: index for index, name in enumerate(trace.models)}
         self.table = table or StageTable(trace.models, deployment.catalog())
         self._scratch: Columns | None = None
@@ -139,7 +139,7 @@ class Scorer:
         count = compiled(counting_source(num_stages), inlined=(fast_kernel,))
         rules = self._rules(limits_queues=False)
         clocks_s = np.zeros((len(layout), num_stages))
-        turns = np.zeros(len(self._num_requests), dtype=np.int64)
+        turns = np.zeros(len(self.num_requests), dtype=np.int64)
         # What comes before the rows that count only takes its time; what comes after them changes nothing.
         begin, end, _ = self._rows.indices(len(self._trace))
         for rows in ((0, begin), (begin, end)):
@@ -148,14 +148,14 @@ class Scorer:
             total_latency_s = count(
                 self._arrivals(), replicas, rules, rows, clocks_s, turns, num_good, num_routed
             )
-        return Tally(num_good, self._num_requests, num_routed, total_latency_s)
+        return Tally(num_good, self.num_requests, num_routed, total_latency_s)
 
     def _replay(self, layout: Layout, content: Content, columns: Columns) -> Tally:
         from simulator.fast_kernel import Scratch, replay
 
         replicas = self._replicas(layout, content)
         limits_queues = self._may_overflow(len(layout))
-        num_good = np.zeros(len(self._num_requests), dtype=np.int64)
+        num_good = np.zeros(len(self.num_requests), dtype=np.int64)
         num_routed = np.zeros(len(layout), dtype=np.int64)
         total_latency_s = replay(
             self._arrivals(),
@@ -173,7 +173,7 @@ class Scorer:
             num_good,
             num_routed,
         )
-        return Tally(num_good, self._num_requests, num_routed, total_latency_s)
+        return Tally(num_good, self.num_requests, num_routed, total_latency_s)
 
     def _arrivals(self) -> Arrivals:
         from simulator.fast_kernel import Arrivals

@@ -1,11 +1,8 @@
 from itertools import chain, combinations, product
 
-import numpy as np
-
 from placement.candidate import Candidate
 from placement.greedy import beam, fill, with_required
 from placement.groups import carve, hosts_of
-from placement.improve import improve
 from placement.problem import Problem
 from tests.placement.fleets import deployment, model, requests
 from vocabulary.deployment import Deployment
@@ -76,24 +73,3 @@ def test_required_replicas_that_do_not_fit_leave_nothing() -> None:
 def test_no_model_gets_more_replicas_than_allowed() -> None:
     problem = Problem(deployment(model("a", 10, max_replicas=2)), requests({"a": 20.0}))
     assert fill(problem, layout(problem)).last.candidate.num_replicas == 2
-
-
-def test_local_search_is_never_worse_and_the_same_for_one_seed() -> None:
-    problem = Problem(fleet(), TRAFFIC)
-    start = fill(problem, layout(problem)).last
-
-    def walk(seed: int):
-        rng = np.random.default_rng(seed)
-        return improve(problem, start, num_evaluations=30, rng=rng, on_better=lambda scored: None)
-
-    assert walk(1) == walk(1)
-    assert min(walk(seed).value for seed in range(3)) >= start.value
-
-
-def test_local_search_keeps_required_replicas() -> None:
-    wanted = deployment(model("a", 60), model("b", 60, min_replicas=1), num_devices=2)
-    problem = Problem(wanted, requests({"a": 9.0, "b": 0.1}))
-    start = fill(problem, layout(problem)).last
-    rng = np.random.default_rng(0)
-    walked = improve(problem, start, num_evaluations=30, rng=rng, on_better=lambda scored: None)
-    assert walked.candidate.replicas_of(1) >= 1
