@@ -29,7 +29,7 @@ from scheduling.cluster import ClusterScheduler
 from vocabulary.deployment import Deployment
 from vocabulary.errors import RuntimeFailure
 from vocabulary.plan import Plan
-from workers.frames import Frame
+from workers.frames import Frame, Gone
 from workers.link import SocketLink
 from workers.spec import WorkerSpec
 
@@ -182,7 +182,10 @@ class Fleet:
         server = self._server
 
         def receive(frame: Frame) -> None:
-            server.receive(index, frame)
+            if isinstance(frame.header, Gone):
+                self._lose(started.group_id, frame.header.why)
+            else:
+                server.receive(index, frame)
 
         link = await open_link(
             started, key=key, receive=receive, lost=lambda why: self._lose(started.group_id, why)

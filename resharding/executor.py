@@ -59,6 +59,28 @@ def move(array: jax.Array, sharding: jax.sharding.Sharding) -> jax.Array:
     return jax.make_array_from_single_device_arrays(array.shape, sharding, tiles)
 
 
+def is_copied_here(array: jax.Array, sharding: jax.sharding.Sharding) -> bool:
+    """Whether `move` does the work itself, in the thread that calls it, once the array is computed.
+
+    Elsewhere it only dispatches, or hands tiles over as they are.
+    """
+    if array.sharding == sharding or array.size == 0 or not _share_memory(array.sharding, sharding):
+        return False
+    return bool(_missing(_route(array.sharding, sharding, array.shape)))
+
+
+def reserve(array: jax.Array, sharding: jax.sharding.Sharding, *, count: int) -> None:
+    """Memory for so many such arrays at once, where `move` to that sharding copies in host memory."""
+    if is_copied_here(array, sharding):
+        missing = _missing(_route(array.sharding, sharding, array.shape))
+        _POOL.reserve([box.shape for box in missing] * count, array.dtype)
+
+
+def num_blocks_made() -> int:
+    """Blocks of memory that moves have taken from the system since this process began."""
+    return _POOL.num_made
+
+
 def carry_arrays(
     plan: TransferPlan,
     moves: Sequence[Move],
@@ -72,7 +94,7 @@ def carry_arrays(
 ) -> Mapping[Target, jax.Array]:
     """Moves sharded arrays between processes: what `targets` wants here, on its shardings, bit for bit.
 
-    Every process of the plan calls it with the same plan, as `carry`. In the moves a process is a host, and its
+    Every process of the plan calls it with the same plan, as `carry`. In the moves a process is a host, its
     devices go by their ids (`placed_on`). sources: by tensor, what lies here. Goes through the memory of the
     host; blocks until all has arrived. Raises TransferFailed.
     """
@@ -128,6 +150,11 @@ def _held(tensor: int, array: jax.Array, host: int) -> Iterable[tuple[Held, np.n
         if box not in read:
             read[box] = np.asarray(shard.data)
         yield Held(tensor, (host, shard.device.id)), read[box]
+
+
+def _missing(route: _Route) -> set[Box]:
+    """Tiles that no source device holds as they are."""
+    return set(route.target.values()) - set(route.source.values()) if route.copies else set()
 
 
 def _share_memory(source: jax.sharding.Sharding, target: jax.sharding.Sharding) -> bool:

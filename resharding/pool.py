@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import final
 
 import numpy as np
@@ -52,9 +53,9 @@ class BufferPool:
         weakref.finalize(owner, self._give_back, block)
         return owner.view(dtype).reshape(shape)
 
-    def reserve(self, shape: tuple[int, ...], dtype: DTypeLike, *, count: int) -> None:
-        """From now on so many such arrays are here at once, their pages in place."""
-        made = [self.empty(shape, dtype) for _ in range(count)]
+    def reserve(self, shapes: Iterable[tuple[int, ...]], dtype: DTypeLike) -> None:
+        """From now on arrays of all these shapes are here at once, their pages in place."""
+        made = [self.empty(shape, dtype) for shape in shapes]
         for one in made:
             one.reshape(-1).view(np.uint8).fill(0)
 

@@ -75,7 +75,13 @@ class Beat(msgspec.Struct, frozen=True, array_like=True, tag=4):
     stage_busy_s: tuple[float, ...]
 
 
-Header = Hello | Run | Withdrawn | Done | Beat
+class Gone(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """Last frame of a worker whose group cannot go on, and why in words."""
+
+    why: str
+
+
+Header = Hello | Run | Withdrawn | Done | Beat | Gone
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Header).decode

@@ -6,14 +6,14 @@ import asyncio
 import hmac
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import final
 
 from scheduling.group import GroupScheduler
 from vocabulary.errors import RuntimeFailure
 from workers.engine import EmulatedEngine, Engine, ModelInterface
-from workers.frames import Frame, Hello
+from workers.frames import Frame, Gone, Hello
 from workers.link import SocketLink
 from workers.precise_timers import ask_for_precise_timers, precise_loop
 from workers.server import GroupServer
@@ -28,7 +28,7 @@ class WorkerHost:
         self._spec = spec
         self._loop = precise_loop()
         self._thread = threading.Thread(target=self._run_loop, name="group-server", daemon=True)
-        self._engine = _engine(spec, self._loop)
+        self._engine = _engine(spec, self._loop, lost=self._end)
         machine = GroupScheduler(spec.group, catalog=spec.catalog, policy=spec.policy)
         self._server = GroupServer(machine, self._engine, loop=self._loop, soon=self._loop.call_soon)
         self._listener: asyncio.Server | None = None
@@ -108,18 +108,30 @@ class WorkerHost:
         if self._server.link is link:
             self._server.link = None
 
+    def _end(self, why: str) -> None:
+        """The group cannot go on. What has failed is answered in this turn of the loop, then that is told."""
+        if self._listener is not None:
+            self._listener.close()
+        self._loop.call_soon(self._say_goodbye, why)
+
+    def _say_goodbye(self, why: str) -> None:
+        link = self._server.link
+        if link is not None:
+            link.send(Gone(why))
+            link.close()
+
     def _beat(self) -> None:
         self._server.beat()
         self._beats = self._loop.call_later(self._spec.beat_interval_s, self._beat)
 
 
-def _engine(spec: WorkerSpec, loop: asyncio.AbstractEventLoop) -> Engine:
+def _engine(spec: WorkerSpec, loop: asyncio.AbstractEventLoop, *, lost: Callable[[str], None]) -> Engine:
     if spec.engine == "emulated":
         return EmulatedEngine(spec.group, catalog=spec.catalog, loop=loop)
     # jax is imported only where it computes.
     from workers.jax_engine import JaxEngine
 
-    return JaxEngine(spec, loop=loop)
+    return JaxEngine(spec, loop=loop, lost=lost)
 
 
 def _is_equal(key: str, expected: str) -> bool:

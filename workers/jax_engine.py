@@ -1,7 +1,7 @@
 """The engine that computes: every model of the group as stages on the group's devices, one thread a stage.
 
-A stage's thread runs one batch at a time and hands its output to the next stage's thread, so stages of
-different batches overlap. Threads only compute; all decisions stay on the server's loop.
+What a stage has made is on its way to the next while it computes another batch: within this process, or to
+followers on further hosts. Threads only compute and carry; all decisions stay on the server's loop.
 """
 
 from __future__ import annotations
@@ -9,52 +9,69 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, final
+from typing import final
 
-import jax
 import structlog
 
-from vocabulary.deployment import ModelSpec
-from vocabulary.errors import InvalidInput, StatmuxError
+from vocabulary.errors import InvalidInput
 from vocabulary.messages import Batch
 from vocabulary.numpy_tensors import array_of, tensor_of
+from workers.crew import Crew
 from workers.engine import Answer, BatchResult, Finished, Freed, ModelInterface, Tensors
-from workers.model import ShardedModel, load_model
+from workers.loading import load_models
+from workers.model import ShardedModel
+from workers.padding import PaddedBatch
 from workers.spec import WorkerSpec
+from workers.stage_line import InFlight, StageLine
 
 _log = structlog.get_logger("statmux.worker")
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One batch on its way; `value` is what the next stage takes.
-
-    Request tensors for the first stage, then padded batches: one, unless the requests bring many rows each.
-    """
+    """One batch, as the server gave it. invalid: why a request's input cannot be taken, empty if it can."""
 
     batch: Batch
-    model: ShardedModel
-    value: Any
+    inputs: tuple[Tensors, ...]
     stage_freed: Freed
     finished: Finished
-    # Why each request's input cannot be taken; empty where it can.
     invalid: tuple[str, ...] = ()
+
+
+def _ignore(why: str) -> None:
+    return None
 
 
 @final
 class JaxEngine:
-    """Runs the group's models with JAX; see `workers.engine.Engine`."""
+    """Runs the group's models with JAX; see `workers.engine.Engine`.
 
-    def __init__(self, spec: WorkerSpec, *, loop: asyncio.AbstractEventLoop) -> None:
+    lost: called on the loop, once, when a follower of the group is gone; every batch has failed then.
+    """
+
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        lost: Callable[[str], None] = _ignore,
+    ) -> None:
         self._spec = spec
         self._loop = loop
+        self._tell_lost = lost
         self._models: dict[str, ShardedModel] = {}
-        num_stages = spec.group.config.pipeline
-        self._stages = [ThreadPoolExecutor(1, f"stage-{index}") for index in range(num_stages)]
-        self._busy_s = [0.0] * num_stages
+        self._running: dict[int, _Job] = {}
+        self._away: dict[int, InFlight] = {}
+        self._why_lost = ""
+        self._crew = self._make_crew() if spec.followers else None
+        self._line = StageLine(
+            spec.stages_of_processes[0],
+            pack=_packed,
+            leave=self._answer if self._crew is None else self._depart,
+            freed=lambda job: self._tell(job.ticket.stage_freed, time.monotonic()),
+            failed=self._fail,
+        )
 
     def interfaces(self) -> Mapping[str, ModelInterface]:
         return {
@@ -64,33 +81,11 @@ class JaxEngine:
 
     def load(self) -> None:
         """Load and compile every model of the group, all buckets. Raises StatmuxError."""
-        spec = self._spec
-        devices = jax.devices()[: spec.group.config.num_devices]
-        if len(devices) < spec.group.config.num_devices:
-            raise InvalidInput(
-                f"group {spec.group.id} needs {spec.group.config.num_devices} devices, found {len(devices)}",
-                hint="check the node's device count in the deployment",
-            )
-        for model in spec.models:
-            try:
-                self._models[model.name] = self._load(model, devices)
-            except StatmuxError as error:
-                place = f"model {model.name}, {error.where}" if error.where else f"model {model.name}"
-                raise type(error)(error.message, where=place, hint=error.hint) from error
-
-    def _load(self, model: ModelSpec, devices: Sequence[jax.Device]) -> ShardedModel:
-        assert model.source is not None, model
-        loaded = load_model(
-            model.source,
-            architecture=model.architecture,
-            config=self._spec.group.config,
-            devices=devices,
-            batch_buckets=model.batch_sizes,
-            sequence_buckets=model.sequence_lengths,
-            base_dir=Path(self._spec.source_folder),
-        )
-        loaded.compile()
-        return loaded
+        if self._crew is not None:
+            self._crew.join()
+        self._models = load_models(self._spec, place=0)
+        if self._crew is not None:
+            self._crew.muster()
 
     def start(
         self,
@@ -101,74 +96,96 @@ class JaxEngine:
         stage_freed: Freed,
         finished: Finished,
     ) -> None:
-        model = self._models[batch.model]
-        self._submit(0, _Job(batch, model, inputs, stage_freed, finished))
+        job = _Job(batch, inputs, stage_freed, finished)
+        self._running[batch.id] = job
+        if self._why_lost:
+            self._finish(batch.id, error=self._why_lost)
+        else:
+            self._line.enter(InFlight(job, self._models[batch.model]))
 
     def stage_busy_s(self) -> tuple[float, ...]:
-        return tuple(self._busy_s)
+        others = () if self._crew is None else self._crew.stage_busy_s()
+        return self._line.stage_busy_s() + others
 
     @property
     def num_recompiles(self) -> int:
-        return sum(model.num_recompiles for model in self._models.values())
+        others = 0 if self._crew is None else self._crew.num_recompiles
+        return others + sum(model.num_recompiles for model in self._models.values())
 
     def close(self) -> None:
-        for stage in self._stages:
-            stage.shutdown(wait=False, cancel_futures=True)
+        self._line.close()
+        if self._crew is not None:
+            self._crew.close()
 
-    # Below here runs on the stages' threads.
+    def _make_crew(self) -> Crew:
+        return Crew(
+            self._spec,
+            arrived=self._arrive,
+            broken=lambda number, words: self._finish(number, error=words),
+            lost=self._lose,
+        )
 
-    def _submit(self, stage: int, job: _Job) -> None:
-        self._stages[stage].submit(self._run, stage, job)
+    # Below here runs on the stages' threads and the crew's.
 
-    def _run(self, stage: int, job: _Job) -> None:
-        """One stage of one batch; whatever goes wrong is told to its requests, and the group goes on."""
-        try:
-            job = _entered(job) if stage == 0 else job
-            job = self._compute(stage, job)
-            is_last = stage + 1 == len(self._stages)
-            answers = _answers(job) if is_last else ()
-        except Exception as error:
-            _log.exception("stage failed", stage=stage, model=job.batch.model, batch=job.batch.id)
-            # The client gets the kind, the log the words: they may hold what is not the client's to see.
-            words = f"{type(error).__name__} in stage {stage}"
-            self._tell(job.finished, BatchResult(job.batch.id, time.monotonic(), error=words))
-            return
-        finally:
-            if stage == 0:
-                self._tell(job.stage_freed, time.monotonic())
-        if is_last:
-            self._tell(job.finished, BatchResult(job.batch.id, time.monotonic(), answers))
-        else:
-            self._submit(stage + 1, job)
+    def _answer(self, job: InFlight) -> None:
+        self._finish(job.ticket.batch.id, answers=_answers(job))
 
-    def _compute(self, stage: int, job: _Job) -> _Job:
-        start_s = time.monotonic()
-        value = jax.block_until_ready([job.model.run_stage(stage, part) for part in job.value])
-        self._busy_s[stage] += time.monotonic() - start_s
-        return replace(job, value=value)
+    def _depart(self, job: InFlight) -> None:
+        self._away[job.ticket.batch.id] = job
+        assert self._crew is not None
+        self._crew.give(job)
+
+    def _arrive(self, number: int, results: tuple[PaddedBatch, ...]) -> None:
+        job = self._away.pop(number)
+        parts = tuple(
+            replace(part, arrays=result.arrays) for part, result in zip(job.parts, results, strict=True)
+        )
+        self._answer(replace(job, parts=parts))
+
+    def _fail(self, job: InFlight, stage: int, error: Exception) -> None:
+        """Whatever goes wrong is told to the batch's requests, and the group goes on."""
+        batch = job.ticket.batch
+        _log.error("stage failed", stage=stage, model=batch.model, batch=batch.id, exc_info=error)
+        # The client gets the kind, the log the words: they may hold what is not the client's to see.
+        self._finish(batch.id, error=f"{type(error).__name__} in stage {stage}")
+
+    def _lose(self, why: str) -> None:
+        self._why_lost = why
+        self._line.close()
+        for number in tuple(self._running):
+            self._finish(number, error=why)
+        self._tell(self._tell_lost, why)
+
+    def _finish(self, number: int, *, answers: Sequence[Answer] = (), error: str = "") -> None:
+        """Once for each batch: the loss of a follower may come between."""
+        job = self._running.pop(number, None)
+        self._away.pop(number, None)
+        if job is not None:
+            self._tell(job.finished, BatchResult(number, time.monotonic(), tuple(answers), error=error))
 
     def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
         self._loop.call_soon_threadsafe(callback, *arguments)
 
 
-def _entered(job: _Job) -> _Job:
+def _packed(job: InFlight) -> InFlight:
     """The batch's valid requests padded together."""
     prepared, invalid = [], []
-    for tensors in job.value:
+    for tensors in job.ticket.inputs:
         try:
             prepared.append(job.model.prepare({tensor.name: array_of(tensor) for tensor in tensors}))
             invalid.append("")
         except InvalidInput as error:
             invalid.append(error.message)
-    return replace(job, value=job.model.parts(prepared), invalid=tuple(invalid))
+    parts = tuple(job.model.parts(prepared))
+    return replace(job, parts=parts, ticket=replace(job.ticket, invalid=tuple(invalid)))
 
 
-def _answers(job: _Job) -> tuple[Answer, ...]:
+def _answers(job: InFlight) -> tuple[Answer, ...]:
     """Outputs for the valid requests, in the order of the batch."""
-    outputs = iter([one for part in job.value for one in job.model.unpad(part)])
+    outputs = iter([one for part in job.parts for one in job.model.unpad(part)])
     return tuple(
         Answer(invalid=why)
         if why
         else Answer(tuple(tensor_of(name, array) for name, array in next(outputs).items()))
-        for why in job.invalid
+        for why in job.ticket.invalid
     )

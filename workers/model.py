@@ -9,6 +9,7 @@ from typing import Any, final
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from placement.stages import even_stages
 from vocabulary.errors import InvalidInput
@@ -19,6 +20,7 @@ from workers.families import family_of
 from workers.families.family import Family
 from workers.families.pooling import Pooling, parse_pooling
 from workers.padding import (
+    Bucket,
     Buckets,
     PaddedBatch,
     Prepared,
@@ -28,9 +30,13 @@ from workers.padding import (
     prepare_texts,
     unpack,
 )
-from workers.stages import Stage, StagePlan, load_stage
+from workers.passages import NUM_BUFFERS
+from workers.stages import Stage, StagePlan, Weights, read_weights, stage_mesh
 from workers.tokenize import TextTokenizer, decode_texts, open_tokenizer
 from workers.weights import Checkpoint, open_source, read_json, read_json_value
+
+# Of the stages of a process, by number.
+StageWeights = Mapping[int, Weights]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +65,14 @@ class ShardedModel:
     """Batches go in with `pad`, through `run_stage` 0, 1, ... in order, and out with `unpad`.
 
     run_stage never waits for the devices, so stages work on different batches at the same time;
-    `jax.block_until_ready(batch)` does. Each stage is to be called by one thread at a time.
+    `jax.block_until_ready(batch)` does. Each stage is to be called by one thread at a time. first_stage: the
+    stages before it, and those after the last, are other processes'.
     """
 
-    def __init__(self, stages: tuple[Stage, ...], *, task: Task, buckets: Buckets) -> None:
-        self._stages = stages
+    def __init__(
+        self, stages: tuple[Stage, ...], *, task: Task, buckets: Buckets, first_stage: int = 0
+    ) -> None:
+        self._stages = dict(enumerate(stages, first_stage))
         self._task = task
         self._buckets = buckets
         self._num_compiles_at_ready: int | None = None
@@ -78,22 +87,23 @@ class ShardedModel:
 
     @property
     def num_stages(self) -> int:
+        """Those of this process."""
         return len(self._stages)
 
     @property
     def weight_bytes_per_stage(self) -> tuple[int, ...]:
         """Bytes of parameters on the fullest device of every stage."""
-        return tuple(stage.weight_bytes for stage in self._stages)
+        return tuple(stage.weight_bytes for stage in self._stages.values())
 
     def activation_bytes_per_stage(self, batch_size: int) -> tuple[int, ...]:
         """Bytes that a device of every stage needs for a batch at the longest sequence."""
         bucket = self._buckets.largest_for(batch_size)
-        return tuple(stage.activation_bytes(bucket) for stage in self._stages)
+        return tuple(stage.activation_bytes(bucket) for stage in self._stages.values())
 
     @property
     def num_compiles(self) -> int:
         """Executables made so far: stages x buckets when ready."""
-        return sum(stage.num_compiles for stage in self._stages)
+        return sum(stage.num_compiles for stage in self._stages.values())
 
     @property
     def num_recompiles(self) -> int:
@@ -103,12 +113,41 @@ class ShardedModel:
     def compile(self) -> None:
         """Compile every stage for every bucket and run each once. The model is ready afterwards. Blocks."""
         for bucket in self._buckets:
-            for stage in self._stages:
+            batch = PaddedBatch(bucket, (), self._blank(bucket))
+            for number, stage in self._stages.items():
                 stage.compile(bucket)
-            shape = (bucket.batch_size, bucket.sequence_length)
-            arrays = {"input_ids": np.zeros(shape, np.int32), "attention_mask": np.ones(shape, bool)}
-            self.unpad(self.run(PaddedBatch(bucket, (), arrays)))
+                stage.reserve(batch.arrays, count=NUM_BUFFERS)
+                batch = self.run_stage(number, batch)
+            if self._task.output.name in batch.arrays:
+                self.unpad(batch)
+            jax.block_until_ready(batch)
         self._num_compiles_at_ready = self.num_compiles
+
+    def _blank(self, bucket: Bucket) -> dict[str, np.ndarray]:
+        """A batch of nothing, as the first stage here takes it."""
+        structs = next(iter(self._stages.values())).structs(bucket)
+        return {
+            name: np.ones(struct.shape, bool)
+            if name == "attention_mask"
+            else np.zeros(struct.shape, struct.dtype)
+            for name, struct in structs.items()
+        }
+
+    def structs(self, stage: int, bucket: Bucket) -> Mapping[str, jax.ShapeDtypeStruct]:
+        """What a stage takes, by name, as it lies on the stage's devices."""
+        return self._stages[stage].structs(bucket)
+
+    def take(self, stage: int, batch: PaddedBatch) -> PaddedBatch:
+        """A batch as the stage before gave it, on the devices of `stage`."""
+        return replace(batch, arrays=self._stages[stage].take(batch.arrays))
+
+    def sent(self, batch: PaddedBatch) -> PaddedBatch:
+        """What the process with the next stage needs of what the last stage here gave; or the results."""
+        return replace(batch, arrays=self._stages[max(self._stages)].sent(batch.arrays))
+
+    def is_copied_to(self, stage: int, batch: PaddedBatch) -> bool:
+        """Whether `take` works, rather than hand over or dispatch."""
+        return self._stages[stage].is_copied(batch.arrays)
 
     def prepare(self, request: Mapping[str, np.ndarray]) -> Prepared:
         """Check and tokenise one request, so that a bad one fails alone. Raises InvalidInput."""
@@ -144,7 +183,7 @@ class ShardedModel:
 
     def run(self, batch: PaddedBatch) -> PaddedBatch:
         """All stages in order; returns without waiting."""
-        for stage in range(self.num_stages):
+        for stage in self._stages:
             batch = self.run_stage(stage, batch)
         return batch
 
@@ -154,6 +193,28 @@ class ShardedModel:
         output = np.asarray(batch.arrays[name])
         parts = unpack(output, batch.rows, has_sequence=self._task.pooling is None)
         return [{name: part} for part in parts]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenModel:
+    """A model whose weights are not here yet. plans: of all stages; meshes: of those of this process."""
+
+    checkpoint: Checkpoint
+    plans: tuple[StagePlan, ...]
+    meshes: Mapping[int, Mesh]
+    task: Task
+    buckets: Buckets
+
+    def read(self) -> StageWeights:
+        """The weights of the stages here, from the source. Raises InvalidInput for bad tensors."""
+        return {
+            stage: read_weights(self.plans[stage], self.checkpoint, mesh=mesh)
+            for stage, mesh in self.meshes.items()
+        }
+
+    def model(self, weights: StageWeights) -> ShardedModel:
+        stages = tuple(Stage(self.plans[stage], weights[stage], mesh) for stage, mesh in self.meshes.items())
+        return ShardedModel(stages, task=self.task, buckets=self.buckets, first_stage=min(self.meshes))
 
 
 def load_model(
@@ -166,14 +227,44 @@ def load_model(
     sequence_buckets: tuple[int, ...],
     base_dir: Path,
     cut: tuple[range, ...] | None = None,
+    stages: range | None = None,
 ) -> ShardedModel:
-    """Open a source and put its parameters on devices; stage s gets devices[s * tensor : (s + 1) * tensor].
+    """Open a source and put its parameters on devices, `tensor` of them for one stage after the other.
 
     A BERT with a sentence-transformers modules.json embeds text; any other encodes ids; decoders give logits.
-    `cut`: the layers of each stage, as equal as possible unless given. Call `compile` before serving.
+    `cut`: the layers of each stage, as equal as possible unless given. `stages`: those of this process, all
+    unless given; `devices` are theirs. Call `compile` before serving.
     Raises InvalidInput for a bad source or bucket, Infeasible for more stages than layers.
     """
-    assert len(devices) == config.num_devices, (len(devices), config)
+    opened = open_model(
+        source,
+        architecture=architecture,
+        config=config,
+        devices=devices,
+        batch_buckets=batch_buckets,
+        sequence_buckets=sequence_buckets,
+        base_dir=base_dir,
+        cut=cut,
+        stages=stages,
+    )
+    return opened.model(opened.read())
+
+
+def open_model(
+    source: str,
+    *,
+    architecture: str = "auto",
+    config: ParallelConfig,
+    devices: Sequence[jax.Device],
+    batch_buckets: tuple[int, ...],
+    sequence_buckets: tuple[int, ...],
+    base_dir: Path,
+    cut: tuple[range, ...] | None = None,
+    stages: range | None = None,
+) -> OpenModel:
+    """As `load_model`, but for the weights."""
+    stages = range(config.pipeline) if stages is None else stages
+    assert len(devices) == config.tensor * len(stages), (len(devices), config, stages)
     checkpoint = open_source(source, base_dir=base_dir)
     family = family_of(checkpoint.config, architecture)
     model_config = family.parse(checkpoint.config)
@@ -182,12 +273,12 @@ def load_model(
     task = _task_of(checkpoint, family, model_config)
     cut = even_stages(model_config.num_layers, config.pipeline) if cut is None else cut
     plans = _stage_plans(cut, family, model_config, task)
-    stages = tuple(
-        load_stage(plan, checkpoint, devices=devices[stage * config.tensor : (stage + 1) * config.tensor])
-        for stage, plan in enumerate(plans)
-    )
-    assert len(stages) == config.pipeline, (cut, config)
-    return ShardedModel(stages, task=task, buckets=buckets)
+    assert len(plans) == config.pipeline, (cut, config)
+    meshes = {
+        stage: stage_mesh(devices[number * config.tensor : (number + 1) * config.tensor])
+        for number, stage in enumerate(stages)
+    }
+    return OpenModel(checkpoint, tuple(plans), meshes, task, buckets)
 
 
 def _stage_plans(cut: tuple[range, ...], family: Family, config: Any, task: Task) -> list[StagePlan]:

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 
+from resharding.transport.endpoints import Endpoint
 from vocabulary.catalog import Catalog
 from vocabulary.deployment import ModelSpec, Policy
+from vocabulary.errors import InvalidInput
 from vocabulary.placement import Group
+
+
+@dataclass(frozen=True, slots=True)
+class FollowerAddress:
+    """Where a process that runs stages for a group's leader hears it, and takes arrays."""
+
+    host: str
+    port: int
+    endpoint: Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +27,8 @@ class WorkerSpec:
 
     engine: "emulated", or "jax" on `platform` devices ("cpu": the group's devices are virtual ones).
     source_folder: where relative model sources start. socket_path: where to listen; empty for TCP.
+    followers: on the group's further hosts, in the order of its stages. peer_timeout_s: how long one of the
+    group's processes may say nothing, or a transfer between them stand still, before the group is lost.
     """
 
     group: Group
@@ -28,6 +42,49 @@ class WorkerSpec:
     socket_path: str
     host: str = "127.0.0.1"
     beat_interval_s: float = 0.5
+    followers: tuple[FollowerAddress, ...] = ()
+    peer_timeout_s: float = 20.0
+
+    @property
+    def stages_of_processes(self) -> tuple[range, ...]:
+        """The stages of the leader, then those of each follower."""
+        return tuple(one.stages for one in host_stages(self.group))
+
+
+@dataclass(frozen=True, slots=True)
+class HostStages:
+    """The stages of a group that one host runs."""
+
+    host: str
+    stages: range
+
+
+def host_stages(group: Group) -> tuple[HostStages, ...]:
+    """In the order of stages. Raises InvalidInput for a stage on two hosts, or stages of a host far apart."""
+    hosts_of = [
+        [device.rpartition(":")[0] for device in group.stage_devices(stage)] for stage in _stages(group)
+    ]
+    for stage, hosts in enumerate(hosts_of):
+        if len(set(hosts)) > 1:
+            raise InvalidInput(
+                f"stage {stage} of group {group.id} lies on hosts {', '.join(sorted(set(hosts)))}",
+                hint="tensor parallelism stays inside a host: list the devices host by host",
+            )
+    runs = [
+        (host, [*stages]) for host, stages in groupby(_stages(group), key=lambda stage: hosts_of[stage][0])
+    ]
+    names = [host for host, _ in runs]
+    for host in names:
+        if names.count(host) > 1:
+            raise InvalidInput(
+                f"the stages of group {group.id} on host {host} do not follow each other",
+                hint="list the group's devices host by host",
+            )
+    return tuple(HostStages(host, range(stages[0], stages[-1] + 1)) for host, stages in runs)
+
+
+def _stages(group: Group) -> range:
+    return range(group.config.pipeline)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from resharding.executor import move
+from resharding.executor import is_copied_here, move, reserve
 from workers.families.family import TENSOR_AXIS, Family, Parameter, Parameters
 from workers.families.operators import causal
 from workers.families.pooling import Pooling, pool
@@ -18,6 +18,8 @@ from workers.padding import Bucket, PaddedBatch
 from workers.weights import Checkpoint, locate, read_parameter
 
 Arrays = Mapping[str, Any]
+# A tied table is one parameter in two places.
+Weights = Mapping[Parameter, jax.Array]
 # So that jax.block_until_ready and jax.tree see the arrays of a batch.
 jax.tree_util.register_dataclass(PaddedBatch, data_fields=["arrays"], meta_fields=["bucket", "rows"])
 # The activations between stages, replicated over the devices of a stage.
@@ -50,9 +52,13 @@ class StagePlan:
 class Stage:
     """Parameters on devices and one executable for every bucket."""
 
-    def __init__(self, plan: StagePlan, params: Mapping[str, Mapping[str, jax.Array]], mesh: Mesh) -> None:
+    def __init__(self, plan: StagePlan, weights: Weights, mesh: Mesh) -> None:
         self._plan = plan
-        self._params = params
+        self.weights = weights
+        self._params = {
+            part: {name: weights[parameter] for name, parameter in table.items()}
+            for part, table in plan.tables().items()
+        }
         self._replicated = NamedSharding(mesh, PartitionSpec())
         self._function = jax.jit(_stage_function(plan, self._replicated))
         self._executables: dict[Bucket, Callable[..., Mapping[str, jax.Array]]] = {}
@@ -92,9 +98,39 @@ class Stage:
         Compiles first if the bucket has no executable.
         """
         self.compile(bucket)
-        arrays = {name: self._place(array) for name, array in arrays.items() if name in self._input_names}
+        arrays = self.take(arrays)
         computed = self._executables[bucket](self._params, arrays)
         return computed if self._plan.is_last else arrays | computed
+
+    def take(self, arrays: Arrays) -> Arrays:
+        """What the stage uses of numpy arrays or of another stage's, on its own devices."""
+        return {name: self._place(array) for name, array in arrays.items() if name in self._input_names}
+
+    def is_copied(self, arrays: Arrays) -> bool:
+        """Whether `take` copies another stage's arrays itself, while it is called."""
+        return any(is_copied_here(array, self._replicated) for array in self._used(arrays))
+
+    def reserve(self, arrays: Arrays, *, count: int) -> None:
+        """Memory for what `take` copies of so many batches at once, so that none is needed later."""
+        for array in self._used(arrays):
+            reserve(array, self._replicated, count=count)
+
+    def structs(self, bucket: Bucket) -> Mapping[str, jax.ShapeDtypeStruct]:
+        """What the stage takes, by name, as it lies on the stage's devices."""
+        return self._input_structs(bucket)
+
+    def sent(self, arrays: Arrays) -> Arrays:
+        """What the next stage uses of what this one gave, or the result."""
+        plan = self._plan
+        inner = (HIDDEN,) if plan.family.is_causal else (HIDDEN, "attention_mask")
+        return {name: arrays[name] for name in ((plan.output,) if plan.is_last else inner)}
+
+    def _used(self, arrays: Arrays) -> list[jax.Array]:
+        return [
+            array
+            for name, array in arrays.items()
+            if name in self._input_names and isinstance(array, jax.Array)
+        ]
 
     @property
     def _input_names(self) -> tuple[str, ...]:
@@ -119,16 +155,27 @@ class Stage:
         }
 
 
-def load_stage(plan: StagePlan, checkpoint: Checkpoint, *, devices: Sequence[jax.Device]) -> Stage:
-    """Read a stage's parameters, every device only its part of them. Raises InvalidInput for bad tensors."""
-    mesh = Mesh(np.array(devices), (TENSOR_AXIS,))
-    tables = plan.tables()
-    distinct = dict.fromkeys(parameter for table in tables.values() for parameter in table.values())
-    loaded = {parameter: _load(parameter, checkpoint, plan.family, mesh=mesh) for parameter in distinct}
-    params = {
-        part: {name: loaded[parameter] for name, parameter in table.items()} for part, table in tables.items()
+def stage_mesh(devices: Sequence[jax.Device]) -> Mesh:
+    return Mesh(np.array(devices), (TENSOR_AXIS,))
+
+
+def weight_structs(plan: StagePlan, mesh: Mesh) -> Mapping[Parameter, jax.ShapeDtypeStruct]:
+    """The stage's parameters as they are to lie on its mesh, each once, in the order of its tables."""
+    return {
+        parameter: jax.ShapeDtypeStruct(
+            parameter.shape, np.float32, sharding=NamedSharding(mesh, parameter.spec(mesh.size))
+        )
+        for table in plan.tables().values()
+        for parameter in table.values()
     }
-    return Stage(plan, params, mesh)
+
+
+def read_weights(plan: StagePlan, checkpoint: Checkpoint, *, mesh: Mesh) -> Weights:
+    """Read a stage's parameters, every device only its part of them. Raises InvalidInput for bad tensors."""
+    return {
+        parameter: _read(parameter, checkpoint, plan.family, struct.sharding)
+        for parameter, struct in weight_structs(plan, mesh).items()
+    }
 
 
 def _activation_bytes(compiled: jax.stages.Compiled) -> int:
@@ -137,9 +184,8 @@ def _activation_bytes(compiled: jax.stages.Compiled) -> int:
     return 0 if memory is None else memory.temp_size_in_bytes + memory.output_size_in_bytes
 
 
-def _load(parameter: Parameter, checkpoint: Checkpoint, family: Family, *, mesh: Mesh) -> jax.Array:
+def _read(parameter: Parameter, checkpoint: Checkpoint, family: Family, sharding: NamedSharding) -> jax.Array:
     names = locate(checkpoint, parameter, family.prefixes)
-    sharding = NamedSharding(mesh, parameter.spec(mesh.size))
 
     def read(index: tuple[slice, ...]) -> np.ndarray:
         bounds = (one.indices(size) for one, size in zip(index, parameter.shape, strict=True))

@@ -1,0 +1,181 @@
+"""The followers of a group, as the process that leads it sees them: joined, sent batches, heard, given up."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from typing import final
+
+import structlog
+
+from resharding.transport.host import HostTransport
+from resharding.transport.interface import Channel
+from vocabulary.errors import RuntimeFailure
+from workers.crossing import Crossing, blank_batch
+from workers.notes import Broken, Coming, Join, Joined, Note, NoteLink, Pulse, Refused, Taken
+from workers.padding import PaddedBatch
+from workers.passages import Passage
+from workers.spec import WorkerSpec, host_stages
+from workers.stage_line import InFlight
+
+_log = structlog.get_logger("statmux.worker")
+_EPOCH = 1
+
+# The number of a batch, and what came of it.
+Arrived = Callable[[int, tuple[PaddedBatch, ...]], None]
+
+
+@final
+class Crew:
+    """`join`, load, `muster`, then `give` batches as they leave the leader's last stage.
+
+    arrived: a batch is back with its results; broken: it failed, why in words; lost: a follower is gone, and
+    so is the group, told once. All three are called on threads of the crew's.
+    """
+
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        *,
+        arrived: Arrived,
+        broken: Callable[[int, str], None],
+        lost: Callable[[str], None],
+    ) -> None:
+        self._spec = spec
+        self._hosts = [one.host for one in host_stages(spec.group)][1:]
+        self._transport = HostTransport(address=spec.host, timeout_s=spec.peer_timeout_s)
+        self._arrived = arrived
+        self._broken = broken
+        self._lost = lost
+        self._links: list[NoteLink] = []
+        self._pulses: dict[int, Pulse] = {}
+        self._threads: list[threading.Thread] = []
+        self._is_over = threading.Lock()
+        self._exit: Passage[InFlight] = Passage(self._send, failed=self._give_up_sending, name="exit")
+        self._entrance = Passage(self._take, failed=self._give_up_taking, name="entrance")
+        self._channel: Channel | None = None
+
+    def join(self) -> None:
+        """Ask every follower to load its stages. Raises RuntimeFailure for one that is not there."""
+        spec = self._spec
+        endpoints = (self._transport.endpoint(), *(one.endpoint for one in spec.followers))
+        self._channel = self._transport.open(endpoints, _EPOCH)
+        for host, address in zip(self._hosts, spec.followers, strict=True):
+            try:
+                connected = socket.create_connection((address.host, address.port), spec.peer_timeout_s)
+            except OSError as error:
+                raise RuntimeFailure(
+                    f"the process of group {spec.group.id} on host {host} does not answer at "
+                    f"{address.host}:{address.port}: {error.strerror or error}",
+                    hint="every port of its node must be reachable from the group's first host",
+                ) from error
+            self._links.append(NoteLink(connected))
+            self._links[-1].send(Join(spec.key, endpoints, _EPOCH))
+        stage_devices = range(spec.group.config.tensor)
+        self._outward = Crossing(self._channel, source=0, target=1, target_devices=stage_devices)
+        self._inward = Crossing(self._channel, source=len(spec.followers), target=0, target_devices=(0,))
+
+    def muster(self) -> None:
+        """Until all have loaded. Raises what one raised, or RuntimeFailure for one that died."""
+        for host, link in zip(self._hosts, self._links, strict=True):
+            try:
+                note = link.next(within_s=None)
+            except OSError:
+                note = None
+            if isinstance(note, Refused):
+                raise note.error()
+            if not isinstance(note, Joined):
+                raise RuntimeFailure(
+                    f"the process of group {self._spec.group.id} on host {host} died while it loaded",
+                    hint="every node needs memory for its stages of the group's models",
+                )
+        self._threads = [
+            threading.Thread(target=self._hear, args=(number,), name=f"follower-{number + 1}", daemon=True)
+            for number in range(len(self._links))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def give(self, job: InFlight) -> None:
+        """Blocks while two batches wait for the first follower's first stage."""
+        self._exit.give(job)
+
+    def stage_busy_s(self) -> tuple[float, ...]:
+        """Of all followers' stages, as they last said."""
+        processes = self._spec.stages_of_processes[1:]
+        return tuple(
+            busy_s
+            for number, stages in enumerate(processes)
+            for busy_s in (
+                self._pulses[number].stage_busy_s if number in self._pulses else (0.0,) * len(stages)
+            )
+        )
+
+    @property
+    def num_recompiles(self) -> int:
+        return sum(pulse.num_recompiles for pulse in self._pulses.values())
+
+    def close(self) -> None:
+        """The followers end when they hear no more of us."""
+        self._is_over.acquire(blocking=False)
+        self._end()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(self._spec.peer_timeout_s)
+        self._transport.close()
+
+    def _end(self) -> None:
+        for link in self._links:
+            link.close()
+        if self._channel is not None:
+            self._channel.abort()
+        self._exit.close()
+        self._entrance.close()
+
+    def _hear(self, number: int) -> None:
+        why = self._links[number].serve(
+            lambda note: self._receive(number, note), silence_s=self._spec.peer_timeout_s
+        )
+        self._give_up(self._hosts[number], why)
+
+    def _receive(self, number: int, note: Note) -> None:
+        match note:
+            case Pulse():
+                self._pulses[number] = note
+            case Broken(batch, words):
+                self._broken(batch, words)
+            case Coming(to=0):
+                self._entrance.give(note)
+            case Taken(to=0):
+                self._exit.free()
+            case Coming(to) | Taken(to):
+                self._links[to - 1].send(note)
+            case _:
+                raise AssertionError(f"a follower sent {type(note).__name__}")
+
+    def _send(self, job: InFlight) -> None:
+        parts = [job.model.sent(part) for part in job.parts]
+        notes = self._outward.announced(parts)
+        self._links[0].send(Coming(1, job.ticket.batch.id, job.ticket.batch.model, notes))
+        self._outward.send(parts, notes)
+
+    def _take(self, note: Coming) -> None:
+        parts = tuple(blank_batch(part, self._inward.take_results(part)) for part in note.parts)
+        self._arrived(note.number, parts)
+        self._entrance.free()
+        self._links[-1].send(Taken(len(self._links)))
+
+    def _give_up_sending(self, job: InFlight, error: Exception) -> None:
+        _log.error("activations did not leave", why=str(error))
+        self._give_up(self._hosts[0], "a transfer to it failed")
+
+    def _give_up_taking(self, note: Coming, error: Exception) -> None:
+        _log.error("results did not arrive", why=str(error))
+        self._give_up(self._hosts[-1], "a transfer from it failed")
+
+    def _give_up(self, host: str, why: str) -> None:
+        if self._is_over.acquire(blocking=False):
+            _log.error("a host of the group is lost", group=self._spec.group.id, host=host, why=why)
+            self._end()
+            self._lost(f"host {host} of group {self._spec.group.id} is lost: {why}")

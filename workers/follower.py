@@ -1,0 +1,200 @@
+"""A process that runs the stages of one of a group's further hosts, for the process that leads the group."""
+
+from __future__ import annotations
+
+import hmac
+import socket
+import threading
+from typing import final
+
+import structlog
+
+from resharding.transport.host import HostTransport
+from resharding.transport.interface import Channel
+from vocabulary.errors import StatmuxError
+from workers.crossing import Crossing, blank_batch
+from workers.loading import load_models
+from workers.model import ShardedModel
+from workers.notes import Broken, Coming, Join, Joined, Note, NoteLink, Pulse, Refused, Taken
+from workers.passages import Passage
+from workers.spec import FollowerAddress, WorkerSpec
+from workers.stage_line import InFlight, StageLine
+
+_log = structlog.get_logger("statmux.worker")
+
+
+@final
+class Follower:
+    """`listen`, then `wait`: it ends when the leader is gone, or at `stop`. Called once each.
+
+    place: of this process among those of the group; the leader's is 0.
+    """
+
+    def __init__(self, spec: WorkerSpec, *, place: int, transport: HostTransport | None = None) -> None:
+        self._spec = spec
+        self._place = place
+        self._transport = transport or HostTransport(address=spec.host, timeout_s=spec.peer_timeout_s)
+        self._listener: socket.socket | None = None
+        self._link: NoteLink | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._live, name="follower", daemon=True)
+
+    def listen(self) -> FollowerAddress:
+        """Raises OSError for an address that is not this host's."""
+        host = self._spec.host
+        self._listener = socket.create_server(
+            (host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        )
+        self._thread.start()
+        return FollowerAddress(host, self._listener.getsockname()[1], self._transport.endpoint())
+
+    def wait(self) -> None:
+        self._ended.wait()
+
+    def stop(self) -> None:
+        self._ended.set()
+        if self._link is not None:
+            self._link.close()
+        if self._listener is not None:
+            self._listener.close()
+        if self._thread.is_alive():
+            self._thread.join(self._spec.peer_timeout_s)
+        self._transport.close()
+
+    def _live(self) -> None:
+        try:
+            leader = self._leader()
+            if leader is not None:
+                self._follow(*leader)
+        finally:
+            self._ended.set()
+
+    def _leader(self) -> tuple[NoteLink, Join] | None:
+        """Whoever proves to know the fleet's key first."""
+        assert self._listener is not None
+        while not self._ended.is_set():
+            try:
+                connected, _ = self._listener.accept()
+                link = NoteLink(connected)
+                note = link.next(within_s=self._spec.peer_timeout_s)
+            except OSError:
+                continue  # Who called has hung up, or we are being stopped.
+            if isinstance(note, Join) and hmac.compare_digest(note.key.encode(), self._spec.key.encode()):
+                self._link = link
+                return link, note
+            link.close()
+        return None
+
+    def _follow(self, link: NoteLink, join: Join) -> None:
+        spec = self._spec
+        try:
+            channel = self._transport.open(join.endpoints, join.epoch)
+            models = load_models(spec, place=self._place)
+        except StatmuxError as error:
+            link.send(Refused(type(error).__name__, error.message, error.where, error.hint))
+            return
+        except Exception as error:
+            _log.exception("a follower did not load", group=spec.group.id)
+            link.send(Refused("RuntimeFailure", repr(error), "", ""))
+            return
+        serving = _Serving(spec, self._place, link, channel, models)
+        link.send(Joined())
+        beats = threading.Thread(target=self._beat, args=(link, serving), name="beats", daemon=True)
+        beats.start()
+        why = link.serve(serving.hear)
+        _log.info("the leader is gone", group=spec.group.id, why=why)
+        self._ended.set()
+        serving.close()
+        beats.join()
+
+    def _beat(self, link: NoteLink, serving: _Serving) -> None:
+        while not self._ended.wait(self._spec.peer_timeout_s / 8):
+            link.send(serving.pulse())
+
+
+@final
+class _Serving:
+    """Stages that run: batches are taken from the process before, and sent to the one after."""
+
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        place: int,
+        link: NoteLink,
+        channel: Channel,
+        models: dict[str, ShardedModel],
+    ) -> None:
+        processes = spec.stages_of_processes
+        self._timeout_s = spec.peer_timeout_s
+        self._link = link
+        self._models = models
+        self._stages = processes[place]
+        self._before, self._after = place - 1, (place + 1) % len(processes)
+        self._channel = channel
+        stage_devices = tuple(range(spec.group.config.tensor))
+        self._inward = Crossing(channel, source=self._before, target=place, target_devices=stage_devices)
+        self._outward = Crossing(
+            channel,
+            source=place,
+            target=self._after,
+            target_devices=stage_devices if self._after else (0,),
+        )
+        self._entrance = Passage(self._take, failed=self._lose, name="entrance")
+        self._exit: Passage[InFlight] = Passage(self._send, failed=self._lose, name="exit")
+        self._line = StageLine(
+            self._stages,
+            leave=self._exit.give,
+            freed=lambda job: None,
+            used=self._tell_taken,
+            failed=self._fail,
+        )
+
+    def hear(self, note: Note) -> None:
+        match note:
+            case Coming():
+                self._entrance.give(note)
+            case Taken():
+                self._exit.free()
+            case _:
+                raise AssertionError(f"the leader sent {type(note).__name__}")
+
+    def pulse(self) -> Pulse:
+        return Pulse(self._line.stage_busy_s(), sum(one.num_recompiles for one in self._models.values()))
+
+    def close(self) -> None:
+        self._channel.abort()
+        for one in (self._entrance, self._exit, self._line):
+            one.close()
+        for one in (self._entrance, self._exit):
+            one.join(self._timeout_s)
+        self._line.join()
+
+    def _take(self, note: Coming) -> None:
+        model = self._models[note.model]
+        parts = []
+        for part in note.parts:
+            batch = blank_batch(part, {})
+            structs = model.structs(self._stages.start, batch.bucket)
+            parts.append(blank_batch(part, self._inward.take(part, structs)))
+        self._entrance.free()
+        self._line.enter(InFlight(note, model, tuple(parts)))
+
+    def _send(self, job: InFlight) -> None:
+        parts = [job.model.sent(part) for part in job.parts]
+        notes = self._outward.announced(parts)
+        self._link.send(Coming(self._after, job.ticket.number, job.ticket.model, notes))
+        self._outward.send(parts, notes)
+
+    def _tell_taken(self, job: InFlight) -> None:
+        self._link.send(Taken(self._before))
+
+    def _fail(self, job: InFlight, stage: int, error: Exception) -> None:
+        _log.error(
+            "stage failed", stage=stage, model=job.ticket.model, batch=job.ticket.number, exc_info=error
+        )
+        self._link.send(Broken(job.ticket.number, f"{type(error).__name__} in stage {stage}"))
+
+    def _lose(self, job: object, error: Exception) -> None:
+        """What cannot be carried ends the group: the leader hears it from the link that closes."""
+        _log.error("activations did not arrive", why=str(error))
+        self._link.close()

@@ -1,0 +1,164 @@
+"""What the processes of one group tell each other: small notes over one socket from the leader to each.
+
+A note is u32 length, then msgpack. Activations do not come this way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from typing import final
+
+import msgspec
+
+from resharding.transport.endpoints import Endpoint
+from vocabulary.errors import Infeasible, InvalidInput, RuntimeFailure, StatmuxError
+
+_PREFIX = struct.Struct("<I")
+_MAX_NOTE_BYTES = 2**24
+_ENDED = "its process ended"
+_ERRORS: tuple[type[StatmuxError], ...] = (InvalidInput, Infeasible, RuntimeFailure)
+
+
+class ArrayNote(msgspec.Struct, frozen=True, array_like=True):
+    """An array that comes: over which axes of the sender's mesh each dimension is split, and its devices."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    axes: tuple[tuple[str, int], ...]
+    dims: tuple[tuple[str, ...], ...]
+    devices: tuple[int, ...]
+
+
+class PartNote(msgspec.Struct, frozen=True, array_like=True):
+    """A padded batch."""
+
+    batch_size: int
+    sequence_length: int
+    arrays: tuple[ArrayNote, ...]
+
+
+class Join(msgspec.Struct, frozen=True, array_like=True, tag=0):
+    """First note of the leader. endpoints: of all processes, the leader's first."""
+
+    key: str
+    endpoints: tuple[Endpoint, ...]
+    epoch: int
+
+
+class Joined(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """The follower's stages are loaded and compiled."""
+
+
+class Refused(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """They are not, and why."""
+
+    kind: str
+    message: str
+    where: str
+    hint: str
+
+    def error(self) -> StatmuxError:
+        known = {one.__name__: one for one in _ERRORS}
+        return known.get(self.kind, RuntimeFailure)(self.message, where=self.where, hint=self.hint)
+
+
+class Coming(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """A batch that process `to` is being sent, through the leader to a follower that follows another."""
+
+    to: int
+    number: int
+    model: str
+    parts: tuple[PartNote, ...]
+
+
+class Taken(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """A batch that process `to` sent has been used up: one more may be sent."""
+
+    to: int
+
+
+class Broken(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """A batch failed on the follower."""
+
+    number: int
+    words: str
+
+
+class Pulse(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """The follower lives, and how busy its stages have been."""
+
+    stage_busy_s: tuple[float, ...]
+    num_recompiles: int
+
+
+Note = Join | Joined | Refused | Coming | Taken | Broken | Pulse
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Note).decode
+
+
+@final
+class NoteLink:
+    """One end of a socket. `serve` hears notes until it ends; `send` is for any thread, and never raises."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = connected
+        self._lock = threading.Lock()
+
+    def send(self, note: Note) -> None:
+        """A peer that is gone hears nothing; `serve` will say so."""
+        words = _encode(note)
+        try:
+            with self._lock:
+                self._socket.sendall(_PREFIX.pack(len(words)) + words)
+        except OSError:
+            self.close()
+
+    def serve(self, receive: Callable[[Note], None], *, silence_s: float | None = None) -> str:
+        """Call `receive` for every note; returns why there are no more. silence_s: None waits for ever."""
+        try:
+            self._socket.settimeout(silence_s)
+            while (note := self._next()) is not None:
+                receive(note)
+        except TimeoutError:
+            return f"it has said nothing for {silence_s:g} s"
+        except ConnectionError:
+            return _ENDED
+        except (OSError, msgspec.MsgspecError) as error:
+            return str(error)
+        return _ENDED
+
+    def close(self) -> None:
+        """From any thread; `serve` returns."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def next(self, *, within_s: float | None) -> Note | None:
+        """The next note; None when the peer is gone. Raises OSError."""
+        self._socket.settimeout(within_s)
+        return self._next()
+
+    def _next(self) -> Note | None:
+        prefix = self._read(_PREFIX.size)
+        if prefix is None:
+            return None
+        (length,) = _PREFIX.unpack(prefix)
+        if length > _MAX_NOTE_BYTES:
+            raise OSError(f"a note of {length} bytes: the link is corrupt")
+        words = self._read(length)
+        return None if words is None else _decode(words)
+
+    def _read(self, num_bytes: int) -> bytes | None:
+        found = bytearray()
+        while len(found) < num_bytes:
+            chunk = self._socket.recv(num_bytes - len(found))
+            if not chunk:
+                return None
+            found += chunk
+        return bytes(found)

@@ -1,0 +1,145 @@
+"""From stage to stage: a thread computes each, and what it made goes on while it computes the next batch."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar, final
+
+# Of a passage: one that is being used, one that is on its way.
+NUM_BUFFERS = 2
+J = TypeVar("J")
+
+
+def _never(job: object) -> bool:
+    return False
+
+
+@final
+class Passage(Generic[J]):
+    """Takes batches onward in their order, each as soon as it is given; at most NUM_BUFFERS are not used up.
+
+    carry: brings a batch to where it is used, on a thread of the passage, or on the giver's where `is_instant`
+    says that it takes no time. failed: hears of a batch that could not be carried.
+    """
+
+    def __init__(
+        self,
+        carry: Callable[[J], None],
+        *,
+        failed: Callable[[J, Exception], None],
+        name: str,
+        is_instant: Callable[[J], bool] = _never,
+    ) -> None:
+        self._carry = carry
+        self._failed = failed
+        self._is_instant = is_instant
+        self._slots = threading.Semaphore(NUM_BUFFERS)
+        self._queue: queue.SimpleQueue[J | None] = queue.SimpleQueue()
+        self._num_queued = 0
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+
+    def give(self, job: J) -> None:
+        """Returns as soon as there is a buffer for the batch, which is on its way then."""
+        self._slots.acquire()
+        if self._is_closed:
+            return
+        with self._lock:
+            is_first = self._num_queued == 0
+            self._num_queued += 1
+        if is_first and self._is_instant(job):
+            self._carry_one(job)
+        else:
+            self._queue.put(job)
+            _start(self._thread)
+
+    def free(self) -> None:
+        """The oldest batch has been used up: its buffer can be filled again."""
+        self._slots.release()
+
+    def close(self) -> None:
+        """What has not been carried is dropped; who waits to give is let go. From any thread."""
+        self._is_closed = True
+        self._queue.put(None)
+        self._slots.release(2 * NUM_BUFFERS)
+
+    def join(self, timeout_s: float) -> None:
+        _join(self._thread, timeout_s)
+
+    def _serve(self) -> None:
+        while (job := self._queue.get()) is not None and not self._is_closed:
+            self._carry_one(job)
+
+    def _carry_one(self, job: J) -> None:
+        try:
+            self._carry(job)
+        except Exception as error:
+            self.free()
+            self._failed(job, error)
+        finally:
+            with self._lock:
+                self._num_queued -= 1
+
+
+@final
+class StageThread(Generic[J]):
+    """Computes one batch after another.
+
+    compute: blocks until it is done. onward: takes what was made; blocks while what follows is full. freed:
+    called when the next batch can be computed. failed: hears of a batch that could not be computed.
+    """
+
+    def __init__(
+        self,
+        compute: Callable[[J], J],
+        *,
+        onward: Callable[[J], None],
+        freed: Callable[[J], None],
+        failed: Callable[[J, Exception], None],
+        name: str,
+    ) -> None:
+        self._compute = compute
+        self._onward = onward
+        self._freed = freed
+        self._failed = failed
+        self._queue: queue.SimpleQueue[J | None] = queue.SimpleQueue()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+
+    def enter(self, job: J) -> None:
+        """Returns at once. From one thread."""
+        self._queue.put(job)
+        _start(self._thread)
+
+    def close(self) -> None:
+        """The batch that is being computed is the last."""
+        self._is_closed = True
+        self._queue.put(None)
+
+    def join(self, timeout_s: float) -> None:
+        _join(self._thread, timeout_s)
+
+    def _serve(self) -> None:
+        while (job := self._queue.get()) is not None and not self._is_closed:
+            try:
+                self._onward(self._compute(job))
+            except Exception as error:
+                self._failed(job, error)
+            finally:
+                # A loop that is closed already needs no news.
+                with contextlib.suppress(RuntimeError):
+                    self._freed(job)
+
+
+def _start(thread: threading.Thread) -> None:
+    if thread.ident is None:
+        thread.start()
+
+
+def _join(thread: threading.Thread, timeout_s: float) -> None:
+    if thread.ident is not None and thread is not threading.current_thread():
+        thread.join(timeout_s)
