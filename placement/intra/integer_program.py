@@ -23,6 +23,8 @@ from vocabulary.layer_graph import LayerGraph, Layout
 
 # The solver's tolerances are about 1e-6 of its unit, so costs are given in nanoseconds.
 UNIT_S = 1e-9
+# The part of a pass over memory that holding costs: far below what any choice costs, and above the tolerance.
+TIE_BREAK = 1e-6
 # milp's status when nothing fits.
 _INFEASIBLE = 2
 
@@ -59,7 +61,10 @@ class IntegerProgram:
     def __post_init__(self) -> None:
         for node, count in zip(self.nodes, self.counts, strict=True):
             self.firsts.append(len(self.costs))
-            self.costs += [strategy.cost_s * count / UNIT_S for strategy in node.strategies]
+            self.costs += [
+                (strategy.cost_s + self._tie_break_s(node, number)) * count / UNIT_S
+                for number, strategy in enumerate(node.strategies)
+            ]
             self.rows.append((dict.fromkeys(range(self.firsts[-1], len(self.costs)), 1.0), 1.0, 1.0))
         self.num_binaries = len(self.costs)
 
@@ -113,6 +118,12 @@ class IntegerProgram:
         if found.x is None:
             raise TimeoutError(found.message)
         return found
+
+    def _tie_break_s(self, node: Node, number: int) -> float:
+        """Of plans that take equally long, the one that holds less."""
+        layouts = zip(node.produced, node.strategies[number].produced, strict=True)
+        held = sum(self.mesh.local_bytes(self.graph.tensors[tensor], layout) for tensor, layout in layouts)
+        return TIE_BREAK * self.mesh.pass_s(flops=0.0, num_bytes=held)
 
     def _where(self, port: Port, layouts: list[tuple[Layout, ...]], layout: Layout) -> Row:
         first = self.firsts[port.node_class]
