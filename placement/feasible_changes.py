@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -21,7 +22,7 @@ from vocabulary.units import format_bytes
 # Beyond so many times what there is, a change is none that anybody wants to hear of.
 MAX_GROWTH = 64
 MAX_DEVICES = 4096
-# SLOs are found to so much.
+# SLOs are found to so much more than the last that is too short.
 SLO_STEP = 1.01
 
 IsFeasible = Callable[[Deployment], bool]
@@ -55,14 +56,33 @@ class Remedy:
                 return f"SLOs {self.after:.3g} times as long"
 
 
-def smallest_changes(deployment: Deployment, is_feasible: IsFeasible) -> tuple[Remedy, ...]:
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far changes are looked for, in times what there is, and how finely memory and SLOs are.
+
+    memory_parts: of the smallest device's memory; None: to the byte.
+    """
+
+    growth: int = MAX_GROWTH
+    memory_parts: int | None = None
+    slo_step: float = SLO_STEP
+
+
+# Where each try is a search: some six of them for every kind of change.
+COARSE = Reach(growth=8, memory_parts=32, slo_step=1.05)
+
+
+def smallest_changes(
+    deployment: Deployment, is_feasible: IsFeasible, *, reach: Reach = Reach()
+) -> tuple[Remedy, ...]:
     """For a fleet that is not feasible: what alone would be enough, each kind and node class on its own.
 
-    Kinds that do not help within 64 times what there is are left out. is_feasible: whether a changed
-    deployment is; it is taken to stay so when there is more.
+    Kinds that do not help within reach are left out. is_feasible: whether a changed deployment is; it is
+    taken to stay so when there is more.
     """
-    found = [_more_devices(deployment, index, is_feasible) for index in range(len(deployment.cluster.nodes))]
-    found += [_more_memory(deployment, is_feasible), _longer_slos(deployment, is_feasible)]
+    classes = range(len(deployment.cluster.nodes))
+    found = [_more_devices(deployment, index, is_feasible, reach) for index in classes]
+    found += [_more_memory(deployment, is_feasible, reach), _longer_slos(deployment, is_feasible, reach)]
     return tuple(one for one in found if one is not None)
 
 
@@ -89,7 +109,7 @@ def can_be_in_time(deployment: Deployment) -> bool:
     )
 
 
-def _more_devices(deployment: Deployment, index: int, is_feasible: IsFeasible) -> Remedy | None:
+def _more_devices(deployment: Deployment, index: int, is_feasible: IsFeasible, reach: Reach) -> Remedy | None:
     node = deployment.cluster.nodes[index]
 
     def with_hosts(count: int) -> Deployment:
@@ -97,7 +117,7 @@ def _more_devices(deployment: Deployment, index: int, is_feasible: IsFeasible) -
         nodes[index] = replace(node, count=count)
         return replace(deployment, cluster=replace(deployment.cluster, nodes=tuple(nodes)))
 
-    most = min(max(1, node.count) * MAX_GROWTH, max(node.count, MAX_DEVICES // node.devices_per_host))
+    most = min(max(1, node.count) * reach.growth, max(node.count, MAX_DEVICES // node.devices_per_host))
     count = _least(node.count, most, lambda number: is_feasible(with_hosts(number)))
     if count is None:
         return None
@@ -105,29 +125,31 @@ def _more_devices(deployment: Deployment, index: int, is_feasible: IsFeasible) -
     return Remedy("devices", before, after, node.name)
 
 
-def _more_memory(deployment: Deployment, is_feasible: IsFeasible) -> Remedy | None:
+def _more_memory(deployment: Deployment, is_feasible: IsFeasible, reach: Reach) -> Remedy | None:
     """As many bytes more on every device; said of the smallest."""
     nodes = deployment.cluster.nodes
     least = min(node.memory_bytes for node in nodes)
 
-    def with_bytes(more: int) -> Deployment:
-        larger = tuple(replace(node, memory_bytes=node.memory_bytes + more) for node in nodes)
+    part = 1 if reach.memory_parts is None else max(1, least // reach.memory_parts)
+
+    def with_parts(number: int) -> Deployment:
+        larger = tuple(replace(node, memory_bytes=node.memory_bytes + number * part) for node in nodes)
         return replace(deployment, cluster=replace(deployment.cluster, nodes=larger))
 
-    more = _least(0, least * MAX_GROWTH, lambda number: is_feasible(with_bytes(number)))
-    return None if more is None else Remedy("memory_bytes", least, least + more)
+    most = least * reach.growth // part
+    number = _least(0, most, lambda number: is_feasible(with_parts(number)))
+    return None if number is None else Remedy("memory_bytes", least, least + number * part)
 
 
-def _longer_slos(deployment: Deployment, is_feasible: IsFeasible) -> Remedy | None:
+def _longer_slos(deployment: Deployment, is_feasible: IsFeasible, reach: Reach) -> Remedy | None:
     def with_scale(step: int) -> Deployment:
-        models = tuple(replace(model, slo=model.slo.scaled(SLO_STEP**step)) for model in deployment.models)
+        scale = reach.slo_step**step
+        models = tuple(replace(model, slo=model.slo.scaled(scale)) for model in deployment.models)
         return replace(deployment, models=models)
 
-    most = 0
-    while SLO_STEP**most < MAX_GROWTH:
-        most += 1
+    most = math.ceil(math.log(reach.growth) / math.log(reach.slo_step))
     step = _least(0, most, lambda number: is_feasible(with_scale(number)))
-    return None if step is None else Remedy("slo_scale", 1.0, SLO_STEP**step)
+    return None if step is None else Remedy("slo_scale", 1.0, reach.slo_step**step)
 
 
 def _least(low: int, most: int, holds: Callable[[int], bool]) -> int | None:

@@ -31,7 +31,7 @@ WORTHWHILE = 0.25
 class Relaxation:
     """One limit in a sentence, and how many more requests are in time with a little more of it.
 
-    kind: memory, parallelism, replicas, slo, rate, devices, links, search. num_gained: None where it is certain
+    kind: memory, parallelism, replicas, slo, rate, devices, links, search. num_gained: None if it is certain
     without a simulation, or none can tell (requests that ask for tokens).
     """
 

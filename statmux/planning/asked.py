@@ -1,0 +1,126 @@
+"""The words of `statmux plan`, and the files they name: all that is wrong is told before searching."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from statmux.planning.old_plan import OldPlan, load_old
+from statmux.reporting.placement_picture import check_suffix
+from vocabulary.deployment import Deployment
+from vocabulary.errors import InvalidInput
+from vocabulary.formats.disk import load_deployment, load_trace
+from vocabulary.trace import Trace
+
+DEFAULT_HORIZON_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """See the help of `statmux plan`; None and empty where a flag was left out."""
+
+    deployment: Path
+    trace: Path | None = None
+    test_trace: Path | None = None
+    algorithm: str | None = None
+    objective: str | None = None
+    trim_s: float = 0.0
+    seed: int | None = None
+    time_budget_s: float | None = None
+    wants_bound: bool = False
+    bound_budget_s: float | None = None
+    explain: tuple[str, ...] = ()
+    diff: Path | None = None
+    current: Path | None = None
+    horizon_s: float | None = None
+    store_bytes_per_s: float = 1e9
+    restart_s: float = 0.0
+    required_attainment: float | None = None
+    plot: Path | None = None
+    out: Path | None = None
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Traces are aligned to the deployment; old: of --diff or --current; remarks: sentences for the user."""
+
+    deployment: Deployment
+    train: Trace
+    test: Trace | None
+    old: OldPlan | None
+    remarks: tuple[str, ...]
+
+
+def prepare(asked: Asked) -> Prepared:
+    """Raises InvalidInput for whatever is wrong."""
+    _check_words(asked)
+    deployment = load_deployment(asked.deployment, overrides=asked.overrides)
+    if asked.seed is not None:
+        deployment = replace(deployment, seed=asked.seed)
+    if asked.objective is not None:
+        deployment = replace(deployment, objective=asked.objective)
+    _check_models(asked.explain, deployment)
+    path = asked.diff or asked.current
+    old = None if path is None else load_old(path, deployment)
+    train, remarks = _traffic(asked, deployment)
+    test = None if asked.test_trace is None else _loaded(asked.test_trace, deployment)
+    return Prepared(deployment, train, test, old, (*remarks, *(old.remarks if old else ())))
+
+
+def _check_words(asked: Asked) -> None:
+    if asked.diff is not None and asked.current is not None:
+        hint = "--current shows what moves too: leave --diff out"
+        raise InvalidInput("one plan to come from is enough", where="--diff and --current", hint=hint)
+    if asked.horizon_s is not None and asked.current is None:
+        hint = "name the plan that is served now: --current plan.yaml"
+        raise InvalidInput("a horizon is for weighing a move", where="--horizon", hint=hint)
+    if asked.bound_budget_s is not None and not asked.wants_bound:
+        raise InvalidInput("there is no bound to spend it on", where="--bound-budget", hint="add --bound")
+    if asked.plot is not None:
+        check_suffix(asked.plot)
+        check_writable(asked.plot, "--plot")
+    if asked.out is not None:
+        check_writable(asked.out, "--out")
+
+
+def check_writable(path: Path, where: str) -> None:
+    """Raises InvalidInput where a file cannot be put, before anything is computed for it."""
+    if path.is_dir():
+        raise InvalidInput(f"{path} is a folder", where=where, hint="name a file in it")
+    there = path.parent
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        hint = "choose another path"
+        raise InvalidInput(f"{path} cannot be written: {there} is no folder", where=where, hint=hint)
+    if not os.access(there, os.W_OK):
+        hint = "choose another path"
+        raise InvalidInput(f"{path} cannot be written: {there} is read-only", where=where, hint=hint)
+
+
+def _check_models(names: Sequence[str], deployment: Deployment) -> None:
+    for name in names:
+        if name not in deployment.model_names:
+            near = get_close_matches(name, deployment.model_names, n=1)
+            shown = ", ".join(deployment.model_names[:8])
+            hint = f"did you mean {near[0]}?" if near else f"it has {shown}"
+            raise InvalidInput(f"{deployment.name} has no model {name!r}", where="--explain", hint=hint)
+
+
+def _traffic(asked: Asked, deployment: Deployment) -> tuple[Trace, tuple[str, ...]]:
+    from simulator.traffic.workload import expected_trace
+
+    if asked.trace is not None:
+        return _loaded(asked.trace, deployment), ()
+    drawn = expected_trace(deployment)
+    seed = deployment.seed
+    text = f"no --trace: planning for {len(drawn)} requests drawn from `workload` with seed {seed}"
+    return drawn, (text,)
+
+
+def _loaded(path: Path, deployment: Deployment) -> Trace:
+    return load_trace(path, models=deployment.model_names).aligned_to(deployment.model_names)

@@ -1,0 +1,50 @@
+"""How far a plan may be from the best: what memory costs, and what nothing can exceed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from statmux.render import Console
+from vocabulary.deployment import Deployment
+from vocabulary.trace import Trace
+
+UNASKED: dict[str, Any] = {
+    "bound": None,
+    "bound_gap": None,
+    "bound_seconds": None,
+    "bound_is_exact": None,
+    "attainment_without_memory": None,
+    "layout_without_memory": None,
+}
+
+
+def bounds(
+    deployment: Deployment,
+    trace: Trace,
+    attainment: float,
+    *,
+    trim_s: float,
+    budget_s: float | None,
+    console: Console,
+) -> dict[str, Any]:
+    """Keys of the document, about the trace that was planned for. Interrupted, what is missing is None."""
+    from placement.bound.memoryless import without_memory
+    from placement.bound.upper import upper_bound
+
+    found = dict(UNASKED)
+    try:
+        with console.progress("without memory"):
+            reference = without_memory(deployment, trace, trim_s=trim_s, budget_s=budget_s)
+        found["attainment_without_memory"] = reference.attainment
+        found["layout_without_memory"] = reference.layout
+        with console.progress("upper bound"):
+            bound = upper_bound(deployment, trace, trim_s=trim_s, budget_s=budget_s)
+    except KeyboardInterrupt:
+        console.warn("interrupted: the bound is left out")
+        return found
+    return found | {
+        "bound": bound.attainment,
+        "bound_gap": max(0.0, bound.attainment - attainment),
+        "bound_seconds": bound.seconds,
+        "bound_is_exact": bound.is_exact,
+    }

@@ -1,0 +1,115 @@
+"""Why a model sits where it does, for `--explain`: as a document and as a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from statmux.render import marked, milliseconds, percent, table
+from vocabulary.units import format_bytes
+
+if TYPE_CHECKING:
+    from placement.why import Change
+    from placement.why_there import Explanation, Seat
+
+
+def explanation_document(found: Explanation, *, estimated: bool) -> dict[str, Any]:
+    """Changes are requests in time: of all models, and of this one."""
+    following = found.next_replica
+    return {
+        "model": found.model,
+        "num_requests": found.num_requests,
+        "num_good": found.num_good,
+        "slo_s": found.slo_s,
+        "impossible": found.impossible or None,
+        "estimated": estimated,
+        "next_replica": None if following is None else following.group,
+        "groups": [_seat(seat) for seat in found.seats],
+    }
+
+
+def explanation_text(document: dict[str, Any]) -> str:
+    """A sentence or two, then a row for each group."""
+    num_good, num_requests = document["num_good"], document["num_requests"]
+    share = marked(
+        percent(num_good / num_requests if num_requests else 1.0), is_estimated=document["estimated"]
+    )
+    held = [one["id"] for one in document["groups"] if one["is_held"]]
+    on = f"on {', '.join(held)}" if held else "on no group"
+    lines = [f"{document['model']} is {on}: {share} of its {num_requests} requests are in time"]
+    lines += [line for line in (document["impossible"], _drop(document), _next(document)) if line]
+    headings = ("group", "mesh", "alone", "room", "drop", "add", "move", "exchange")
+    rows = [_row(one) for one in document["groups"]]
+    foot = (
+        "requests in time gained or lost, of all models (of this one): without the replica here; with one\n"
+        "more here, whatever the memory; with the least missed replica moved here; in another model's place"
+    )
+    return "\n".join([*lines, "", table(headings, rows, left=2), foot])
+
+
+def _drop(document: dict[str, Any]) -> str:
+    held = [one for one in document["groups"] if one["is_held"]]
+    if not held:
+        return ""
+    least = max(held, key=lambda one: one["drop"]["num_all"])
+    return f"least missed would be the replica on {least['id']}: {_change(least['drop'])} requests in time"
+
+
+def _next(document: dict[str, Any]) -> str:
+    best = next((one for one in document["groups"] if one["id"] == document["next_replica"]), None)
+    if best is None:
+        return "no further replica would gain anything"
+    text = f"the next replica would gain most on {best['id']}: {_change(best['add'])} requests in time"
+    if best["missing_bytes"] <= 0:
+        return f"{text}; there is room"
+    text += f"; {format_bytes(best['missing_bytes'])} are missing on stage {best['missing_stage']}"
+    exchange = best["exchange"]
+    if exchange is not None:
+        text += f", {exchange['leaving']} would have to leave ({_change(exchange)})"
+    return text
+
+
+def _row(one: dict[str, Any]) -> tuple[object, ...]:
+    room = "here" if one["is_held"] else None
+    if one["missing_bytes"] is not None:
+        short = f"-{format_bytes(one['missing_bytes'])} on stage {one['missing_stage']}"
+        room = "yes" if one["missing_bytes"] <= 0 else short
+    exchange = one["exchange"]
+    return (
+        one["id"],
+        one["mesh"],
+        milliseconds(one["alone_s"]),
+        room,
+        *(None if one[key] is None else _change(one[key]) for key in ("drop", "add", "move")),
+        None if exchange is None else f"{_change(exchange)} for {exchange['leaving']}",
+    )
+
+
+def _change(change: dict[str, Any]) -> str:
+    own = "" if change["num_own"] == change["num_all"] else f" ({change['num_own']:+d})"
+    return f"{change['num_all']:+d}{own}"
+
+
+def _seat(seat: Seat) -> dict[str, Any]:
+    exchange = seat.exchanged
+    return {
+        "id": seat.group,
+        "mesh": f"{seat.config.tensor} x {seat.config.pipeline}",
+        "is_held": seat.is_held,
+        "alone_s": seat.alone_s,
+        "missing_bytes": None if seat.room is None else seat.room.missing_bytes,
+        "missing_stage": None if seat.room is None else seat.room.stage,
+        "drop": _counts(seat.dropped),
+        "add": _counts(seat.added),
+        "move": _counts(seat.moved),
+        "exchange": None
+        if exchange is None
+        else {"leaving": exchange.leaving, **_counts_of(exchange.change)},
+    }
+
+
+def _counts(change: Change | None) -> dict[str, int] | None:
+    return None if change is None else _counts_of(change)
+
+
+def _counts_of(change: Change) -> dict[str, int]:
+    return {"num_all": change.num_all, "num_own": change.num_own}
