@@ -7,7 +7,7 @@ from pathlib import Path
 from vocabulary.deployment import Deployment, ModelSpec
 from vocabulary.errors import InvalidInput
 from vocabulary.placement import Group, Placement
-from workers.spec import WorkerSpec
+from workers.spec import WorkerSpec, host_stages
 
 
 def worker_specs(deployment: Deployment, placement: Placement, *, key: str) -> tuple[WorkerSpec, ...]:
@@ -42,12 +42,8 @@ def _engine(group: Group, models: tuple[ModelSpec, ...]) -> str:
             hint="a group runs one engine: set the same `engine` on all its models, or use --engine",
         )
     engine = engines[0] if engines else "emulated"
-    hosts = {device.rpartition(":")[0] for device in group.devices}
-    if engine == "jax" and len(hosts) > 1:
-        raise InvalidInput(
-            f"group {group.id} spans hosts {', '.join(sorted(hosts))}: the jax engine runs a group on one",
-            hint="plan with `parallelism: {cross_node: false}`, or serve with `--engine emulated`",
-        )
+    if engine == "jax":
+        host_stages(group)
     for model in models:
         if engine == "jax" and model.source is None:
             raise InvalidInput(

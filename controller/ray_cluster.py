@@ -20,7 +20,7 @@ from controller.ray_hosts import device_indices, local_devices, match_hosts
 from controller.ray_local import LocalRay
 from controller.ray_nouns import HostNode, Limits, Lost, Progress, Share, StartedGroup
 from vocabulary.deployment import Deployment
-from vocabulary.errors import InvalidInput, RuntimeFailure
+from vocabulary.errors import RuntimeFailure
 from workers.spec import WorkerSpec
 
 if TYPE_CHECKING:
@@ -158,15 +158,10 @@ class RayCluster:
 
     def _shares(self, spec: WorkerSpec) -> list[Share]:
         indices = device_indices(spec.group, self._deployment.cluster)
-        if len(indices) > 1 and spec.engine == "jax":
-            raise InvalidInput(
-                f"group {spec.group.id} spans hosts {', '.join(indices)}: the jax engine runs a group on one",
-                hint="plan with `parallelism: {cross_node: false}`, or serve with `--engine emulated`",
-            )
         return [Share(self._hosts[host], chosen) for host, chosen in indices.items()]
 
     def _listening(self, spec: WorkerSpec, leader: HostNode) -> WorkerSpec:
         """The spec with where to listen: a Unix socket on this machine, else TCP."""
-        if leader.address in self._nodes.here:
-            return dataclasses.replace(spec, socket_path=f"{self._folder}/{next(self._numbers)}.sock")
-        return dataclasses.replace(spec, socket_path="", host=leader.address)
+        is_here = leader.address in self._nodes.here
+        path = f"{self._folder}/{next(self._numbers)}.sock" if is_here else ""
+        return dataclasses.replace(spec, socket_path=path, host=leader.address)

@@ -1,8 +1,9 @@
-"""One group on Ray: a placement group pinned to its nodes, and the actor that leads it."""
+"""One group on Ray: a placement group pinned to its nodes, the actor that leads it, and those that follow."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, final
 
 import ray
@@ -11,8 +12,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from controller.ray_nouns import Share
 from vocabulary.errors import RuntimeFailure, StatmuxError
-from workers.actor import GroupWorker
-from workers.spec import WorkerSpec
+from workers.actor import FollowerWorker, GroupWorker
+from workers.spec import FollowerAddress, WorkerSpec
 
 _NODE_ID_LABEL = "ray.io/node-id"
 # Which GPUs a process sees is the plan's choice, not Ray's.
@@ -21,13 +22,17 @@ _GPUS_ARE_OURS = {"env_vars": {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1
 
 @final
 class RayGroup:
-    """Reserve, create, start, release: in this order, release at any time. `shares[0]` is the leader's."""
+    """Reserve, create, listen, start, release: in this order, release at any time.
+
+    `shares[0]` is the leader's. Where the group computes, each further share has a follower.
+    """
 
     def __init__(self, spec: WorkerSpec, shares: Sequence[Share]) -> None:
         self.spec = spec
         self.shares = tuple(shares)
         self._reservation: PlacementGroup | None = None
         self._worker: Any = None
+        self._followers: list[Any] = []
 
     @property
     def id(self) -> str:
@@ -44,40 +49,67 @@ class RayGroup:
         assert self._reservation is not None
         return self._reservation.wait(timeout_s)
 
-    def create(self) -> ray.ObjectRef:
-        """Make the actor on the leader's bundle; promises its Identity."""
+    def create(self) -> list[ray.ObjectRef]:
+        """Make the actors, each on its bundle; promises their Identities, the leader's first."""
+        spec = self.spec
+        self._worker = self._actor(
+            GroupWorker,
+            0,
+            engine=spec.engine,
+            platform=spec.platform,
+            device_indices=self.shares[0].device_indices,
+        )
+        if spec.engine == "jax":
+            self._followers = [
+                self._actor(
+                    FollowerWorker, place, platform=spec.platform, device_indices=share.device_indices
+                )
+                for place, share in enumerate(self.shares[1:], start=1)
+            ]
+        return [actor.prepare.remote() for actor in self._actors]
+
+    def listen(self) -> list[ray.ObjectRef]:
+        """Promises the addresses of the followers."""
+        return [
+            follower.listen.remote(replace(self.spec, host=self.shares[place].node.address), place)
+            for place, follower in enumerate(self._followers, start=1)
+        ]
+
+    def start(self, followers: Sequence[FollowerAddress]) -> ray.ObjectRef:
+        """Load and listen; promises a Started."""
+        return self._worker.start.remote(replace(self.spec, followers=tuple(followers)))
+
+    def ends(self) -> list[ray.ObjectRef]:
+        """Promises that are kept when the group is stopped; one is broken when its process dies."""
+        return [actor.wait.remote() for actor in self._actors]
+
+    def ask_to_stop(self) -> list[ray.ObjectRef]:
+        """Followers too: they end with their leader, but that may be dead."""
+        return [actor.stop.remote() for actor in self._actors]
+
+    @property
+    def _actors(self) -> list[Any]:
+        return ([] if self._worker is None else [self._worker]) + self._followers
+
+    def _actor(self, kind: type, place: int, **arguments: Any) -> Any:
         assert self._reservation is not None
-        actor = ray.remote(GroupWorker).options(
-            **_actor_resources(self.shares[0]),
+        actor = ray.remote(kind).options(
+            **_actor_resources(self.shares[place]),
             max_restarts=0,
             max_concurrency=4,  # `wait` holds one thread for good
-            scheduling_strategy=PlacementGroupSchedulingStrategy(self._reservation, 0),
+            scheduling_strategy=PlacementGroupSchedulingStrategy(self._reservation, place),
             runtime_env=None if self.spec.platform == "cpu" else _GPUS_ARE_OURS,
         )
-        spec = self.spec
-        self._worker = actor.remote(
-            engine=spec.engine, platform=spec.platform, device_indices=self.shares[0].device_indices
-        )
-        return self._worker.prepare.remote()
-
-    def start(self) -> ray.ObjectRef:
-        """Load and listen; promises a Started."""
-        return self._worker.start.remote(self.spec)
-
-    def end(self) -> ray.ObjectRef:
-        """A promise that is kept when the group is stopped and broken when its process dies."""
-        return self._worker.wait.remote()
-
-    def ask_to_stop(self) -> ray.ObjectRef | None:
-        return None if self._worker is None else self._worker.stop.remote()
+        return actor.remote(**arguments)
 
     def release(self) -> None:
-        """Kill the actor, give the devices back."""
-        if self._worker is not None:
-            ray.kill(self._worker)
+        """Kill the actors, give the devices back."""
+        for actor in self._actors:
+            ray.kill(actor)
         if self._reservation is not None:
             remove_placement_group(self._reservation)
         self._worker = self._reservation = None
+        self._followers = []
 
 
 def answer_of(group: RayGroup, promise: ray.ObjectRef, *, doing: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, final
 
 import ray
@@ -13,6 +13,7 @@ from controller.ray_group import RayGroup, answer_of, cause_of_death
 from controller.ray_nouns import Limits, Lost, Progress, StartedGroup
 from vocabulary.errors import Infeasible, RuntimeFailure
 from workers.actor import Identity, Started
+from workers.spec import FollowerAddress
 
 # How often a wait looks whether it was interrupted.
 _LOOK_S = 0.2
@@ -27,6 +28,7 @@ class RayGroups:
         self._limits = limits
         self._groups: list[RayGroup] = []
         self._is_stopping = threading.Event()
+        self._lock = threading.Lock()
 
     def start(self, groups: Sequence[RayGroup]) -> tuple[StartedGroup, ...]:
         """Raises what a worker raised, else Infeasible or RuntimeFailure; then none of `groups` runs."""
@@ -39,9 +41,10 @@ class RayGroups:
 
     def watch(self, lost: Lost) -> None:
         """Call `lost`, on another thread, once for each group that dies and was not stopped."""
+        told: set[str] = set()
         for group in self._groups:
-            future = group.end().future()
-            future.add_done_callback(lambda done, group=group: self._tell(group, done, lost))
+            for end in group.ends():
+                end.future().add_done_callback(lambda done, group=group: self._tell(group, done, lost, told))
 
     def stop(self, group_ids: Collection[str]) -> None:
         self._release([group for group in self._groups if group.id in group_ids])
@@ -53,26 +56,29 @@ class RayGroups:
     def _start(self, groups: Sequence[RayGroup]) -> tuple[StartedGroup, ...]:
         start_s = time.monotonic()
         self._reserve(groups)
-        identities: list[Identity] = self._gather(
-            groups,
-            [group.create() for group in groups],
-            doing="starting its process",
-            timeout_s=self._limits.process_s,
+        identities: Mapping[str, list[Identity]] = self._gather_all(
+            groups, [group.create() for group in groups], doing="starting its processes"
         )
         _verify_nodes(groups, identities)
+        followers: Mapping[str, list[FollowerAddress]] = self._gather_all(
+            groups, [group.listen() for group in groups], doing="opening its followers"
+        )
         for group in groups:
-            host = group.shares[0].node.host
-            self._progress(f"group {group.id}: loading {len(group.spec.models)} models on {host}")
+            hosts = ", ".join(share.node.host for share in group.shares[: len(identities[group.id])])
+            self._progress(f"group {group.id}: loading {len(group.spec.models)} models on {hosts}")
         answers: list[Started] = self._gather(
             groups,
-            [group.start() for group in groups],
+            [group.start(followers[group.id]) for group in groups],
             doing="loading its models",
             timeout_s=self._limits.load_s,
             arrived=lambda group: self._progress(
                 f"group {group.id}: ready after {time.monotonic() - start_s:.1f} s"
             ),
         )
-        return tuple(map(_started, groups, identities, answers))
+        return tuple(
+            _started(group, identities[group.id][0], answer)
+            for group, answer in zip(groups, answers, strict=True)
+        )
 
     def _reserve(self, groups: Sequence[RayGroup]) -> None:
         for group in groups:
@@ -84,6 +90,18 @@ class RayGroups:
                 self._check()
                 if time.monotonic() > deadline_s:
                     raise _not_reserved(group, timeout_s)
+
+    def _gather_all(
+        self, groups: Sequence[RayGroup], promises: Sequence[Sequence[ray.ObjectRef]], *, doing: str
+    ) -> Mapping[str, list[Any]]:
+        """As `_gather`, with several answers of each group, by its id."""
+        owners = [group for group, each in zip(groups, promises, strict=True) for _ in each]
+        flat = [promise for each in promises for promise in each]
+        found: dict[str, list[Any]] = {group.id: [] for group in groups}
+        answers = self._gather(owners, flat, doing=doing, timeout_s=self._limits.process_s)
+        for group, answer in zip(owners, answers, strict=True):
+            found[group.id].append(answer)
+        return found
 
     def _gather(
         self,
@@ -114,15 +132,20 @@ class RayGroups:
         if self._is_stopping.is_set():
             raise RuntimeFailure("the fleet was stopped while its groups were starting")
 
-    def _tell(self, group: RayGroup, done: Any, lost: Lost) -> None:
+    def _tell(self, group: RayGroup, done: Any, lost: Lost, told: set[str]) -> None:
+        """Of several processes that die together, the first is told."""
         error = done.exception()
-        if error is not None and group in self._groups:
+        with self._lock:
+            is_news = error is not None and group in self._groups and group.id not in told
+            if is_news:
+                told.add(group.id)
+        if is_news:
             lost(group.id, cause_of_death(error))
 
     def _release(self, groups: Sequence[RayGroup]) -> None:
         """Stop in order what can be, kill the rest."""
         self._groups = [group for group in self._groups if group not in groups]
-        stopping = [promise for group in groups if (promise := group.ask_to_stop()) is not None]
+        stopping = [promise for group in groups for promise in group.ask_to_stop()]
         if stopping:
             ray.wait(stopping, num_returns=len(stopping), timeout=self._limits.stop_s)
         for group in groups:
@@ -134,14 +157,16 @@ def _started(group: RayGroup, identity: Identity, answer: Started) -> StartedGro
     return StartedGroup(group.id, host, identity.node_id, identity.pid, answer.address, answer.interfaces)
 
 
-def _verify_nodes(groups: Sequence[RayGroup], identities: Sequence[Identity]) -> None:
-    for group, identity in zip(groups, identities, strict=True):
-        wanted = group.shares[0].node
-        if identity.node_id != wanted.node_id:
-            raise RuntimeFailure(
-                f"group {group.id} runs on node {identity.node_id}, not on {wanted.node_id} ({wanted.host})",
-                hint="this Ray does not pin bundles by label: use the version of the lock file",
-            )
+def _verify_nodes(groups: Sequence[RayGroup], identities: Mapping[str, Sequence[Identity]]) -> None:
+    for group in groups:
+        for share, identity in zip(group.shares, identities[group.id], strict=False):
+            wanted = share.node
+            if identity.node_id != wanted.node_id:
+                raise RuntimeFailure(
+                    f"group {group.id} runs on node {identity.node_id}, not on {wanted.node_id} "
+                    f"({wanted.host})",
+                    hint="this Ray does not pin bundles by label: use the version of the lock file",
+                )
 
 
 def _not_reserved(group: RayGroup, timeout_s: float) -> Infeasible:

@@ -7,14 +7,14 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import ray
 
 from vocabulary.errors import InvalidInput
 from workers.engine import ModelInterface
 from workers.host import WorkerHost
-from workers.spec import Address, WorkerSpec
+from workers.spec import Address, FollowerAddress, WorkerSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,8 @@ class GroupWorker:
     def prepare(self) -> Identity:
         """Choose the devices that jax will see. Raises InvalidInput for those that are not there."""
         if self._engine == "jax":
-            # jax reads its environment when it is imported: afterwards these settings would do nothing.
-            assert "jax" not in sys.modules, "jax was imported before its devices were chosen"
-            os.environ.update(device_environment(self._platform, self._device_indices, os.environ))
-        return Identity(ray.get_runtime_context().get_node_id(), os.getpid())
+            _choose_devices(self._platform, self._device_indices)
+        return _identity()
 
     def start(self, spec: WorkerSpec) -> Started:
         """Load the group's models (slow) and listen. Raises StatmuxError."""
@@ -71,6 +69,51 @@ class GroupWorker:
             self._host.stop()
             self._host = None
         self._ended.set()
+
+
+@final
+class FollowerWorker:
+    """Prepares its process for the devices of one of a group's further hosts, then runs a Follower.
+
+    Methods run on different threads; `prepare`, then `listen`, are called once. Errors rise as they are.
+    """
+
+    def __init__(self, *, platform: str, device_indices: tuple[int, ...]) -> None:
+        self._platform = platform
+        self._device_indices = device_indices
+        self._follower: Any = None
+
+    def prepare(self) -> Identity:
+        """As GroupWorker's."""
+        _choose_devices(self._platform, self._device_indices)
+        return _identity()
+
+    def listen(self, spec: WorkerSpec, place: int) -> FollowerAddress:
+        """Where the leader finds it; what it loads, and when, the leader says."""
+        # jax is imported only now that its devices are chosen.
+        from workers.follower import Follower
+
+        assert self._follower is None, "started twice"
+        self._follower = Follower(spec, place=place)
+        return self._follower.listen()
+
+    def wait(self) -> None:
+        """Return when the leader is gone; a process that dies makes this call fail."""
+        self._follower.wait()
+
+    def stop(self) -> None:
+        if self._follower is not None:
+            self._follower.stop()
+
+
+def _choose_devices(platform: str, device_indices: tuple[int, ...]) -> None:
+    # jax reads its environment when it is imported: afterwards these settings would do nothing.
+    assert "jax" not in sys.modules, "jax was imported before its devices were chosen"
+    os.environ.update(device_environment(platform, device_indices, os.environ))
+
+
+def _identity() -> Identity:
+    return Identity(ray.get_runtime_context().get_node_id(), os.getpid())
 
 
 def device_environment(

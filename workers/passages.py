@@ -21,7 +21,7 @@ def _never(job: object) -> bool:
 class Passage(Generic[J]):
     """Takes batches onward in their order, each as soon as it is given; at most NUM_BUFFERS are not used up.
 
-    carry: brings a batch to where it is used, on a thread of the passage, or on the giver's where `is_instant`
+    carry: brings a batch to where it is used, on a thread of the passage, or on the giver's if `is_instant`
     says that it takes no time. failed: hears of a batch that could not be carried.
     """
 

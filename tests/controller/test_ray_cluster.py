@@ -21,7 +21,7 @@ from vocabulary.deployment import ModelSpec
 from vocabulary.errors import Infeasible, InvalidInput, StatmuxError
 from vocabulary.parallel import ParallelConfig
 from vocabulary.tensors import Tensor
-from workers.frames import Done, Frame, Hello, Run, tensor_headers
+from workers.frames import Done, Frame, Gone, Hello, Run, tensor_headers
 from workers.link import SocketLink
 from workers.spec import Address
 
@@ -79,6 +79,31 @@ async def served(address: Address) -> Frame:
         link.close()
 
 
+async def until_its_follower_is_killed(address: Address, folder: str) -> tuple[Frame, Frame]:
+    """The answer to one request for model a, and the last frame."""
+    ids = (Tensor("input_ids", "INT64", (1, 2), b"\x05" + bytes(15)),)
+    loop = asyncio.get_running_loop()
+    heard: asyncio.Queue[Frame] = asyncio.Queue()
+    _, link = await loop.create_unix_connection(
+        lambda: SocketLink(heard.put_nowait, lambda why: None), address.socket_path
+    )
+    link.send(Hello(KEY, loop.time()))
+    link.send(Run(1, "a", loop.time(), float("inf"), float("inf"), tensor_headers(ids)), ids)
+    link.flush()
+    async with asyncio.timeout(20.0):
+        while not isinstance((answer := await heard.get()).header, Done):
+            pass
+        (follower,) = [pid for pid in processes_of(folder) if "FollowerWorker" in title_of(pid)]
+        os.kill(follower, signal.SIGKILL)
+        while not isinstance((farewell := await heard.get()).header, Gone):
+            pass
+    return answer, farewell
+
+
+def title_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text()
+
+
 def test_groups_run_on_the_nodes_that_the_plan_names(started: tuple[StartedGroup, ...]):
     import ray
 
@@ -130,10 +155,9 @@ def test_a_group_over_two_hosts_reserves_both_and_is_led_from_the_first(
     cluster.stop_groups(["wide"])
 
 
-def test_the_jax_engine_does_not_span_hosts_yet(cluster: RayCluster):
-    (spec,) = specs_of(FLEET, group("wide", ["n-1:3", "n-0:3"], TWO_STAGES))
-    with pytest.raises(InvalidInput, match="group wide spans hosts n-1, n-0"):
-        cluster.start_groups([dataclasses.replace(spec, engine="jax")])
+def test_a_stage_of_a_jax_group_lies_on_one_host():
+    with pytest.raises(InvalidInput, match="stage 0 of group wide lies on hosts n-0, n-1"):
+        specs_of(deployment(engine="jax"), group("wide", ["n-1:3", "n-0:3"], ParallelConfig(2, 1)))
 
 
 def test_what_a_worker_refuses_comes_back_as_it_was_said_and_the_other_groups_stop(
@@ -157,6 +181,23 @@ def test_a_jax_group_finds_its_virtual_devices(cluster: RayCluster, started: tup
     )
     assert [spec.name for spec in computing.interfaces["a"].inputs] == ["input_ids", "attention_mask"]
     cluster.stop_groups(["jax"])
+
+
+def test_a_jax_group_computes_on_two_hosts_and_is_lost_with_either(
+    cluster: RayCluster, started: tuple[StartedGroup, ...], said: list[str]
+):
+    (spec,) = specs_of(deployment(engine="jax"), group("wide", ["n-1:3", "n-0:3"], TWO_STAGES))
+    models = (dataclasses.replace(spec.models[0], sequence_lengths=(8,)),)
+    (wide,) = cluster.start_groups([dataclasses.replace(spec, models=models)])
+    assert wide.host == "n-1"
+    assert "group wide: loading 1 models on n-1, n-0" in said
+    lost: queue.Queue[tuple[str, str]] = queue.Queue()
+    cluster.watch(lambda group_id, why: lost.put((group_id, why)))
+    answer, farewell = asyncio.run(until_its_follower_is_killed(wide.address, cluster.socket_folder))
+    assert answer.tensors[0].shape == (1, 2, 128)
+    assert farewell.header.why.startswith("host n-0 of group wide is lost: ")
+    assert lost.get(timeout=30.0)[0] == "wide"
+    cluster.stop_groups(["wide"])
 
 
 def test_another_process_joins_the_cluster_and_leaves_it_running(
