@@ -131,7 +131,7 @@ def test_a_model_has_the_profiles_of_the_types_it_names(mixed):
     assert catalog.supports("one", fast)
     assert not catalog.supports("one", slow)
     assert mixed.model("both").profile is mixed.model("twin").profile
-    assert mixed.model("listed").profile_paths == {"0": "slow.json", "1": "fast.json"}
+    assert mixed.model("listed").profile_paths == {"slow": "slow.json", "fast": "fast.json"}
     assert mixed.model("one").profile_path == "fast.json"
     assert any("other (slow as fast)" in warning for warning in mixed.warnings)
 

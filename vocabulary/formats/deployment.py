@@ -23,6 +23,7 @@ from vocabulary.formats.constraints import reserved_devices, rules_of
 from vocabulary.formats.deployment_profiles import (
     ReadProfile,
     mislabelled,
+    paths_by_type,
     paths_of,
     profiles_of_models,
     read_profiles,
@@ -77,7 +78,10 @@ def parse_deployment(
     _check_nodes(shape.cluster, document)
     profiles = read_profiles(shape, document, read_profile, needs_profiles)
     cluster = _cluster(shape, profiles)
-    deployment = _deployment(shape, cluster, profiles_of_models(shape, document, profiles, cluster))
+    of_models = profiles_of_models(shape, document, profiles, cluster)
+    paths = [paths_by_type(model, profiles) for model in shape.models]
+    models = tuple(map(_model, shape.models, of_models, paths))
+    deployment = _deployment(shape, cluster, models)
     reserved = reserved_devices(shape.placement.constraints, deployment.cluster, document)
     return replace(
         deployment,
@@ -150,13 +154,13 @@ def _check_nodes(cluster: ClusterShape, document: Document) -> None:
             raise document.error((*path, "count"), message, hint="check the counts")
 
 
-def _deployment(shape: DeploymentShape, cluster: Cluster, profiles: Sequence[Profile | None]) -> Deployment:
+def _deployment(shape: DeploymentShape, cluster: Cluster, models: tuple[ModelSpec, ...]) -> Deployment:
     grpc, metrics, search = shape.endpoints.grpc, shape.observability.metrics, shape.placement.search
     drain, security = shape.serving.drain, shape.security
     return Deployment(
         name=shape.metadata.name,
         cluster=cluster,
-        models=tuple(map(_model, shape.models, profiles)),
+        models=models,
         policy=_policy(shape.serving),
         latency=LatencyModel(shape.simulation.stage_scale_per_stage, shape.simulation.fixed_overhead_s),
         grpc=GrpcEndpoint(grpc.host, grpc.port, grpc.reflection, grpc.max_message),
@@ -226,16 +230,15 @@ def _policy(serving: ServingShape) -> Policy:
     )
 
 
-def _model(model: ModelShape, profile: Profile | None) -> ModelSpec:
+def _model(model: ModelShape, profile: Profile | None, by_type: Mapping[str, str]) -> ModelSpec:
     paths = paths_of(model)
-    by_device_type = model.profile.by_device_type if model.profile is not None else None
     split = model.parallelism
     return ModelSpec(
         name=model.name,
         source=model.source,
         profile=profile,
         profile_path=paths[0][1] if len(paths) == 1 else None,
-        profile_paths=by_device_type or {str(key[-1]): path for key, path in paths if len(paths) > 1},
+        profile_paths=by_type,
         architecture=model.architecture,
         engine=model.engine,
         aliases=tuple(model.aliases),

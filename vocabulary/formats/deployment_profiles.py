@@ -65,6 +65,15 @@ def profiles_of_models(
     return tuple(found)
 
 
+def paths_by_type(model: ModelShape, profiles: Mapping[str, Profile]) -> dict[str, str]:
+    """Where the profiles of a model with several are, by device type; of a list, those that are there."""
+    if model.profile is None or len(paths_of(model)) < 2:
+        return {}
+    if model.profile.by_device_type is not None:
+        return dict(model.profile.by_device_type)
+    return {profiles[path].device_type: path for _, path in paths_of(model) if path in profiles}
+
+
 def mislabelled(shape: DeploymentShape, profiles: Mapping[str, Profile]) -> Iterator[str]:
     """Models with a profile under a device type that is not the profile's own."""
     for model in shape.models:
