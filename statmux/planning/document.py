@@ -60,6 +60,7 @@ def plan_document(
             | {"estimated": model.name in estimated}
             for index, model in enumerate(deployment.models)
         },
+        "minimised": None,
         "explanations": None,
         "difference": None,
         "replan": None,

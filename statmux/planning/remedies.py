@@ -10,12 +10,13 @@ from statmux.render import Console
 from vocabulary.errors import Infeasible
 
 if TYPE_CHECKING:
+    from placement.capacity.results import Requirement
     from placement.feasible_changes import Reach, Remedy
     from vocabulary.deployment import Deployment
     from vocabulary.trace import Trace
 
-# A search of a change may take so long, and no longer than the search that found too little.
-_MAX_SEARCH_S = 5.0
+# A search of a change takes so long at most.
+MAX_SEARCH_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,51 +72,63 @@ def broken_promise(deployment: Deployment, document: dict[str, Any], console: Co
     return Verdict(Infeasible(f"{texts[asked[0]]}{more}: no placement can help", hint=hint), found)
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How a changed deployment is searched; budget_s: for each of some twenty."""
+
+    trace: Trace
+    algorithm: str | None
+    trim_s: float
+    budget_s: float = 1.0
+
+
 def too_little(
-    wanted: float,
-    document: dict[str, Any],
-    deployment: Deployment,
-    trace: Trace,
-    *,
-    algorithm: str | None,
-    trim_s: float,
-    console: Console,
+    wanted: float, document: dict[str, Any], search: Search, deployment: Deployment, console: Console
 ) -> Verdict | None:
     """If the plan attains less than is required: what would be enough, found by searching again."""
+    from placement.capacity.results import Requirement
+
     attained = document["slo_attainment"]
     if attained >= wanted:
         return None
+    message = f"the plan attains {attained:.2%}, {wanted:.2%} is required"
+    error = Infeasible(message, where="--require-attainment")
+    return with_changes(error, Requirement(wanted), search, deployment, console)
+
+
+def with_changes(
+    error: Infeasible, requirement: Requirement, search: Search, deployment: Deployment, console: Console
+) -> Verdict:
+    """The error, with what would be enough for a requirement."""
     from placement.feasible_changes import COARSE
 
-    budget_s = max(0.2, min(_MAX_SEARCH_S, document["search_seconds"]))
-
-    def attains(changed: Deployment) -> bool:
-        return _attained(changed, trace, algorithm, trim_s, budget_s) >= wanted
-
-    found = _changes(deployment, attains, console, reach=COARSE)
-    error = Infeasible(
-        f"the plan attains {attained:.2%}, {wanted:.2%} is required",
-        where="--require-attainment",
-        hint=_hint(found) or "`statmux capacity --minimize devices` looks for a cluster that holds",
-    )
-    return Verdict(error, found)
+    found = _changes(deployment, lambda changed: _holds(changed, requirement, search), console, reach=COARSE)
+    capacity = "`statmux capacity --minimize devices` looks for a cluster that holds"
+    hint = _hint(found) or error.hint or capacity
+    return Verdict(Infeasible(error.message, where=error.where, hint=hint), found)
 
 
-def _attained(
-    deployment: Deployment, trace: Trace, algorithm: str | None, trim_s: float, budget_s: float
-) -> float:
-    from placement.explain import predict
+def _holds(deployment: Deployment, requirement: Requirement, how: Search) -> bool:
+    from placement.capacity.evaluate import Probe, Study, evaluate
+    from placement.capacity.points import base_point
     from placement.search import search
-    from simulator.fast_or_events import outcomes_of
 
     try:
-        found = search(deployment, trace, algorithm=algorithm, trim_s=trim_s, time_budget_s=budget_s)
+        found = search(
+            deployment,
+            how.trace,
+            algorithm=how.algorithm,
+            trim_s=how.trim_s,
+            time_budget_s=how.budget_s,
+        )
     except Infeasible:
-        return 0.0
+        return False
     if not found.is_complete:
         raise KeyboardInterrupt
-    outcomes = outcomes_of(found.placement, trace, deployment=deployment)
-    return float(predict(found.placement, outcomes, deployment=deployment, trim_s=trim_s)["slo_attainment"])
+    study = Study(deployment, how.trace, how.trace, trim_s=how.trim_s)
+    return requirement.holds(
+        evaluate(study, Probe(base_point(deployment.cluster), placement=found.placement))
+    )
 
 
 def _changes(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +17,12 @@ from statmux.planning.moving import (
     replan_document,
     replan_text,
 )
+from statmux.planning.searching import Searched, minimised_document, minimised_text, search_for
 from statmux.planning.tables import plan_table
 from statmux.render import Console
-from vocabulary.errors import Infeasible
+from statmux.reporting.words import listed
 
 if TYPE_CHECKING:
-    from placement.search import Found
     from vocabulary.plan import Plan
     from vocabulary.trace import Trace
 
@@ -39,20 +38,19 @@ def run_plan(asked: Asked, console: Console) -> int:
     prepared = prepare(asked)
     for sentence in prepared.remarks:
         console.say(sentence)
-    found = _search(asked, prepared, console)
-    found, moves = _weighed(asked, prepared, found)
-    made = _planned(asked, prepared, found)
+    searched, moves = _weighed(asked, prepared, search_for(asked, prepared, console))
+    made = replace(searched.plan(), inputs=_inputs(deployment=asked.deployment, trace=asked.trace))
     if asked.out is not None:
         write_plan(asked.out, made)
-    document = _document(asked, prepared, found, made) | moves | {"next": _next(asked)}
-    document |= _asked_for(asked, prepared, made, document, console)
-    verdict = _verdict(asked, prepared, document, console) if found.is_complete else None
+    document = _document(asked, prepared, searched, made) | moves
+    document |= _asked_for(asked, searched, made, document, console)
+    verdict = _verdict(asked, searched, document, console) if searched.is_complete else None
     document |= remedies.FEASIBLE if verdict is None else verdict.document
     if asked.plot is not None:
-        _draw(asked.plot, made, prepared, document)
+        _draw(asked.plot, made, searched, document)
     console.result(document, lambda: plan_text(document))
     _say_next(console, document)
-    if not found.is_complete:
+    if not searched.found.is_complete:
         console.warn("interrupted: this is the best placement so far")
         return INTERRUPTED_EXIT_CODE
     if verdict is not None:
@@ -63,6 +61,8 @@ def run_plan(asked: Asked, console: Console) -> int:
 def plan_text(document: dict[str, Any]) -> str:
     """All tables that were asked for."""
     parts = [plan_table(document)]
+    if document["minimised"] is not None:
+        parts.append(minimised_text(document["minimised"]))
     parts += [explanation_text(one) for one in document["explanations"] or ()]
     if document["replan"] is not None:
         parts.append(replan_text(document["replan"]))
@@ -71,163 +71,122 @@ def plan_text(document: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _search(asked: Asked, prepared: Prepared, console: Console) -> Found:
-    from placement.search import search
-
-    try:
-        with console.progress("searching") as progress:
-            return search(
-                prepared.deployment,
-                prepared.train,
-                algorithm=asked.algorithm,
-                trim_s=asked.trim_s,
-                progress=_Shown(progress).show,
-                time_budget_s=asked.time_budget_s,
-            )
-    except Infeasible as error:
-        verdict = remedies.without_plan(error, prepared.deployment, console)
-        if not console.is_table:
-            console.result({"deployment": prepared.deployment.name, **verdict.document}, lambda: "")
-        raise verdict.error from error
-
-
-class _Shown:
-    """Reports of a search as the line that progress shows."""
-
-    def __init__(self, progress: Any) -> None:
-        self._progress = progress
-        self._start_s = time.monotonic()
-
-    def show(self, report: Any) -> None:
-        best = "" if report.best_value is None else f", best {report.best_value:.2%}"
-        elapsed_s = time.monotonic() - self._start_s
-        rate = f", {report.num_evaluated / elapsed_s:,.0f} evaluations/s" if elapsed_s > 0.5 else ""
-        self._progress.step(report.num_evaluated, note=f"{report.phase}{best}{rate}")
-
-
-def _weighed(asked: Asked, prepared: Prepared, found: Found) -> tuple[Found, dict[str, Any]]:
+def _weighed(asked: Asked, prepared: Prepared, searched: Searched) -> tuple[Searched, dict[str, Any]]:
     """What was found on the devices where least has to move, or what is there already; and why."""
     if prepared.old is None:
-        return found, {}
+        return searched, {}
     from placement.difference import difference
     from placement.replan import replan
     from placement.replan_devices import with_fewest_moves
     from resharding.move_costs import Store
 
-    deployment, old = prepared.deployment, prepared.old.placement
+    deployment, old, found = searched.deployment, prepared.old.placement, searched.found
     network, store = network_of(deployment.cluster), Store(asked.store_bytes_per_s)
     name = str(prepared.old.path)
     if asked.current is None:
         placement = with_fewest_moves(old, found.placement, deployment=deployment)
         changed = difference(old, placement, deployment=deployment, network=network, store=store)
-        return replace(found, placement=placement), {"difference": difference_document(changed, old=name)}
+        moved = replace(searched, found=replace(found, placement=placement))
+        return moved, {"difference": difference_document(changed, old=name)}
     horizon_s = DEFAULT_HORIZON_S if asked.horizon_s is None else asked.horizon_s
     weighed = replan(
         old,
         deployment,
-        prepared.train,
+        searched.trace,
         horizon_s=horizon_s,
         network=network,
         store=store,
         restart_s=asked.restart_s,
         proposals={"search": found.placement},
     )
-    return replace(found, placement=weighed.chosen.placement), {
+    return replace(searched, found=replace(found, placement=weighed.chosen.placement)), {
         "replan": replan_document(weighed, horizon_s=horizon_s, old=name),
         "difference": difference_document(weighed.chosen.difference, old=name),
     }
 
 
-def _planned(asked: Asked, prepared: Prepared, found: Found) -> Plan:
-    from placement.search import planned
-
-    made = planned(found, prepared.deployment, prepared.train, trim_s=asked.trim_s)
-    return replace(made, inputs=_inputs(deployment=asked.deployment, trace=asked.trace))
-
-
-def _document(asked: Asked, prepared: Prepared, found: Found, made: Plan) -> dict[str, Any]:
-    tested = None if prepared.test is None else _predicted(made, prepared.test, asked, prepared)
-    return plan_document(made, prepared.deployment, prepared.train, tested=tested, found=found, out=asked.out)
+def _document(asked: Asked, prepared: Prepared, searched: Searched, made: Plan) -> dict[str, Any]:
+    tested = None if prepared.test is None else _predicted(made, prepared.test, searched)
+    document = plan_document(
+        made, searched.deployment, searched.trace, tested=tested, found=searched.found, out=asked.out
+    )
+    following = None if asked.out is None else f"statmux serve {asked.deployment} --plan {asked.out}"
+    return document | {"minimised": minimised_document(searched), "next": following}
 
 
-def _predicted(made: Plan, trace: Trace, asked: Asked, prepared: Prepared) -> dict[str, Any]:
+def _predicted(made: Plan, trace: Trace, searched: Searched) -> dict[str, Any]:
+    """For other traffic, as much faster as that planned for."""
     from placement.explain import predict
     from simulator.fast_or_events import outcomes_of
 
-    outcomes = outcomes_of(made.placement, trace, deployment=prepared.deployment)
-    return predict(made.placement, outcomes, deployment=prepared.deployment, trim_s=asked.trim_s)
+    scaled = replace(trace, arrival_s=trace.arrival_s / searched.rate_scale)
+    outcomes = outcomes_of(made.placement, scaled, deployment=searched.deployment)
+    return predict(made.placement, outcomes, deployment=searched.deployment, trim_s=searched.trim_s)
 
 
 def _asked_for(
-    asked: Asked, prepared: Prepared, made: Plan, document: dict[str, Any], console: Console
+    asked: Asked, searched: Searched, made: Plan, document: dict[str, Any], console: Console
 ) -> dict[str, Any]:
     """Bounds and explanations; and for programs what else would help."""
     found: dict[str, Any] = {}
     if asked.wants_bound:
         found |= bounding.bounds(
-            prepared.deployment,
-            prepared.train,
+            searched.deployment,
+            searched.trace,
             document["slo_attainment"],
-            trim_s=asked.trim_s,
+            trim_s=searched.trim_s,
             budget_s=asked.bound_budget_s,
             console=console,
         )
     if asked.explain:
-        found["explanations"] = _explanations(asked, prepared, made, document)
+        found["explanations"] = _explanations(asked, searched, made, document)
     if not console.is_table:
-        found["relaxations"] = _relaxations(prepared, made)
+        found["relaxations"] = _relaxations(searched, made)
     return found
 
 
 def _explanations(
-    asked: Asked, prepared: Prepared, made: Plan, document: dict[str, Any]
+    asked: Asked, searched: Searched, made: Plan, document: dict[str, Any]
 ) -> list[dict[str, Any]]:
     from placement.why_there import explain
 
+    settings = {"deployment": searched.deployment, "trim_s": searched.trim_s}
     return [
         explanation_document(
-            explain(
-                model, made.placement, prepared.train, deployment=prepared.deployment, trim_s=asked.trim_s
-            ),
+            explain(model, made.placement, searched.trace, **settings),
             estimated=document["models"][model]["estimated"],
         )
         for model in dict.fromkeys(asked.explain)
     ]
 
 
-def _relaxations(prepared: Prepared, made: Plan) -> list[dict[str, Any]]:
+def _relaxations(searched: Searched, made: Plan) -> list[dict[str, Any]]:
     from placement.why_missed import relaxations
     from simulator.fast_or_events import outcomes_of
 
-    outcomes = outcomes_of(made.placement, prepared.train, deployment=prepared.deployment)
+    outcomes = outcomes_of(made.placement, searched.trace, deployment=searched.deployment)
     return [
         {"kind": one.kind, "sentence": one.sentence, "num_gained": one.num_gained}
-        for one in relaxations(made.placement, outcomes, deployment=prepared.deployment)
+        for one in relaxations(made.placement, outcomes, deployment=searched.deployment)
     ]
 
 
 def _verdict(
-    asked: Asked, prepared: Prepared, document: dict[str, Any], console: Console
+    asked: Asked, searched: Searched, document: dict[str, Any], console: Console
 ) -> remedies.Verdict | None:
-    broken = remedies.broken_promise(prepared.deployment, document, console)
+    broken = remedies.broken_promise(searched.deployment, document, console)
     if broken is not None or asked.required_attainment is None:
         return broken
-    return remedies.too_little(
-        asked.required_attainment,
-        document,
-        prepared.deployment,
-        prepared.train,
-        algorithm=asked.algorithm,
-        trim_s=asked.trim_s,
-        console=console,
-    )
+    budget_s = max(0.2, min(remedies.MAX_SEARCH_S, document["search_seconds"]))
+    search = remedies.Search(searched.trace, asked.algorithm, searched.trim_s, budget_s)
+    return remedies.too_little(asked.required_attainment, document, search, searched.deployment, console)
 
 
-def _draw(path: Path, made: Plan, prepared: Prepared, document: dict[str, Any]) -> None:
+def _draw(path: Path, made: Plan, searched: Searched, document: dict[str, Any]) -> None:
     from statmux.planning.picturing import picture_of
     from statmux.reporting.placement_picture import write_picture
 
-    write_picture(path, picture_of(made.placement, prepared.deployment, document))
+    write_picture(path, picture_of(made.placement, searched.deployment, document))
     document["plot"] = str(path)
 
 
@@ -244,14 +203,12 @@ def _inputs(**paths: Path | None) -> dict[str, object]:
     }
 
 
-def _next(asked: Asked) -> str | None:
-    """The command that goes on from here."""
-    return None if asked.out is None else f"statmux serve {asked.deployment} --plan {asked.out}"
-
-
 def _say_next(console: Console, document: dict[str, Any]) -> None:
-    for name in document["not_placed"]:
-        console.warn(f"{name} has no place; its requests count as missed")
+    left_out = document["not_placed"]
+    if len(left_out) == 1:
+        console.warn(f"{left_out[0]} has no place; its requests count as missed")
+    elif left_out:
+        console.warn(f"{listed(left_out)} have no place; their requests count as missed")
     for name, one in document["models"].items():
         wanted = one["attainment_wanted"]
         if wanted is not None and one["slo_attainment"] < wanted:
