@@ -7,8 +7,11 @@ from pathlib import Path
 
 import jax
 
+from placement.costs.parts import ranges_of
+from vocabulary.catalog import Catalog
 from vocabulary.deployment import ModelSpec
 from vocabulary.errors import InvalidInput, StatmuxError
+from vocabulary.parallel import ParallelConfig
 from workers.model import OpenModel, ShardedModel, open_model
 from workers.spec import WorkerSpec
 
@@ -49,5 +52,17 @@ def _open(spec: WorkerSpec, model: ModelSpec, place: int, devices: Sequence[jax.
         batch_buckets=model.batch_sizes,
         sequence_buckets=model.sequence_lengths,
         base_dir=Path(spec.source_folder),
+        cut=profiled_cut(spec.catalog, model.name, spec.group.config),
         stages=spec.stages_of_processes[place],
     )
+
+
+def profiled_cut(catalog: Catalog, model: str, config: ParallelConfig) -> tuple[range, ...] | None:
+    """The layers of each stage as they were profiled, so that stages cost what the plan believes.
+
+    None where no profile says: then layers are cut evenly.
+    """
+    if model not in catalog.profiles or not catalog.supports(model, config):
+        return None
+    counts = catalog.entry(model, config).stage_layers
+    return ranges_of(counts) if counts else None

@@ -283,7 +283,12 @@ def open_model(
 
 def _stage_plans(cut: tuple[range, ...], family: Family, config: Any, task: Task) -> list[StagePlan]:
     layers = [layer for stage in cut for layer in stage]
-    assert layers == list(range(config.num_layers)), (cut, config.num_layers)
+    if layers != list(range(config.num_layers)):
+        raise InvalidInput(
+            f"stages of {', '.join(str(len(stage)) for stage in cut)} layers do not make a model of "
+            f"{config.num_layers}",
+            hint="the profile is of another model: profile this one",
+        )
     return [
         StagePlan(
             family=family,

@@ -8,7 +8,14 @@ from typing import Any
 
 from placement.costs.devices import DTYPE_BYTES, DeviceType
 from placement.costs.parts import cut_parts, layer_counts, layers_of
-from placement.costs.roofline import PartCost, Setting, output_bytes, part_costs, step_times
+from placement.costs.roofline import (
+    PartCost,
+    Setting,
+    output_bytes,
+    part_costs,
+    result_bytes,
+    step_times,
+)
 from vocabulary.errors import Infeasible
 from vocabulary.model_shape import ModelShape
 from vocabulary.parallel import ParallelConfig
@@ -84,7 +91,10 @@ def estimated_entry(
         weight_bytes=tuple(_weight_bytes(parts[1], stage, shape) for stage in stages),
         activation_bytes={size: _activation_bytes(parts[size], stages) for size in sizes},
         stage_latency_s={size: _latency_s(parts[size], stages, passed_s[size]) for size in sizes},
-        output_bytes={size: (sent_bytes[size],) * config.pipeline for size in sizes},
+        output_bytes={
+            size: (sent_bytes[size],) * (config.pipeline - 1) + (result_bytes(setting, size),)
+            for size in sizes
+        },
         part_s=part_s,
         stage_layers=layer_counts(stages),
         is_estimated=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
 from placement.stages import StageMemory, cut_stages
 from vocabulary.errors import Infeasible
@@ -38,3 +39,9 @@ def layers_of(stages: Sequence[range]) -> tuple[range, ...]:
 def layer_counts(stages: Sequence[range]) -> tuple[int, ...]:
     """How many layers each stage has, as profiles write a cut down."""
     return tuple(map(len, layers_of(stages)))
+
+
+def ranges_of(counts: Sequence[int]) -> tuple[range, ...]:
+    """The layers of each stage, from how many it has."""
+    ends = list(accumulate(counts, initial=0))
+    return tuple(range(start, stop) for start, stop in pairwise(ends))

@@ -98,6 +98,13 @@ def output_bytes(setting: Setting, batch_size: int) -> int:
     return batch_size * setting.sequence_length * setting.shape.hidden_size * setting.number_bytes
 
 
+def result_bytes(setting: Setting, batch_size: int) -> int:
+    """What the last stage gives: logits, or the hidden states."""
+    shape = setting.shape
+    width = shape.vocab_size if shape.has_logits else shape.hidden_size
+    return batch_size * setting.sequence_length * width * setting.number_bytes
+
+
 def step_times(setting: Setting, layers: range, *, has_head: bool) -> StepTimes:
     """A step of generation on a stage of these layers: weights are read once, tokens computed, keys and
     values read.
