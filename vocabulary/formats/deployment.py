@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from vocabulary.catalog import LatencyModel
@@ -34,13 +34,13 @@ from vocabulary.formats.deployment_shape import (
     SHORTHANDS,
     ClusterShape,
     DeploymentShape,
-    ModelShape,
     NetworkShape,
     ServingShape,
-    SloShape,
 )
+from vocabulary.formats.deployment_warnings import warnings_of
 from vocabulary.formats.document import Document, KeyPath
 from vocabulary.formats.interpolation import interpolate
+from vocabulary.formats.model_shape import ModelShape, SloShape
 from vocabulary.formats.no_effect import keys_without_effect
 from vocabulary.formats.overrides import override
 from vocabulary.formats.shapes import check
@@ -89,10 +89,7 @@ def parse_deployment(
         rules=rules_of(shape.placement.constraints, deployment, document),
         folder=folder,
         accepted_only=_accepted_only(shape, document),
-        warnings=(
-            *_warnings(deployment, mislabelled=list(mislabelled(shape, profiles))),
-            *_live_warnings(shape, document),
-        ),
+        warnings=warnings_of(shape, document, deployment, mislabelled=list(mislabelled(shape, profiles))),
         document=document.value,
     )
 
@@ -283,57 +280,3 @@ def _accepted_only(shape: DeploymentShape, document: Document) -> tuple[str, ...
     keys = keys_without_effect(shape, document.value)
     schemes = {(model.source or "").partition("://")[0] for model in shape.models}
     return keys + tuple(f"models[].source ({scheme}://)" for scheme in LATER_SCHEMES if scheme in schemes)
-
-
-def _warnings(deployment: Deployment, *, mislabelled: Sequence[str]) -> Iterator[str]:
-    types = deployment.cluster.device_types
-    models = deployment.models
-    kinds = ", ".join(types)
-    for reason, named in (
-        (f"a profile for a device type that the cluster does not have ({kinds})", _foreign(models, types)),
-        ("a profile under a device type that it was not made for", mislabelled),
-        (
-            "no output_bytes in the profile: a pipeline between hosts pays cluster.network.latency only",
-            [] if deployment.cluster.links.is_uniform else [m.name for m in models if _tells_no_output(m)],
-        ),
-        ("no profile yet, so not planned (`statmux profile`)", [m.name for m in models if m.profile is None]),
-        (
-            "no slo.latency_ms: every served request is good",
-            [m.name for m in models if m.slo.is_empty],
-        ),
-        (
-            "batching, kv_cache, slo.ttft_ms or slo.tpot_ms, but a profile without step_times",
-            [m.name for m in models if m.profile is not None and not m.generates and _tells_how(m)],
-        ),
-    ):
-        if named:
-            shown = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
-            yield f"{reason}: {shown}"
-
-
-def _tells_how(model: ModelSpec) -> bool:
-    """Whether it has settings of a model that generates."""
-    return bool(model.slo.ttft_s or model.slo.tpot_s or model.generation != GenerationSettings())
-
-
-def _live_warnings(shape: DeploymentShape, document: Document) -> Iterator[str]:
-    keys = keys_without_effect(shape, document.value, live_only=True)
-    if keys:
-        yield f"`statmux serve` answers in one shot, only `statmux simulate` heeds {', '.join(keys)}"
-
-
-def _foreign(models: Sequence[ModelSpec], types: tuple[str, ...]) -> list[str]:
-    """Models with a profile for none of the types, or with one for others beside them."""
-    if len(types) == 1:
-        return [model.name for model in models if model.profile and model.profile.device_type not in types]
-    profiled = [model for model in models if model.profile]
-    return [
-        m.name for m in profiled if m.profile and any(c.device_type not in types for c in m.profile.entries)
-    ]
-
-
-def _tells_no_output(model: ModelSpec) -> bool:
-    """Whether some pipeline of its profile does not say what its stages give on."""
-    if model.profile is None:
-        return False
-    return any(e.config.pipeline > 1 and not e.output_bytes for e in model.profile.entries.values())

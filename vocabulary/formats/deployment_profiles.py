@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from vocabulary.formats.deployment_shape import DeploymentShape, ModelShape
+from vocabulary.formats.deployment_shape import DeploymentShape
 from vocabulary.formats.document import Document, KeyPath
+from vocabulary.formats.model_shape import ModelShape
 from vocabulary.mesh import Cluster
 from vocabulary.profile import Profile, profile_on_types
 

@@ -12,12 +12,12 @@ from vocabulary.deployment import (
     Drain,
     GrpcEndpoint,
     MetricsEndpoint,
-    ModelSpec,
     Policy,
     Security,
 )
 from vocabulary.formats import later_shapes as later
 from vocabulary.formats.constraints_shape import ConstraintRule, ConstraintsShape, one_mapping
+from vocabulary.formats.model_shape import ModelShape, Sizes
 from vocabulary.formats.no_effect import NoEffect
 from vocabulary.formats.shapes import (
     Bandwidth,
@@ -40,7 +40,6 @@ _METRICS = MetricsEndpoint()
 _DRAIN = Drain()
 _LATENCY = LatencyModel()
 _FIELDS = Deployment.__dataclass_fields__
-_MODEL = ModelSpec(name="default")
 # The machine that a file without `cluster.nodes` gets.
 DEFAULT_DEVICE_TYPE = "cpu"
 DEFAULT_MEMORY_BYTES = 16 * 2**30
@@ -61,11 +60,6 @@ SHORTHANDS = {
     ("cluster", "reserve"): "memory_fraction",
     ("models", "*", "profile"): "path",
 }
-Sizes = Annotated[
-    tuple[Count, ...],
-    Field(min_length=1, max_length=64),
-    BeforeValidator(lambda value: [value] if isinstance(value, int) else value, json_schema_input_type=Any),
-]
 
 
 class MetadataShape(Shape):
@@ -114,126 +108,6 @@ class ClusterShape(Shape):
     nodes: Annotated[tuple[NodeShape, ...], Field(min_length=1)] | None = None
     network: NetworkShape = NetworkShape.model_construct()
     reserve: Annotated[ReserveShape, _spelled_out("memory_fraction")] = ReserveShape.model_construct()
-
-
-class ProfileReference(Shape):
-    """Where a model's profile is: a path, or in a cluster of several device types a path for each.
-
-    paths: each profile says its own type. by_device_type: `profile: {V100: a.json}` for short.
-    `estimate` is for a later version.
-    """
-
-    path: str | None = None
-    paths: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    by_device_type: Annotated[dict[Name, str], Field(min_length=1)] | None = None
-    estimate: Annotated[Any, NoEffect()] = None
-
-
-def _profile_spelled_out(value: object) -> object:
-    """`profile: PATH`, `profile: [PATH, ...]`, and `profile: {DEVICE TYPE: PATH, ...}`."""
-    if isinstance(value, list):
-        return {"paths": value}
-    if not isinstance(value, dict):
-        return {"path": value}
-    is_by_type = value and not set(value) & set(ProfileReference.model_fields)
-    return {"by_device_type": value} if is_by_type else value
-
-
-class ParallelismShape(Shape):
-    """What the search may choose from; all that the profile has when left out."""
-
-    tensor: Sizes | None = None
-    pipeline: Sizes | None = None
-    max_devices: Count | None = None
-    cross_node: bool = _MODEL.parallelism.cross_node
-
-
-class ReplicasShape(Shape):
-    min: NaturalNumber = _MODEL.min_replicas
-    max: Count | None = _MODEL.max_replicas
-
-
-class SloShape(Shape):
-    latency_ms: Positive | None = None
-    ttft_ms: Annotated[Positive | None, NoEffect(is_simulated=True)] = None
-    tpot_ms: Annotated[Positive | None, NoEffect(is_simulated=True)] = None
-    attainment: Annotated[Number, Field(gt=0, le=1)] | None = None
-
-
-class WorkloadShape(Shape):
-    rate_rps: NonNegative
-    cv: NonNegative = 1.0
-    input_tokens: Annotated[later.Lengths | None, NoEffect()] = None
-    output_tokens: Annotated[later.Lengths | None, NoEffect()] = None
-
-
-_AUTO_IS_NONE = BeforeValidator(
-    lambda value: None if value == "auto" else value, json_schema_input_type=float | Literal["auto"] | None
-)
-
-
-class ModelBatchingShape(Shape):
-    """Of a model that generates: sequences that run at once, tokens that a step computes."""
-
-    max_batch_size: Annotated[Count | None, NoEffect(is_simulated=True)] = None
-    max_batch_tokens: Annotated[Count | None, NoEffect(is_simulated=True)] = None
-    max_wait_ms: Annotated[NonNegative | None, NoEffect()] = None
-    chunked_prompts: Annotated[bool | None, NoEffect(is_simulated=True)] = None
-
-
-class KvCacheShape(Shape):
-    """Of a model that generates. num_pages: on every group, of block_size tokens each.
-
-    Without it: memory_fraction of what the weights of all models of the group leave free, the tightest stage
-    deciding; `auto` is an equal part of what is left by models that name theirs.
-    """
-
-    memory_fraction: Annotated[
-        Annotated[Number, Field(gt=0, le=1)] | None, _AUTO_IS_NONE, NoEffect(is_simulated=True)
-    ] = None
-    num_pages: Annotated[Count | None, NoEffect(is_simulated=True)] = None
-    block_size: Annotated[Count | None, NoEffect(is_simulated=True)] = None
-    prefix_caching: Annotated[bool | None, NoEffect(is_simulated=True)] = None
-    reserve_output: Annotated[bool | None, NoEffect(is_simulated=True)] = None
-
-
-class ModelShape(Shape):
-    """At least one of `source` and `profile` is needed."""
-
-    name: Name
-    aliases: tuple[Name, ...] = ()
-    source: Annotated[str, Field(min_length=1)] | None = None
-    revision: Annotated[str | None, NoEffect()] = None
-    architecture: Literal["auto", "bert", "gpt2", "llama", "mixtral", "opt"] = _MODEL.architecture
-    engine: Literal["jax", "emulated"] = _MODEL.engine
-    dtype: Annotated[str | None, NoEffect(("auto", "float32"))] = None
-    quantization: Annotated[str | None, NoEffect(("none",))] = None
-    max_model_len: Annotated[Count | None, NoEffect()] = None
-    tokenizer: Annotated[str | None, NoEffect(("auto",))] = None
-    chat_template: Annotated[str | None, NoEffect(("auto",))] = None
-    profile: (
-        Annotated[
-            ProfileReference,
-            BeforeValidator(
-                _profile_spelled_out,
-                json_schema_input_type=ProfileReference | str | tuple[str, ...] | dict[Name, str],
-            ),
-        ]
-        | None
-    ) = None
-    parallelism: ParallelismShape = ParallelismShape.model_construct()
-    replicas: ReplicasShape = ReplicasShape.model_construct()
-    batch_sizes: Sizes = _MODEL.batch_sizes
-    sequence_lengths: Sizes = _MODEL.sequence_lengths
-    batching: ModelBatchingShape = ModelBatchingShape.model_construct()
-    kv_cache: KvCacheShape = KvCacheShape.model_construct()
-    slo: SloShape = SloShape.model_construct()
-    weight: Positive = _MODEL.weight
-    workload: WorkloadShape | None = None
-    priority_class: Annotated[str | None, NoEffect()] = None
-    adapters: Annotated[tuple[later.Adapter, ...], NoEffect()] = ()
-    max_resident_adapters: Annotated[NaturalNumber | None, NoEffect()] = None
-    on_demand: Annotated[later.OnDemand | None, NoEffect((False,), by="enabled")] = None
 
 
 class AdmissionShape(Shape):
