@@ -2,8 +2,9 @@
 
 Every byte of a class with A receivers is sent A times, at least once by a host that held it at first; who
 sends the rest is free. The busiest port's load, minimised by a linear program, bounds every schedule from
-below, whatever it splits, chunks or relays. With disjoint meshes and full duplex ports the program is about
-first exits only and the bound is tight: in a chain through the receivers none sends more than it receives.
+below in which only hosts that hold or lack a byte send it, whatever that splits, chunks or relays. With
+disjoint meshes and full duplex ports the program is about first exits only and the bound is tight: in a chain
+through the receivers none sends more than it receives. Half duplex ports have odd sets besides.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from scipy.sparse import csr_array, hstack, vstack
 
 from resharding.classes import TransferClass
 from resharding.network import Network
+from resharding.odd_sets import odd_set_bytes
 
 # The second program may be so much above the first's optimum: what the solver calls equal.
 _SLACK = 1e-9
@@ -43,8 +45,10 @@ def best_split(classes: Sequence[TransferClass], network: Network) -> Split:
     if network.is_full_duplex and _are_disjoint(classes):
         return _first_exits_only(classes, network)
     program = _Program(classes, network)
-    load = max(program.least_load, float(program.received.max()))
-    return Split(load * program.scale / network.host_bytes_per_s, program.shares())
+    load_bytes = max(program.least_load, float(program.received.max())) * program.scale
+    if not network.is_full_duplex:
+        load_bytes = max(load_bytes, odd_set_bytes(classes))
+    return Split(load_bytes / network.host_bytes_per_s, program.shares())
 
 
 def _are_disjoint(classes: Sequence[TransferClass]) -> bool:

@@ -60,9 +60,9 @@ def traffic_of(moves: Sequence[Move]) -> Traffic:
     for index, move in enumerate(moves):
         found = _cut(move)
         fans_out |= found.fans_out
-        for hosts, boxes in found.boxes:
-            pieces[hosts].extend(Piece(index, box) for box in boxes)
-            num_bytes[hosts] += sum(box.volume for box in boxes) * move.item_bytes
+        for hosts, boxes, volume in found.boxes:
+            pieces[hosts].extend([Piece(index, box) for box in boxes])
+            num_bytes[hosts] += volume * move.item_bytes
         for device, volume in found.lacking:
             device_bytes[device] += volume * move.item_bytes
     classes = tuple(
@@ -74,7 +74,9 @@ def traffic_of(moves: Sequence[Move]) -> Traffic:
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    boxes: tuple[tuple[tuple[Hosts, Hosts], tuple[Box, ...]], ...]
+    """boxes: by (senders, receivers), with how many elements they have together."""
+
+    boxes: tuple[tuple[tuple[Hosts, Hosts], tuple[Box, ...], int], ...]
     lacking: tuple[tuple[Device, int], ...]
     fans_out: frozenset[tuple[Hosts, Hosts]]
 
@@ -97,7 +99,7 @@ def _cut(move: Move) -> _Cut:
 
 def _by_hosts(
     grid: _Grid, holds: NDArray[np.bool_], lacks: NDArray[np.int64], hosts: NDArray[np.int64]
-) -> tuple[tuple[tuple[tuple[Hosts, Hosts], tuple[Box, ...]], ...], frozenset[tuple[Hosts, Hosts]]]:
+) -> tuple[tuple[tuple[tuple[Hosts, Hosts], tuple[Box, ...], int], ...], frozenset[tuple[Hosts, Hosts]]]:
     """Boxes by (senders, receivers), and which of these have a byte for several devices of a host."""
     rows = np.flatnonzero((lacks > 0).any(axis=1) & (grid.volumes > 0))
     assert holds[rows].any(axis=1).all(), "no source holds a part of the tensor that a target wants"
@@ -107,7 +109,8 @@ def _by_hosts(
     for number, key in enumerate(distinct):
         cells = rows[of_row.reshape(-1) == number]
         both = (tuple(hosts[key[: len(hosts)]].tolist()), tuple(hosts[key[len(hosts) :]].tolist()))
-        found.append((both, tuple(grid.box(int(cell)) for cell in cells)))
+        volume = int(grid.volumes[cells].sum())
+        found.append((both, tuple(grid.box(int(cell)) for cell in cells), volume))
         if (lacks[cells] > 1).any():
             fans_out.add(both)
     return tuple(found), frozenset(fans_out)

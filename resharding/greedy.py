@@ -27,8 +27,10 @@ def _messages(routes: Sequence[Route], num_chunks: int) -> list[Send]:
             cut = [_part(segment, index, num_chunks) for segment in route.segments]
             for hop in route.hops:
                 segments = tuple(segment for segment in cut[hop.first : hop.stop] if segment.num_bytes)
+                num_bytes = sum(segment.num_bytes for segment in segments)
                 if segments:
-                    found.append(Send(number * num_chunks + index, hop.from_host, hop.to_host, segments))
+                    chunk = number * num_chunks + index
+                    found.append(Send(chunk, hop.from_host, hop.to_host, segments, num_bytes))
     return found
 
 

@@ -25,14 +25,15 @@ from resharding.sends import Send
 def in_rounds(routes: Sequence[Route], *, num_rounds: int) -> tuple[Send, ...]:
     """All sends, each route in `num_rounds` chunks, in an order that every port can keep."""
     chunked = [_Chunked(number, route, num_rounds) for number, route in enumerate(routes)]
-    parts = _parts(chunked)
+    parts = [(part, part.route.stretches(part.start, part.stop)) for part in _parts(chunked)]
     last_depth = max((route.depth for route in routes), default=0)
     found = []
     for number in range(num_rounds + last_depth):
-        for part in parts:
+        for part, stretches in parts:
             index = number - part.depth
-            if 0 <= index < num_rounds and (segments := part.route.segments(part.start, part.stop, index)):
-                found.append(Send(part.route.number * num_rounds + index, *part.hosts, segments))
+            if 0 <= index < num_rounds and (segments := _segments(stretches, index)):
+                num_bytes = sum([segment.stop - segment.start for segment in segments])
+                found.append(Send(part.route.number * num_rounds + index, *part.hosts, segments, num_bytes))
     return tuple(found)
 
 
@@ -58,16 +59,31 @@ class _Chunked:
             hosts = (hop.from_host, hop.to_host)
             yield _Part(self, hosts, hop.depth, self._starts[hop.first], self._starts[hop.stop])
 
-    def segments(self, start: int, stop: int, index: int) -> tuple[Segment, ...]:
-        """Bytes [start, stop) of chunk `index`, as bytes of the payloads; chunks at the end may be short."""
+    def stretches(self, start: int, stop: int) -> list[_Stretch]:
+        """Bytes [start, stop) of chunk 0, as bytes of the payloads."""
         found = []
         for segment, size, begin in zip(self.route.segments, self._chunk_bytes, self._starts, strict=False):
-            shift = segment.start + index * size - begin
-            first = shift + max(start, begin)
-            last = min(shift + min(stop, begin + size), segment.stop)
+            first, last = max(start, begin), min(stop, begin + size)
             if first < last:
-                found.append(Segment(segment.transfer_class, first, last))
-        return tuple(found)
+                shift = segment.start - begin
+                found.append((segment.transfer_class, first + shift, last + shift, size, segment.stop))
+        return found
+
+
+# Class, first byte and the one after the last in chunk 0, how far the next chunk's lie behind, and where all
+# end: planning takes apart tens of thousands of these.
+_Stretch = tuple[int, int, int, int, int]
+
+
+def _segments(stretches: Sequence[_Stretch], index: int) -> tuple[Segment, ...]:
+    """The same bytes of chunk `index`; chunks at the end may be short."""
+    return tuple(
+        [
+            Segment(number, first + index * size, min(last + index * size, end))
+            for number, first, last, size, end in stretches
+            if first + index * size < end
+        ]
+    )
 
 
 @dataclass(frozen=True, slots=True)

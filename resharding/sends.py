@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from resharding.classes import TransferClass
 from resharding.network import Network
 from resharding.routes import Segment
 
@@ -13,17 +14,15 @@ from resharding.routes import Segment
 class Send:
     """Some bytes go from one host to another, as part of `chunk`.
 
-    A host may send a part of a chunk when all of the chunk that it gets has arrived there.
+    A host may send a part of a chunk when all of the chunk that it gets has arrived there. num_bytes: of all
+    segments.
     """
 
     chunk: int
     from_host: int
     to_host: int
     segments: tuple[Segment, ...]
-
-    @property
-    def num_bytes(self) -> int:
-        return sum(segment.num_bytes for segment in self.segments)
+    num_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +53,17 @@ def timed(sends: Iterable[Send], network: Network) -> tuple[Timed, ...]:
         arrived[key] = max(arrived.get(key, 0.0), end_s)
         found.append(Timed(send, start_s, end_s))
     return tuple(found)
+
+
+def last_end_s(sends: Sequence[Timed], classes: Sequence[TransferClass], network: Network) -> float:
+    """When the last message has reached all devices of its host: inside, it is passed on as it comes."""
+    fans_out = {number for number, one in enumerate(classes) if one.fans_out}
+    last_s = max((one.end_s for one in sends), default=0.0)
+    if not fans_out:
+        return last_s
+    found_s = last_s
+    for one in sends:
+        passed_s = one.end_s + one.send.num_bytes / network.intra_bytes_per_s
+        if passed_s > found_s and any(part.transfer_class in fans_out for part in one.send.segments):
+            found_s = passed_s
+    return found_s
