@@ -101,11 +101,6 @@ def carve(hosts: Sequence[Host], config: ParallelConfig) -> Layout:
     return (*layout, *reversed(rest)) if layout else ()
 
 
-def side_by_side(hosts: Sequence[Host], configs: Sequence[ParallelConfig]) -> Layout:
-    """In a cluster of several device types: equal groups of one configuration on the hosts of each type."""
-    return tuple(mesh for config in configs for mesh in carve(hosts, config))
-
-
 def equal_meshes(hosts: Sequence[Host], config: ParallelConfig) -> Layout:
     """As many groups of one configuration as there is room for; tensor parallelism stays inside hosts."""
     blocks, _ = _take(_of_type(hosts, config), config.num_devices)

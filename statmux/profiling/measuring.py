@@ -33,15 +33,19 @@ def chosen_models(deployment: Deployment, names: Sequence[str]) -> list[ModelSpe
 
 
 def target_of(model: ModelSpec, deployment: Deployment, out: Path | None) -> Path:
-    """The file of a model's profile. Raises InvalidInput if neither deployment nor user says which."""
+    """The file of a model's profile, of several that for the first node class.
+
+    Raises InvalidInput if neither deployment nor user says which.
+    """
     if out is not None:
         return out / f"{model.name}.json"
-    if model.profile_path is None:
+    path = model.profile_paths.get(deployment.cluster.nodes[0].device_type, model.profile_path)
+    if path is None:
         raise InvalidInput(
             f"model {model.name} does not say where its profile is",
             hint=f"add `profile: profiles/{model.name}.json` to it, or give --out FOLDER",
         )
-    return Path(deployment.folder) / model.profile_path
+    return Path(deployment.folder) / path
 
 
 def prepare_jax(node: NodeClass) -> None:

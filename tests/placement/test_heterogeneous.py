@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from placement.groups import carve, equal_meshes, hosts_of, side_by_side
+from placement.groups import carve, equal_meshes, hosts_of
 from placement.memory import Memory, allows
 from placement.minimise import minimise
 from placement.search import search
@@ -89,10 +89,6 @@ def test_a_configuration_takes_hosts_of_its_type_and_one_without_takes_all():
     assert [mesh.devices for mesh in of_slow] == [("s-0:0", "s-0:1"), ("s-1:0", "s-1:1")]
     every = carve(hosts, ParallelConfig(1, 2))
     assert [mesh.config.device_type for mesh in every] == ["fast", "slow", "slow"]
-    mixed = side_by_side(hosts, [ParallelConfig(1, 1, "fast"), ParallelConfig(1, 2, "slow")])
-    assert [mesh.config for mesh in mixed] == [ParallelConfig(1, 1, "fast")] * 2 + [
-        ParallelConfig(1, 2, "slow")
-    ] * 2
 
 
 def test_meshes_of_a_fleet_of_one_type_have_none():
