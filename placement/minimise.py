@@ -99,14 +99,15 @@ def minimise(
     """
     name = deployment.objective if objective is None else objective
     assert name in SOUGHT, name
+    budget_s = deployment.time_budget_s if time_budget_s is None else time_budget_s
     seeker = _Seeker(
         deployment=replace(deployment, objective=name),
         trace=trace.aligned_to(deployment.model_names),
         requirement=requirement_of(deployment, attainment),
         algorithm=algorithm,
         trim_s=trim_s,
-        time_budget_s=time_budget_s,
-        budget=Budget(time_budget_s),
+        time_budget_s=budget_s,
+        budget=Budget(budget_s),
         progress=progress,
     )
     return seeker.fastest() if name == "max_rate_scale" else seeker.cheapest()

@@ -76,12 +76,13 @@ def search(
 ) -> Found:
     """The same placement for the same input. `algorithm` overrides the deployment's.
 
-    Without `time_budget_s` a search ends when it has converged; with it, `auto` ends then, sooner or later
-    than it would have: more time never gives a worse plan. The published algorithms take no notice of it.
+    Without `time_budget_s`, here or in the deployment, a search ends when it has converged; with it, `auto`
+    ends then, sooner or later than it would have: more time never gives a worse plan. The published
+    algorithms take no notice of it.
     A KeyboardInterrupt ends the search with the best so far, and rises if there is none. Raises Infeasible
     if no model fits or required replicas do not, InvalidInput for an algorithm that is not known.
     """
-    budget = Budget(time_budget_s)
+    budget = Budget(deployment.time_budget_s if time_budget_s is None else time_budget_s)
     name = deployment.algorithm if algorithm is None else algorithm
     run = _search_called(name)
     aligned = trace.aligned_to(deployment.model_names)

@@ -169,6 +169,7 @@ class Deployment:
     algorithm: str = "auto"
     beam_width: int = 3
     seed: int = 0
+    time_budget_s: float | None = None
     objective: str = "slo_attainment"
     rules: PlacementRules = PlacementRules()
     ray_address: str = "local"

@@ -33,6 +33,7 @@ def test_what_is_asked_of_a_plan_is_read():
         + """
 placement:
   objective: min_model_attainment
+  search: {time_budget_s: 2.5}
   constraints:
     colocate: [[a, b]]
     separate: [[a, c], {models: [b, c], by: host}]
@@ -42,6 +43,7 @@ security: {allow_python_models: true}
 """
     )
     assert deployment.objective == "min_model_attainment"
+    assert deployment.time_budget_s == 2.5
     assert [model.weight for model in deployment.models] == [2.5, 1.0, 1.0]
     assert deployment.rules.colocate == (("a", "b"),)
     assert deployment.rules.separate == (Apart(("a", "c")), Apart(("b", "c"), "host"))

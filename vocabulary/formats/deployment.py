@@ -167,6 +167,7 @@ def _deployment(shape: DeploymentShape, cluster: Cluster, models: tuple[ModelSpe
         algorithm=search.algorithm,
         beam_width=search.beam_width,
         seed=search.seed,
+        time_budget_s=search.time_budget_s,
         objective=shape.placement.objective,
         ray_address=shape.cluster.address,
         log_format=shape.observability.logs.format,

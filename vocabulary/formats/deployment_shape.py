@@ -144,7 +144,7 @@ class SearchShape(Shape):
     algorithm: str = _FIELDS["algorithm"].default
     beam_width: Count = _FIELDS["beam_width"].default
     seed: NaturalNumber = _FIELDS["seed"].default
-    time_budget_s: Annotated[NonNegative | None, NoEffect()] = None
+    time_budget_s: Positive | None = _FIELDS["time_budget_s"].default
     group_sizes: Annotated[Sizes | None, NoEffect()] = None
 
 
