@@ -30,7 +30,7 @@ class DeviceSpans:
     """Buffers of one device whose bytes follow each other. Raises InvalidInput for others."""
 
     def __init__(self, buffers: DeviceBuffer | Sequence[DeviceBuffer], *, device_ordinal: int) -> None:
-        buffers = [buffers] if isinstance(buffers, DeviceBuffer) else list(buffers)
+        buffers = list(buffers) if isinstance(buffers, Sequence) else [buffers]
         for buffer in buffers:
             _check(buffer, device_ordinal)
         self._buffers = [buffer for buffer in buffers if buffer.num_bytes]

@@ -115,7 +115,8 @@ class Exchange(Generic[C]):
             self._listeners.append(inside)
         for listener in self._listeners:
             listener.listen(_BACKLOG)
-            listener.settimeout(self._timeout_s)
+            # With a time-out Python would ask again and again, busily, once the listener is shut.
+            listener.setblocking(False)
         threading.Thread(target=self._accept, name="statmux-accept", daemon=True).start()
         port = by_network.getsockname()[1]
         return Endpoint(self._host, self._address, port, local_name, secrets.token_bytes(KEY_BYTES))

@@ -15,7 +15,8 @@ from resharding.transport.arena import Arena
 from resharding.transport.dialing import Call, Dialer
 from resharding.transport.errors import TransferFailed
 from resharding.transport.inlets import Inlet
-from resharding.transport.links import Link, LinkLost
+from resharding.transport.last_words import spread
+from resharding.transport.links import GaveUp, Link, LinkLost
 from resharding.transport.outlets import Outlet, Parcel
 from resharding.transport.pacing import EmulatedNic
 from resharding.transport.spans import Spans
@@ -101,7 +102,7 @@ class HostChannel:
         try:
             Inlet(link, epoch=self.call.epoch, awaited=lambda: self._next_wanted(place)).run()
         except LinkLost as lost:
-            self._end(str(lost), peer=place)
+            self._lose(lost, peer=place)
             link.abort(str(lost), epoch=self.call.epoch)
             raise
         with self._pulse.changed:
@@ -205,7 +206,7 @@ class HostChannel:
                 arena=self._means.arena,
                 nic=self._means.nic,
                 pulse=self._pulse,
-                lost=lambda why: self._end(why, peer=peer),
+                lost=lambda lost: self._lose(lost, peer=peer),
             )
         return self._outlets[peer]
 
@@ -247,14 +248,21 @@ class HostChannel:
             why = "it does not take the connection"
         self._end(why, peer=late.peer, work=late)
 
-    def _end(self, why: str, *, peer: int, work: Transfer | None = None) -> None:
-        """The first reason counts: all that is pending fails with it, and the peers hear it."""
+    def _lose(self, lost: LinkLost, *, peer: int) -> None:
+        self._end(str(lost), peer=peer, is_heard=isinstance(lost, GaveUp))
+
+    def _end(self, why: str, *, peer: int, work: Transfer | None = None, is_heard: bool = False) -> None:
+        """The first reason counts: all that is pending fails with it, and the peers hear it.
+
+        is_heard: the peer says it, and to all others too.
+        """
         with self._pulse.changed:
             if self._error is not None or self._is_closed:
                 return
             pending = list(self._pending)
             self._pending.clear()
             self._error = self._failure(why, peer, work or _first_with(peer, pending))
+            reached = [place for place, _ in self._links]
             # First the links, then the works: whoever is told may write where a peer would still read.
             for _, link in self._links:
                 link.abort(self._error.message, epoch=self.call.epoch)
@@ -264,6 +272,8 @@ class HostChannel:
             self._pulse.end()
         for port in self._ports.values():
             port.put(None)
+        if not is_heard:
+            spread(self._error.message, self.call, self._means.dialer, reached=[peer, *reached])
 
     def _failure(self, why: str, peer: int, work: Transfer | None) -> TransferFailed:
         return TransferFailed(
@@ -277,4 +287,5 @@ class HostChannel:
 
 
 def _first_with(peer: int, pending: Sequence[Transfer]) -> Transfer | None:
-    return next((one for one in pending if one.peer == peer), None)
+    """What that peer fails, or at least what fails with it."""
+    return next((one for one in pending if one.peer == peer), next(iter(pending), None))

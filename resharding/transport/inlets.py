@@ -10,7 +10,7 @@ import numpy as np
 
 from resharding.transport.arena import Place
 from resharding.transport.frames import Frame, Kind
-from resharding.transport.links import Link, LinkLost
+from resharding.transport.links import GaveUp, Link, LinkLost
 from resharding.transport.outlets import PLACE
 from resharding.transport.spans import Bytes
 from resharding.transport.works import Transfer
@@ -52,8 +52,7 @@ class Inlet:
                 self._link.read_words(frame)
                 return False
             case Kind.ABORT:
-                words = self._link.read_words(frame).decode(errors="replace")
-                raise LinkLost(f"it gave up: {words}")
+                raise GaveUp(self._link.read_words(frame))
             case _:
                 raise LinkLost(f"a frame of kind {frame.kind.name} makes no sense here")
         return True

@@ -30,6 +30,13 @@ class LinkLost(Exception):
     """Why a link is of no more use."""
 
 
+class GaveUp(LinkLost):
+    """The peer has ended the channel and says so: to all others too."""
+
+    def __init__(self, words: bytes) -> None:
+        super().__init__(f"it gave up: {words.decode(errors='replace')}")
+
+
 @final
 class Link:
     """One connection. `is_local`: to a process of this host, and descriptors may travel on it.

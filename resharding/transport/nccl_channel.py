@@ -14,7 +14,8 @@ from resharding.transport.cuda_library import CudaFailure
 from resharding.transport.device_buffers import DeviceBuffer, DeviceSpans
 from resharding.transport.dialing import Call, Dialer
 from resharding.transport.errors import TransferFailed
-from resharding.transport.links import Link, LinkLost
+from resharding.transport.last_words import spread
+from resharding.transport.links import GaveUp, Link, LinkLost
 from resharding.transport.nccl_circuits import Circuits, Gpu
 from resharding.transport.nccl_lanes import DeviceTransfer, Lane, LaneFailed
 from resharding.transport.nccl_library import NcclFailure
@@ -57,7 +58,7 @@ class NcclChannel:
         self._pending: dict[DeviceTransfer, None] = {}
         self._lanes: dict[tuple[int, ...], Lane] = {}
         self._speakers: dict[int, Speaker] = {}
-        self._links: list[Link] = []
+        self._links: list[tuple[int, Link]] = []
         # For the thread, from any other: works to begin with and words that came.
         self._mail: deque[Callable[[], None]] = deque()
         self._thread: threading.Thread | None = None
@@ -93,17 +94,17 @@ class NcclChannel:
 
     def take(self, link: Link, place: int) -> None:
         """Hear what the member at `place` says on this link, until it says goodbye. Raises LinkLost."""
-        self._join(link)
+        self._join(place, link)
         try:
             listen(
                 link, epoch=self.call.epoch, post=lambda word: self._mail_in(partial(self._hear, place, word))
             )
         except LinkLost as lost:
-            self._end(str(lost), peer=place)
+            self._lose(lost, peer=place)
             link.abort(str(lost), epoch=self.call.epoch)
             raise
         with self._pulse.changed:
-            self._links = [one for one in self._links if one is not link]
+            self._links = [one for one in self._links if one[1] is not link]
         self._mail_in(partial(self._hear_goodbye, place))
 
     def _post(
@@ -252,18 +253,18 @@ class NcclChannel:
     def _speaker(self, place: int) -> Speaker:
         if place not in self._speakers:
             link = self._means.dialer.dial(self.call.group[place], self.call)
-            self._join(link)
-            lost = partial(self._end, peer=place)
+            self._join(place, link)
+            lost = partial(self._lose, peer=place)
             self._speakers[place] = Speaker(link, epoch=self.call.epoch, lost=lost)
         return self._speakers[place]
 
-    def _join(self, link: Link) -> None:
+    def _join(self, place: int, link: Link) -> None:
         """A channel that has ended meanwhile takes no more links."""
         with self._pulse.changed:
             if self._is_over:
                 link.close()
                 raise LinkLost("this channel is closed")
-            self._links.append(link)
+            self._links.append((place, link))
 
     def _close(self) -> None:
         for peer, speaker in self._speakers.items():
@@ -273,7 +274,7 @@ class NcclChannel:
                 continue  # It has nothing more to say to us either.
             if speaker.is_answered:
                 with self._pulse.changed:
-                    self._links = [one for one in self._links if one is not speaker.link]
+                    self._links = [one for one in self._links if one[1] is not speaker.link]
                 self._means.dialer.give_back(self.call.group[peer], speaker.link)
         with self._pulse.changed:
             self._is_closed = True
@@ -289,10 +290,16 @@ class NcclChannel:
             why = "no more bytes come" if late.done_bytes else "nothing comes"
         self._end(why, peer=late.peer, work=late)
 
-    def _end(self, why: str, peer: int, work: DeviceTransfer | None = None) -> None:
+    def _lose(self, lost: LinkLost, *, peer: int) -> None:
+        self._end(str(lost), peer=peer, is_heard=isinstance(lost, GaveUp))
+
+    def _end(
+        self, why: str, *, peer: int, work: DeviceTransfer | None = None, is_heard: bool = False
+    ) -> None:
         """The first reason counts: all that is pending fails with it, and the peers hear it.
 
-        Whoever waits is told when the device has let go of the memory.
+        is_heard: the peer says it, and to all others too. Whoever waits is told when the device has let go of
+        the memory.
         """
         with self._pulse.changed:
             if self._is_over:
@@ -300,12 +307,15 @@ class NcclChannel:
             pending = list(self._pending)
             self._pending.clear()
             self._error = self._failure(why, peer, work or _first_with(peer, pending))
-            for link in self._links:
+            reached = [place for place, _ in self._links]
+            for _, link in self._links:
                 link.abort(self._error.message, epoch=self.call.epoch)
             self._links = []
             for one in pending:
                 one.fail(self._error)
             self._pulse.end()
+        if not is_heard:
+            spread(self._error.message, self.call, self._means.dialer, reached=[peer, *reached])
 
     def _failure(self, why: str, peer: int, work: DeviceTransfer | None) -> TransferFailed:
         return TransferFailed(
@@ -319,4 +329,5 @@ class NcclChannel:
 
 
 def _first_with(peer: int, pending: Sequence[DeviceTransfer]) -> DeviceTransfer | None:
-    return next((one for one in pending if one.peer == peer), None)
+    """What that peer fails, or at least what fails with it."""
+    return next((one for one in pending if one.peer == peer), next(iter(pending), None))

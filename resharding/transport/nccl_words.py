@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import final
 
 from resharding.transport.frames import Frame, Kind, checksum_of
-from resharding.transport.links import Link, LinkLost
+from resharding.transport.links import GaveUp, Link, LinkLost
 from resharding.transport.nccl_circuits import FINGERPRINT_BYTES
 
 _PLACE = struct.Struct("<I")
@@ -30,7 +30,7 @@ class Word:
 class Speaker:
     """A link on which this process speaks. lost: the channel ends because of the peer."""
 
-    def __init__(self, link: Link, *, epoch: int, lost: Callable[[str], None]) -> None:
+    def __init__(self, link: Link, *, epoch: int, lost: Callable[[LinkLost], None]) -> None:
         self.link = link
         self.is_answered = False
         self._epoch = epoch
@@ -62,7 +62,7 @@ class Speaker:
                 if isinstance(found, Word):
                     raise LinkLost(f"{found} makes no sense as an answer")
         except LinkLost as lost:
-            self._lost(str(lost))
+            self._lost(lost)
             self.link.close()
 
 
@@ -89,6 +89,6 @@ def _hear(link: Link, epoch: int) -> Word | Kind | None:
         case Kind.GOODBYE:
             return Kind.GOODBYE
         case Kind.ABORT:
-            raise LinkLost(f"it gave up: {words.decode(errors='replace')}")
+            raise GaveUp(words)
         case _:
             raise LinkLost(f"a frame of kind {frame.kind.name} makes no sense here")

@@ -14,7 +14,7 @@ import numpy as np
 
 from resharding.transport.arena import Arena
 from resharding.transport.frames import Frame, Kind, checksum_of
-from resharding.transport.links import Link, LinkLost
+from resharding.transport.links import GaveUp, Link, LinkLost
 from resharding.transport.pacing import EmulatedNic
 from resharding.transport.spans import Bytes
 from resharding.transport.works import Pulse, Transfer
@@ -57,7 +57,7 @@ class Outlet:
         arena: Arena,
         nic: EmulatedNic | None,
         pulse: Pulse,
-        lost: Callable[[str], None],
+        lost: Callable[[LinkLost], None],
     ) -> None:
         self.link = link
         self.is_answered = False
@@ -165,7 +165,7 @@ class Outlet:
                 pass
         except LinkLost as lost:
             self.is_answered = True
-            self._lost(str(lost))
+            self._lost(lost)
             self.link.close()
 
     def _hear(self) -> bool:
@@ -182,7 +182,7 @@ class Outlet:
             case Kind.TAKEN | Kind.ALIVE | Kind.DONE | Kind.LAST_TAKEN:
                 self._arrived(frame)
             case Kind.ABORT:
-                raise LinkLost(f"it gave up: {words.decode(errors='replace')}")
+                raise GaveUp(words)
             case Kind.GOODBYE:
                 self.is_answered = True
                 return False

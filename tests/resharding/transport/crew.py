@@ -11,8 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from resharding.transport.endpoints import Endpoint
-from resharding.transport.host import HostTransport
-from resharding.transport.pacing import EmulatedNic
+from tests.resharding.transport.rigs import Outfit, made
 
 # A loaded machine starts a process within seconds; a test that waits as long as this hangs.
 PATIENCE_S = 60.0
@@ -22,12 +21,11 @@ _FORKS.set_forkserver_preload(["tests.resharding.transport.errands"])
 
 
 class Member:
-    """One process. `host`: those of equal name share memory; `nic_bytes_per_s`: of its emulated port."""
+    """One process, with a rig of its own."""
 
-    def __init__(self, host: str, *, timeout_s: float, nic_bytes_per_s: float | None = None) -> None:
+    def __init__(self, outfit: Outfit) -> None:
         self._pipe, theirs = _FORKS.Pipe()
-        arguments = (theirs, host, timeout_s, nic_bytes_per_s)
-        self._process = _FORKS.Process(target=_live, args=arguments, daemon=True)
+        self._process = _FORKS.Process(target=_live, args=(theirs, outfit), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -35,7 +33,7 @@ class Member:
         return self.result()
 
     def start(self, errand: Callable[..., Any], *arguments: Any) -> None:
-        """`errand(transport, *arguments)` runs there; `report` is what it sends home before its result."""
+        """`errand(rig, report, *arguments)` runs there; `report` is what it sends home before its result."""
         self._pipe.send((errand, arguments))
 
     def result(self) -> Any:
@@ -62,12 +60,8 @@ class Member:
 class Crew:
     """Several members; ends them all."""
 
-    def __init__(self, *hosts: str, timeout_s: float = 20.0, nics: dict[int, float] | None = None) -> None:
-        nics = nics or {}
-        self.members = [
-            Member(host, timeout_s=timeout_s, nic_bytes_per_s=nics.get(number))
-            for number, host in enumerate(hosts)
-        ]
+    def __init__(self, *outfits: Outfit) -> None:
+        self.members = [Member(outfit) for outfit in outfits]
         self.group = tuple(member.endpoint() for member in self.members)
 
     def __enter__(self) -> Crew:
@@ -86,16 +80,15 @@ class Crew:
         return [member.result() for member in self.members]
 
 
-def _live(pipe: Connection, host: str, timeout_s: float, nic_bytes_per_s: float | None) -> None:
-    nic = EmulatedNic(nic_bytes_per_s) if nic_bytes_per_s else None
-    transport = HostTransport(host=host, timeout_s=timeout_s, nic=nic)
-    pipe.send(transport.endpoint())
+def _live(pipe: Connection, outfit: Outfit) -> None:
+    rig = made(outfit)
+    pipe.send(rig.transport.endpoint())
     while True:
         try:
             errand, arguments = pipe.recv()
         except EOFError:
             return
         try:
-            pipe.send(errand(transport, pipe.send, *arguments))
+            pipe.send(errand(rig, pipe.send, *arguments))
         except Exception as error:
             pipe.send(error)

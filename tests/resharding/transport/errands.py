@@ -15,7 +15,7 @@ from resharding.planner import TransferPlan
 from resharding.reference import scatter
 from resharding.transport.carry import Held, carry
 from resharding.transport.endpoints import Endpoint
-from resharding.transport.host import HostTransport
+from tests.resharding.transport.rigs import Rig
 
 Group = tuple[Endpoint, ...]
 Report = Callable[[Any], None]
@@ -25,40 +25,44 @@ def some_bytes(num_bytes: int) -> np.ndarray:
     return np.random.default_rng(num_bytes).integers(0, 256, num_bytes, dtype=np.uint8)
 
 
-def multicast(
-    transport: HostTransport, report: Report, group: Group, epoch: int, num_bytes: int, chunk_bytes: int
-) -> int:
+def multicast(rig: Rig, report: Report, group: Group, epoch: int, num_bytes: int, chunk_bytes: int) -> int:
     """Down the group in its order; the checksum of what is here in the end."""
-    channel = transport.open(group, epoch)
-    is_first = group[0] == transport.endpoint()
-    buffer = some_bytes(num_bytes) if is_first else np.zeros(num_bytes, np.uint8)
+    channel = rig.transport.open(group, epoch)
+    is_first = group[0] == rig.transport.endpoint()
+    buffer = rig.place(some_bytes(num_bytes) if is_first else np.zeros(num_bytes, np.uint8))
     work = channel.multicast(buffer, chain=range(len(group)), chunk_bytes=chunk_bytes, tag=1)
     if not is_first:
         work.wait_for(min(num_bytes, chunk_bytes))
         report("first chunk")
     work.wait()
     channel.close()
-    return zlib.crc32(buffer)
+    return zlib.crc32(rig.fetch(buffer))
 
 
-def send_two(transport: HostTransport, report: Report, group: Group, epoch: int, num_bytes: int) -> None:
+def send_two(rig: Rig, report: Report, group: Group, epoch: int, num_bytes: int) -> None:
     """Two transfers to member 1."""
-    channel = transport.open(group, epoch)
-    buffer = some_bytes(num_bytes)
+    channel = rig.transport.open(group, epoch)
+    buffer = rig.place(some_bytes(num_bytes))
     works = [channel.send(buffer, to=1, tag=tag) for tag in (1, 2)]
     report("both under way")
     for work in works:
         work.wait()
 
 
-def take_one(transport: HostTransport, report: Report, group: Group, epoch: int, num_bytes: int) -> None:
-    """The first of two; the second is under way, and waits for memory that never comes."""
-    channel = transport.open(group, epoch)
-    channel.recv(np.zeros(num_bytes, np.uint8), frm=0, tag=1).wait()
-    report("first transfer")
+def take_one(rig: Rig, report: Report, group: Group, epoch: int, num_bytes: int) -> str:
+    """The first of two; the second is under way, and waits for memory."""
+    channel = rig.transport.open(group, epoch)
+    channel.recv(rig.place(np.zeros(num_bytes, np.uint8)), frm=0, tag=1).wait()
+    return "first transfer"
 
 
-def open_files(transport: HostTransport, report: Report) -> int:
+def take_second(rig: Rig, report: Report, group: Group, epoch: int, num_bytes: int) -> None:
+    """Memory for it at last."""
+    channel = rig.transport.open(group, epoch)
+    channel.recv(rig.place(np.zeros(num_bytes, np.uint8)), frm=0, tag=2).wait()
+
+
+def open_files(rig: Rig, report: Report) -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
@@ -69,7 +73,7 @@ def shared_names() -> set[str]:
 
 
 def reshard(
-    transport: HostTransport,
+    rig: Rig,
     report: Report,
     group: Group,
     epoch: int,
@@ -77,8 +81,8 @@ def reshard(
     plan: TransferPlan,
 ) -> list[str]:
     """Member i is host i; the target tiles that differ from the oracle's."""
-    host = group.index(transport.endpoint())
-    channel = transport.open(group, epoch)
+    host = group.index(rig.transport.endpoint())
+    channel = rig.transport.open(group, epoch)
     wholes = [_whole(move, number) for number, move in enumerate(moves)]
     tiles, wanted = {}, {}
     for number, move in enumerate(moves):

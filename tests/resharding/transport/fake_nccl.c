@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { SUCCESS, UNHANDLED_CUDA, SYSTEM, INTERNAL, INVALID_ARGUMENT, INVALID_USAGE, REMOTE, IN_PROGRESS };
@@ -75,13 +76,26 @@ int fake_live(const char *what) { pthread_mutex_lock(&lock); int n = names[slot(
 void fake_stall(int is_stalled) { stalled = is_stalled; }
 void fake_stick(int is_stuck) { stuck = is_stuck; }
 
+// Of what this process may put into rings: FAKE_NCCL_BYTES_PER_S, if that is set.
+static size_t may_put(void) {
+  static struct timespec before;
+  const char *said = getenv("FAKE_NCCL_BYTES_PER_S");
+  if (!said) return SIZE_MAX;
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  double since_s = now.tv_sec - before.tv_sec + (now.tv_nsec - before.tv_nsec) / 1e9;
+  size_t n = (since_s < 0.1 ? since_s : 0.1) * atof(said);
+  if (n) before = now;
+  return n;
+}
+
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 static void put(Op *op, Ring *ring, int first, int last) {
   uint64_t head = ring->head, behind = head;
   for (int i = first; i <= last; i++)
     if (i != op->communicator->rank && ring->tails[i] < behind) behind = ring->tails[i];
-  size_t n = least(op->num_bytes - op->done, RING - (head - behind));
+  size_t n = least(least(op->num_bytes - op->done, RING - (head - behind)), may_put());
   for (size_t i = 0; i < n;) {
     size_t at = (head + i) % RING, m = least(n - i, RING - at);
     memcpy(ring->bytes + at, op->source + op->done + i, m); i += m;
@@ -101,7 +115,7 @@ static void get(Op *op, Ring *ring) {
 
 static int is_done(Op *op) {
   if (op->communicator && op->communicator->error) return !stuck;
-  if (stalled) return 0;
+  if (op->communicator && stalled) return 0;
   switch (op->kind) {
     case EVENT: *op->event = 1; return 1;
     case COPY: memcpy(op->target, op->source, op->num_bytes); return 1;

@@ -31,7 +31,10 @@ class Medium(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outfit:
-    """What a rig is made of; can be sent to the process that makes it."""
+    """What a rig is made of; can be sent to the process that makes it.
+
+    nic_bytes_per_s: what leaves it is slowed down to that, but for real NCCL.
+    """
 
     medium: Medium
     host: str
@@ -61,6 +64,8 @@ def made(outfit: Outfit) -> Rig:
     if outfit.medium is Medium.HOST:
         return _host_rig(outfit)
     if outfit.medium is Medium.FAKE_NCCL:
+        if outfit.nic_bytes_per_s is not None:
+            os.environ["FAKE_NCCL_BYTES_PER_S"] = str(outfit.nic_bytes_per_s)
         library = load(outfit.folder)
         cuda, nccl = Cuda(library), Nccl(library)
         return Rig(_nccl_transport(outfit, cuda, nccl), _as_device_memory, lambda buffer: buffer.keepalive)

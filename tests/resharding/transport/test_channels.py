@@ -52,8 +52,8 @@ def test_bytes_of_any_number_arrive(circle: Circle) -> None:
 
 def test_a_transfer_gathers_and_scatters(circle: Circle) -> None:
     one, other, _ = circle.open(1)
-    sent = [some_bytes(size) for size in (3, 70_001, 5_000_000)]
-    rooms = [circle.room(size) for size in (5_000_000, 70_004)]
+    sent = [some_bytes(size) for size in (3, 70_001, 600_000)]
+    rooms = [circle.room(size) for size in (600_000, 70_004)]
     work = one.send([circle.place(array) for array in sent], to=1, tag=7)
     other.recv(rooms, frm=0, tag=7).wait()
     work.wait()
@@ -62,19 +62,19 @@ def test_a_transfer_gathers_and_scatters(circle: Circle) -> None:
 
 def test_what_is_received_can_be_sent_on(circle: Circle) -> None:
     first, second, third = circle.open(1)
-    sent, between, taken = circle.place(some_bytes(4_500_000)), circle.room(4_500_000), circle.room(4_500_000)
+    sent, between, taken = circle.place(some_bytes(1_200_000)), circle.room(1_200_000), circle.room(1_200_000)
     arriving = second.recv(between, frm=0, tag=1)
     works = [second.send(between, to=2, tag=2, after=[arriving]), third.recv(taken, frm=1, tag=2)]
     works.append(first.send(sent, to=1, tag=1))
     for work in works:
         work.wait()
-    assert circle.fetch(taken) == some_bytes(4_500_000).tobytes()
+    assert circle.fetch(taken) == some_bytes(1_200_000).tobytes()
 
 
 def test_both_ways_at_once_nobody_waits_for_the_other(circle: Circle) -> None:
     channels = circle.open(1)
-    sent = [circle.place(some_bytes(size)) for size in (2_000_000, 2_000_001)]
-    rooms = [circle.room(2_000_001), circle.room(2_000_000)]
+    sent = [circle.place(some_bytes(size)) for size in (700_000, 700_001)]
+    rooms = [circle.room(700_001), circle.room(700_000)]
     works = [channels[one].send(sent[one], to=1 - one, tag=5) for one in (0, 1)]
     works += [channels[one].recv(rooms[one], frm=1 - one, tag=5) for one in (0, 1)]
     for work in works:
@@ -82,7 +82,7 @@ def test_both_ways_at_once_nobody_waits_for_the_other(circle: Circle) -> None:
     assert [circle.fetch(room) for room in rooms] == [circle.fetch(one) for one in reversed(sent)]
 
 
-@pytest.mark.parametrize("num_bytes", [0, 1, 3_000_000])
+@pytest.mark.parametrize("num_bytes", [0, 1, 1_000_000])
 def test_a_chain_ends_for_all_at_once(circle: Circle, num_bytes: int) -> None:
     sent = some_bytes(num_bytes)
     buffers = [circle.room(num_bytes), circle.place(sent), circle.room(num_bytes)]
@@ -165,7 +165,7 @@ def test_an_abort_is_heard_by_all_who_wait(circle: Circle) -> None:
     for work in works:
         work.wait()
     waiting = [
-        one.send(circle.place(some_bytes(5_000_000)), to=1, tag=2),
+        one.send(circle.place(some_bytes(600_000)), to=1, tag=2),
         third.recv(circle.room(5), frm=0, tag=2),
     ]
     third.abort()
