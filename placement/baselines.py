@@ -33,7 +33,7 @@ def sr_uniform(problem: Problem, incumbent: Incumbent) -> None:
         for step in range(mesh.usable_bytes // first_bytes):
             model = (group + step) % problem.num_models
             if problem.addable(candidate, group)[model]:
-                candidate = candidate.plus(group, model)
+                candidate = problem.plus(candidate, group, model)
     incumbent.offer(Scored(candidate, 0.0), phase="dealt", num_evaluated=0)
 
 
@@ -48,7 +48,7 @@ def mp_round_robin(problem: Problem, incumbent: Incumbent) -> None:
         was_dealt = False
         for model in range(problem.num_models):
             if problem.addable(candidate, group)[model]:
-                candidate = candidate.plus(group, model)
+                candidate = problem.plus(candidate, group, model)
                 group = (group + 1) % len(layout)
                 was_dealt = True
     incumbent.offer(Scored(candidate, 0.0), phase="dealt", num_evaluated=0)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from placement.candidate import Candidate
-from placement.groups import Host, Mesh, carve, equal_meshes, hosts_of, without
+from placement.groups import Host, carve, equal_meshes, hosts_of, without
 from placement.memory import allows
 from placement.problem import Problem
 from vocabulary.deployment import ModelSpec
@@ -57,18 +57,12 @@ def _with_replica(
     for group in range(len(candidate.layout)):
         if problem.addable(candidate, group)[index]:
             return problem.plus(candidate, group, index), hosts
-    mesh = _smallest_mesh(problem, hosts, index)
-    if mesh is None:
-        return None
-    grown = Candidate((*candidate.layout, mesh), (*candidate.content, (index,)))
-    return grown, without(hosts, mesh.devices)
-
-
-def _smallest_mesh(problem: Problem, hosts: Sequence[Host], index: int) -> Mesh | None:
     for config in sorted(_allowed(problem.deployment.models[index]), key=lambda c: (c.num_devices, c)):
         for mesh in equal_meshes(hosts, config):
-            if np.all(problem.memory.used(mesh, (index,)) <= mesh.usable_bytes):
-                return mesh
+            opened = Candidate((*candidate.layout, mesh), (*candidate.content, ()))
+            group = len(candidate.layout)
+            if problem.addable(opened, group)[index]:
+                return problem.plus(opened, group, index), without(hosts, mesh.devices)
     return None
 
 
