@@ -2,33 +2,164 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import final
 
 import jax
+import structlog
 
 from placement.costs.parts import ranges_of
+from resharding.transport.errors import TransferFailed
+from resharding.transport.host import HostTransport
+from resharding.transport.interface import Channel
 from vocabulary.catalog import Catalog
 from vocabulary.deployment import ModelSpec
 from vocabulary.errors import InvalidInput, StatmuxError
 from vocabulary.parallel import ParallelConfig
-from workers.model import OpenModel, ShardedModel, open_model
+from vocabulary.placement import Group
+from workers.families.family import Parameter
+from workers.model import OpenModel, ShardedModel, StageWeights, open_model
+from workers.multicast import STORE, Load, Multicast
 from workers.spec import WorkerSpec
+from workers.stages import StagePlan, weight_structs
+from workers.weight_moves import ModelStructs, ModelWeights, WeightMoves, open_channel, place_in
+
+_log = structlog.get_logger("statmux.worker")
 
 
 def load_models(spec: WorkerSpec, *, place: int) -> dict[str, ShardedModel]:
-    """Load and compile the stages of process `place` of every model, all buckets. Raises StatmuxError."""
-    devices = _devices(spec, place)
-    models = {}
-    for model in spec.models:
+    """Read and compile the stages of process `place` of every model, all buckets. Raises StatmuxError."""
+    loader = Loader(spec, place=place)
+    loader.read()
+    return loader.compile()
+
+
+@final
+class Loader:
+    """Brings the models of a group to one of its processes: `read`, `receive`, `compile`; then `give`.
+
+    place: of the process in the group. transport: for weights from other groups and to them.
+    """
+
+    def __init__(self, spec: WorkerSpec, *, place: int, transport: HostTransport | None = None) -> None:
+        self._spec = spec
+        self._place = place
+        self._transport = transport
+        self._opened: dict[str, OpenModel] = {}
+        self._weights: dict[str, StageWeights] = {}
+        self.loads: list[Load] = []
+
+    @property
+    def weights(self) -> ModelWeights:
+        """What is here so far."""
+        return self._weights
+
+    def read(self, *, expected: Collection[str] = ()) -> None:
+        """All weights but those that are `expected` from other groups. Raises StatmuxError."""
+        devices = _devices(self._spec, self._place)
+        for model in self._spec.models:
+            with _named(model.name):
+                self._opened[model.name] = _open(self._spec, model, self._place, devices)
+                if model.name not in expected:
+                    self._read(model.name)
+
+    def receive(self, multicasts: Sequence[Multicast]) -> None:
+        """Take part in these, in their order; what does not come is read. Raises StatmuxError."""
+        mine = [one for one in multicasts if one.involves(self._spec.group.id)]
+        # Open before anybody waits for us in an earlier one.
+        channels = [open_channel(one, self._our_transport()) for one in mine]
+        for one, channel in zip(mine, channels, strict=True):
+            if one.is_target(self._spec.group.id):
+                self._take(one, channel)
+            else:
+                self._give(one, channel)
+        for name in self._opened:
+            if name not in self._weights:
+                with _named(name):
+                    self._read(name, why="no multicast brought them")
+
+    def compile(self) -> dict[str, ShardedModel]:
+        """Every model, ready."""
+        models = {}
+        for name, opened in self._opened.items():
+            with _named(name):
+                models[name] = opened.model(self._weights[name])
+                models[name].compile()
+        return models
+
+    def give(self, multicast: Multicast) -> None:
+        """As a source, while the models serve. A failure is the receivers' to bear: it is logged here."""
+        self._give(multicast, open_channel(multicast, self._our_transport()))
+
+    def _read(self, name: str, *, why: str = "") -> None:
+        start_s = time.monotonic()
+        self._weights[name] = self._opened[name].read()
+        jax.block_until_ready([list(stage.values()) for stage in self._weights[name].values()])
+        self._tell(name, STORE, start_s, why)
+
+    def _take(self, multicast: Multicast, channel: Channel) -> None:
+        start_s = time.monotonic()
+        structs = {name: self._structs(self._opened[name]) for name in multicast.models}
         try:
-            opened = _open(spec, model, place, devices)
-            models[model.name] = opened.model(opened.read())
-            models[model.name].compile()
-        except StatmuxError as error:
-            place_words = f"model {model.name}, {error.where}" if error.where else f"model {model.name}"
-            raise type(error)(error.message, where=place_words, hint=error.hint) from error
-    return models
+            self._weights |= self._carry(multicast, channel, weights={}, structs=structs)
+        except TransferFailed as error:
+            for name in multicast.models:
+                with _named(name):
+                    self._read(name, why=f"from {multicast.origin}: {error.why}")
+        else:
+            for name in multicast.models:
+                self._tell(name, multicast.origin, start_s, "")
+
+    def _give(self, multicast: Multicast, channel: Channel) -> None:
+        try:
+            self._carry(multicast, channel, weights=self._weights, structs={})
+        except TransferFailed as error:
+            _log.warning("weights not given", models=multicast.models, why=str(error))
+
+    def _carry(
+        self, multicast: Multicast, channel: Channel, *, weights: ModelWeights, structs: ModelStructs
+    ) -> ModelWeights:
+        moves = WeightMoves(multicast, self._stages_of)
+        place = place_in(multicast, self._our_transport())
+        try:
+            return moves.carry(channel, place=place, weights=weights, structs=structs)
+        finally:
+            channel.close()
+
+    def _stages_of(self, model: str, group: Group) -> tuple[StagePlan, ...]:
+        cut = profiled_cut(self._spec.catalog, model, group.config)
+        return self._opened[model].stages_of(group.config, cut)
+
+    def _structs(self, opened: OpenModel) -> Mapping[int, Mapping[Parameter, jax.ShapeDtypeStruct]]:
+        return {stage: weight_structs(opened.plans[stage], mesh) for stage, mesh in opened.meshes.items()}
+
+    def _tell(self, name: str, origin: str, start_s: float, why: str) -> None:
+        num_bytes = sum(
+            shard.data.nbytes
+            for stage in self._weights[name].values()
+            for array in stage.values()
+            for shard in array.addressable_shards
+        )
+        load = Load(name, origin, num_bytes, time.monotonic() - start_s, why)
+        self.loads.append(load)
+        _log.info("weights", model=name, origin=origin, num_bytes=num_bytes, seconds=load.seconds, why=why)
+
+    def _our_transport(self) -> HostTransport:
+        assert self._transport is not None, "no way to other groups"
+        return self._transport
+
+
+@contextlib.contextmanager
+def _named(model: str) -> Iterator[None]:
+    """Errors inside say which model they are about."""
+    try:
+        yield
+    except StatmuxError as error:
+        place = f"model {model}, {error.where}" if error.where else f"model {model}"
+        raise type(error)(error.message, where=place, hint=error.hint) from error
 
 
 def _devices(spec: WorkerSpec, place: int) -> Sequence[jax.Device]:

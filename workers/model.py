@@ -212,6 +212,14 @@ class OpenModel:
             for stage, mesh in self.meshes.items()
         }
 
+    def stages_of(
+        self, config: ParallelConfig, cut: tuple[range, ...] | None = None
+    ) -> tuple[StagePlan, ...]:
+        """The stages of this model in another configuration, as `load_model` cuts it."""
+        some = self.plans[0]
+        cut = even_stages(some.config.num_layers, config.pipeline) if cut is None else cut
+        return tuple(_stage_plans(cut, some.family, some.config, self.task))
+
     def model(self, weights: StageWeights) -> ShardedModel:
         stages = tuple(Stage(self.plans[stage], weights[stage], mesh) for stage, mesh in self.meshes.items())
         return ShardedModel(stages, task=self.task, buckets=self.buckets, first_stage=min(self.meshes))

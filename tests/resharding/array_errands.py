@@ -15,7 +15,7 @@ from resharding.moves import Move, Placed
 from resharding.network import Network
 from resharding.planner import plan_transfer
 from resharding.transport.endpoints import Endpoint
-from resharding.transport.host import HostTransport
+from tests.resharding.transport.rigs import Rig
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +58,14 @@ def whole(journey: Journey, seed: int) -> np.ndarray:
 
 
 def travel(
-    transport: HostTransport,
+    rig: Rig,
     report: Any,
     group: tuple[Endpoint, ...],
     epoch: int,
     journeys: Sequence[Journey],
 ) -> list[str]:
     """Member i is host i of the plan; what differs here from what was to come, in words."""
-    here = group.index(transport.endpoint())
+    here = group.index(rig.transport.endpoint())
     moves = [journey.move() for journey in journeys]
     sources = {
         tensor: jax.device_put(whole(journey, tensor), journey.source.sharding())
@@ -78,7 +78,7 @@ def travel(
         for number, layout in enumerate(journey.targets)
         if layout.member == here
     }
-    channel = transport.open(group, epoch)
+    channel = rig.transport.open(group, epoch)
     arrived = carry_arrays(
         plan_transfer(moves, Network(1.25e9)),
         moves,

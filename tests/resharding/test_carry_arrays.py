@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.resharding.array_errands import Journey, Layout, travel
+from tests.resharding.host_crew import host_crew
 from tests.resharding.transport.crew import Crew
 
 FOUR = (("x", 2), ("y", 2))
@@ -15,7 +16,7 @@ ROWS = Layout(0, 0, FOUR, ("x", None))
 
 @pytest.fixture(scope="module", params=[("a", "a", "a"), ("a", "b", "c")], ids=["one host", "three hosts"])
 def crew(request: pytest.FixtureRequest) -> Iterator[Crew]:
-    with Crew(*request.param) as made:
+    with host_crew(*request.param) as made:
         yield made
 
 
