@@ -24,7 +24,7 @@ from vocabulary.layer_graph import LayerGraph, Layout
 # The solver's tolerances are about 1e-6 of its unit, so costs are given in nanoseconds.
 UNIT_S = 1e-9
 # The part of a pass over memory that holding costs: far below what any choice costs, and above the tolerance.
-TIE_BREAK = 1e-6
+TIE_BREAK = 1e-5
 # milp's status when nothing fits.
 _INFEASIBLE = 2
 

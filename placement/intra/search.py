@@ -21,8 +21,8 @@ from vocabulary.errors import Infeasible, TimedOut
 from vocabulary.layer_graph import LayerGraph, Layout
 from vocabulary.units import format_bytes
 
-# A fleet needs plans that are as good as the costs are true, and these are within some percent at best.
-GAP = 1e-4
+# Far finer than the costs are true: so that of equal plans the one that holds less is found.
+GAP = 1e-6
 TIME_LIMIT_S = 60.0
 # Each round of memory adds the fullest operator of the last answer; plans need one or two.
 MAX_ROUNDS = 50
