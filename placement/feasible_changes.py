@@ -23,7 +23,7 @@ from vocabulary.units import format_bytes
 MAX_GROWTH = 64
 MAX_DEVICES = 4096
 # SLOs are found to so much more than the last that is too short.
-SLO_STEP = 1.01
+SLO_STEP = 1.0005
 
 IsFeasible = Callable[[Deployment], bool]
 
@@ -53,7 +53,7 @@ class Remedy:
                     f"({self.after:.0f} bytes instead of {self.before:.0f})"
                 )
             case _:
-                return f"SLOs {self.after:.3g} times as long"
+                return f"SLOs {math.ceil(1000 * self.after) / 1000:g} times as long"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -14,6 +15,7 @@ from simulator.generation.arrivals import asks_for_tokens
 from vocabulary.catalog import BatchCosts
 from vocabulary.deployment import Deployment, ModelSpec, Parallelism
 from vocabulary.outcomes import Outcomes
+from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Placement
 from vocabulary.trace import Trace
 from vocabulary.units import TIME_TOLERANCE_S, format_bytes
@@ -68,24 +70,51 @@ def binding(found: tuple[Relaxation, ...]) -> tuple[str, ...]:
 
 def impossible_slo(deployment: Deployment, model: int) -> str:
     """Why no placement keeps a model's SLO: all that it may use is too slow. Empty if something is not."""
+    spec, seconds = deployment.models[model], alone_s(deployment, model)
+    if not seconds or _is_quick(deployment, model, min(seconds.values())):
+        return ""
+    config = min(seconds, key=lambda one: (seconds[one], one))
+    return f"{_slo(spec)} is below its quickest latency, {1e3 * seconds[config]:.1f} ms on {config}"
+
+
+def slow_groups(deployment: Deployment, model: int, placement: Placement) -> str:
+    """Why no group keeps a model's SLO, though another configuration would. Empty if some group does."""
+    spec, seconds = deployment.models[model], alone_s(deployment, model)
+    here: dict[ParallelConfig, str] = {}
+    for group in placement.groups:
+        if group.config.inside in seconds:
+            here.setdefault(group.config.inside, group.id)
+    if not here or _is_quick(deployment, model, min(seconds[config] for config in here)):
+        return ""
+    near, best = min(here, key=lambda one: seconds[one]), min(seconds, key=lambda one: (seconds[one], one))
+    if not _is_quick(deployment, model, seconds[best]):
+        return ""
+    return (
+        f"parallelism: {_slo(spec)} is below its latency on every group, {1e3 * seconds[near]:.1f} ms on "
+        f"{here[near]}; {best} would take {1e3 * seconds[best]:.1f} ms"
+    )
+
+
+def alone_s(deployment: Deployment, model: int) -> Mapping[ParallelConfig, float]:
+    """Seconds of a lone request in every configuration that a model may use; none without an SLO to keep."""
     spec = deployment.models[model]
     if spec.slo.latency_s is None or spec.profile is None or spec.generates:
-        return ""
+        return {}
     catalog, overhead_s = deployment.catalog(), deployment.latency.fixed_overhead_s
-    seconds = {
+    return {
         config: sum(catalog.costs(spec.name, config).single) + overhead_s
         for config in spec.profile.entries
         if allows(spec, config)
     }
-    if not seconds:
-        return ""
-    config = min(seconds, key=lambda one: (seconds[one], one))
-    if seconds[config] <= spec.slo_s(deployment.latency) + TIME_TOLERANCE_S:
-        return ""
-    return (
-        f"SLO of {spec.name} ({1e3 * spec.slo.latency_s:.1f} ms) is below its quickest latency, "
-        f"{1e3 * seconds[config]:.1f} ms on {config}"
-    )
+
+
+def _is_quick(deployment: Deployment, model: int, seconds: float) -> bool:
+    return seconds <= deployment.models[model].slo_s(deployment.latency) + TIME_TOLERANCE_S
+
+
+def _slo(spec: ModelSpec) -> str:
+    assert spec.slo.latency_s is not None, spec
+    return f"SLO of {spec.name} ({1e3 * spec.slo.latency_s:.1f} ms)"
 
 
 def exceeding_rate(deployment: Deployment, trace: Trace, model: int) -> str:
@@ -141,7 +170,7 @@ class _Look:
 
     def found(self) -> list[Relaxation]:
         """What binds, then what helps less."""
-        limited = self._limited()
+        limited = self._too_slow() or self._limited()
         if limited is not None:
             return [limited]
         more, devices, links = self._replica(), self._devices(), self._links()
@@ -158,6 +187,11 @@ class _Look:
             more = replace(more, sentence=f"{more.sentence} ({lifted} with no limit on memory)")
         is_memory = lifted >= (others[0].num_gained or 0) or lifted >= WORTHWHILE * num_missed
         return [more, *others] if is_memory else [*others, more]
+
+    def _too_slow(self) -> Relaxation | None:
+        """Where even an idle group is too slow, whichever: another configuration is what it takes."""
+        text = slow_groups(self._deployment, self._model, self._placement)
+        return self.relaxation("parallelism", text) if text else None
 
     def _limited(self) -> Relaxation | None:
         """By `replicas.max`, where one more would help."""

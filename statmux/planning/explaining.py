@@ -35,10 +35,11 @@ def explanation_text(document: dict[str, Any]) -> str:
     )
     held = [one["id"] for one in document["groups"] if one["is_held"]]
     on = f"on {', '.join(held)}" if held else "on no group"
-    lines = [f"{document['model']} is {on}: {share} of its {num_requests} requests are in time"]
+    slo = "" if document["slo_s"] is None else f" (SLO {milliseconds(document['slo_s'])})"
+    lines = [f"{document['model']}{slo} is {on}: {share} of its {num_requests} requests are in time"]
     lines += [line for line in (document["impossible"], _drop(document), _next(document)) if line]
     headings = ("group", "mesh", "alone", "room", "drop", "add", "move", "exchange")
-    rows = [_row(one) for one in document["groups"]]
+    rows = [_row(one, document["slo_s"]) for one in document["groups"]]
     foot = (
         "requests in time gained or lost, of all models (of this one): without the replica here; with one\n"
         "more here, whatever the memory; with the least missed replica moved here; in another model's place"
@@ -68,7 +69,7 @@ def _next(document: dict[str, Any]) -> str:
     return text
 
 
-def _row(one: dict[str, Any]) -> tuple[object, ...]:
+def _row(one: dict[str, Any], slo_s: float | None) -> tuple[object, ...]:
     room = "here" if one["is_held"] else None
     if one["missing_bytes"] is not None:
         short = f"-{format_bytes(one['missing_bytes'])} on stage {one['missing_stage']}"
@@ -77,11 +78,16 @@ def _row(one: dict[str, Any]) -> tuple[object, ...]:
     return (
         one["id"],
         one["mesh"],
-        milliseconds(one["alone_s"]),
+        _alone(one["alone_s"], slo_s),
         room,
         *(None if one[key] is None else _change(one[key]) for key in ("drop", "add", "move")),
         None if exchange is None else f"{_change(exchange)} for {exchange['leaving']}",
     )
+
+
+def _alone(seconds: float | None, slo_s: float | None) -> str | None:
+    is_late = seconds is not None and slo_s is not None and seconds > slo_s * (1 + 1e-6)
+    return f"{milliseconds(seconds)}, late" if is_late else milliseconds(seconds)
 
 
 def _change(change: dict[str, Any]) -> str:

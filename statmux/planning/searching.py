@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vocabulary.trace import Trace
 
 _SOUGHT = {
-    "min_devices": "{value:.0f} devices are the fewest",
+    "min_devices": "{value:.0f} {devices} the fewest",
     "min_cost": "{value:.4g} an hour is the lowest cost",
     "max_rate_scale": "{value:.4g} times the rate is the fastest traffic",
 }
@@ -85,7 +85,9 @@ def minimised_document(searched: Searched) -> dict[str, Any] | None:
 
 def minimised_text(document: dict[str, Any]) -> str:
     """The answer and the evidence."""
-    answer = _SOUGHT[document["objective"]].format(value=document["value"])
+    value = document["value"]
+    devices = "device is" if value == 1 else "devices are"
+    answer = _SOUGHT[document["objective"]].format(value=value, devices=devices)
     rows = [
         (
             one["num_devices"],

@@ -61,7 +61,7 @@ def _search_line(document: dict[str, Any]) -> str:
 
 
 def _points(difference: float) -> str:
-    return f"{100 * difference:+.2f} points"
+    return f"{100 * difference + 0.0:+.2f} points".replace("-0.00", "+0.00")
 
 
 def _attained(share: float, document: dict[str, Any]) -> str | None:

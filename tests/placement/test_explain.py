@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from placement.explain import binding_constraints, predict
 from simulator.fast_or_events import outcomes_of
 from tests.placement.fleets import LATENCY_S, ONE_DEVICE_ONLY, deployment, model
 from vocabulary.deployment import Deployment, Slo
+from vocabulary.mesh import Links
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Group, Placement
 from vocabulary.trace import Trace
@@ -118,3 +121,24 @@ def test_memory_that_would_not_help_does_not_bind() -> None:
     trace = Trace(arrival_s, np.array([1] * 5 + [0] * 50, dtype=np.int32), ("a", "b"))
     (text,) = binding(fleet, on(("a",), ("b",)), trace)
     assert text.startswith("stage time on g0")
+
+
+def test_groups_that_are_all_too_slow_for_an_slo_are_told_with_what_would_not_be() -> None:
+    quick = model("a", 60, (1, 1), (2, 1), slo=Slo(0.75 * LATENCY_S))
+    (text,) = binding(deployment(quick, model("b", 70), num_devices=2), on(("a",), ("b",)), burst(50))
+    assert text.startswith(
+        "parallelism: SLO of a (150.0 ms) is below its latency on every group, 200.0 ms on g0; "
+        "(tensor 2, pipeline 1) would take 100.0 ms"
+    )
+
+
+def test_slow_links_between_hosts_bind_where_groups_cross_them() -> None:
+    fleet = deployment(model("a", 60, (1, 2), slo=Slo(0.3)), model("b", 1), num_hosts=2, num_devices=1)
+    links = Links(inter_node_bytes_per_s=1.0, inter_node_latency_s=0.5, intra_node_bytes_per_s=1e9)
+    slow = replace(fleet, cluster=replace(fleet.cluster, links=links))
+    ids = tuple(device.id for device in slow.cluster.devices)
+    config = slow.cluster.located(ParallelConfig(1, 2), slow.cluster.devices)
+    placement = Placement((Group("g0", ids, config, ("a",)),))
+    first, *_ = binding(slow, placement, burst(20, gap_s=LATENCY_S))
+    assert first.startswith("links between hosts, which 1 group cross")
+    assert first.endswith("links as fast as inside a host would keep 20 more in time")
