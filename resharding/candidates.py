@@ -11,7 +11,7 @@ from resharding.greedy import in_list_order
 from resharding.moves import Move
 from resharding.network import Network
 from resharding.rounds import in_rounds, messages_in_round
-from resharding.routes import Route, routes_of, whole_routes
+from resharding.routes import Route, routes_of, whole_chains, whole_trees
 from resharding.sends import Timed, last_end_s, timed
 from resharding.whole_broadcasts import whole_broadcasts
 
@@ -75,7 +75,12 @@ def _is_for_lists(network: Network) -> bool:
 def _in_list_orders(
     classes: Sequence[TransferClass], routes: Sequence[Route], network: Network
 ) -> Iterable[tuple[Timed, ...]]:
-    ways = (routes, whole_routes(classes, binomial=False), whole_routes(classes, binomial=True))
+    ways = (
+        routes,
+        whole_chains(classes),
+        whole_trees(classes, from_all=False),
+        whole_trees(classes, from_all=True),
+    )
     for way in ways:
         yield timed(in_list_order(way, network, num_chunks=1), network)
     num_chunks = best_rounds(routes, network, max_messages=MAX_MESSAGES)

@@ -72,6 +72,11 @@ def traffic_of(moves: Sequence[Move]) -> Traffic:
     return Traffic(classes, dict(device_bytes))
 
 
+def forget_cuts() -> None:
+    """Of equal tensors seen before: planning starts as if it knew none."""
+    _cut.cache_clear()
+
+
 @dataclass(frozen=True, slots=True)
 class _Cut:
     """boxes: by (senders, receivers), with how many elements they have together."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
@@ -56,30 +57,59 @@ def routes_of(classes: Sequence[TransferClass], split: Split) -> tuple[Route, ..
     return _merged(alone)
 
 
-def whole_routes(classes: Sequence[TransferClass], *, binomial: bool) -> tuple[Route, ...]:
-    """Every class whole, from its least busy sender, the largest first: the fewest messages there can be.
+def whole_chains(classes: Sequence[TransferClass]) -> tuple[Route, ...]:
+    """Every class whole, from its least busy sender down a chain."""
+    return _whole(classes, lambda one, load: _chain(min(one.senders, key=lambda h: load[h]), one.receivers))
 
-    Down a chain, or a binomial tree: twice as many hosts have it after every message.
+
+def whole_trees(classes: Sequence[TransferClass], *, from_all: bool) -> tuple[Route, ...]:
+    """Every class whole, from its least busy sender or from all at once: the fewest messages in a row.
+
+    After every message twice as many hosts have it.
     """
-    load: dict[int, int] = {}
+
+    def grow(one: TransferClass, load: Mapping[int, int]) -> tuple[Hop, ...]:
+        senders = sorted(one.senders, key=lambda host: load[host])
+        return _doubling(senders if from_all else senders[:1], one.receivers)
+
+    return _whole(classes, grow)
+
+
+def _whole(
+    classes: Sequence[TransferClass],
+    grow: Callable[[TransferClass, Mapping[int, int]], tuple[Hop, ...]],
+) -> tuple[Route, ...]:
+    """The largest first, of these the one with the least choice. load: bytes that each host sends so far."""
+    load: dict[int, int] = defaultdict(int)
     found = []
-    for number in sorted(range(len(classes)), key=lambda number: -classes[number].num_bytes):
-        one = classes[number]
-        sender = min(one.senders, key=lambda host: load.get(host, 0))
-        load[sender] = load.get(sender, 0) + one.num_bytes
-        hosts = (sender, *one.receivers)
-        # In a binomial tree host i hears from i less its highest bit, in a chain from the one before.
-        parents = [
-            index - (1 << (index.bit_length() - 1)) if binomial else index - 1
-            for index in range(1, len(hosts))
-        ]
-        depths = [index.bit_count() - 1 if binomial else index - 1 for index in range(1, len(hosts))]
-        hops = tuple(
-            Hop(hosts[parent], host, depth, 0, 1)
-            for host, parent, depth in zip(hosts[1:], parents, depths, strict=True)
-        )
+    for number, one in sorted(
+        enumerate(classes), key=lambda pair: (-pair[1].num_bytes, len(pair[1].senders))
+    ):
+        hops = grow(one, load)
+        for hop in hops:
+            load[hop.from_host] += one.num_bytes
         found.append(Route((Segment(number, 0, one.num_bytes),), hops))
     return tuple(found)
+
+
+def _chain(sender: int, receivers: Sequence[int]) -> tuple[Hop, ...]:
+    hosts = (sender, *receivers)
+    return tuple(Hop(one, other, depth, 0, 1) for depth, (one, other) in enumerate(pairwise(hosts)))
+
+
+def _doubling(senders: Sequence[int], receivers: Sequence[int]) -> tuple[Hop, ...]:
+    """Host i hears from host i less as many as knew when it was told: for one sender a binomial tree."""
+    hosts = (*senders, *receivers)
+    depths = [-1] * len(senders)
+    hops = []
+    num_known = len(senders)
+    for index in range(len(senders), len(hosts)):
+        if index == 2 * num_known:
+            num_known = index
+        parent = index - num_known
+        depths.append(depths[parent] + 1)
+        hops.append(Hop(hosts[parent], hosts[index], depths[index], 0, 1))
+    return tuple(sorted(hops, key=lambda hop: hop.depth))
 
 
 def _routes(number: int, one: TransferClass, shares: Mapping[int, float]) -> Iterable[Route]:
