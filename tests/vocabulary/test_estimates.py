@@ -34,6 +34,18 @@ def test_who_waits_behind_an_estimate_is_one_too() -> None:
     assert estimated_models(deployment, placed(("a", "b"), ("c",), ("c", "d"))) == {"a", "b"}
 
 
+def test_of_a_completed_profile_only_the_configurations_that_nobody_measured_are_estimates() -> None:
+    two = ParallelConfig(1, 2)
+    entries = [ProfileEntry(ONE, (1,), {}, {1: (1.0,)}),
+               ProfileEntry(two, (1, 1), {}, {1: (1.0, 1.0)}, is_estimated=True)]  # fmt: skip
+    completed = profile_of("m", "cpu", entries, provenance=Provenance("measured"))
+    deployment = Deployment("f", fleet().cluster, (ModelSpec("a", profile=completed),))
+    assert estimated_models(deployment, placed(("a",))) == set()
+    wide = Placement((Group("g", ("n-0:0", "n-0:1"), two, ("a",)),))
+    assert estimated_models(deployment, wide) == {"a"}
+    assert completed.has_estimates
+
+
 def test_an_estimated_model_without_a_group_and_a_model_without_a_profile() -> None:
     deployment = fleet(a="estimated")
     assert estimated_models(deployment, placed()) == {"a"}

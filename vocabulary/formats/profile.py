@@ -50,7 +50,7 @@ class EntryShape(Shape):
     step_times: Annotated[tuple[StepTimesShape, ...], Field(min_length=1)] | None = None
     kv_bytes_per_token: Annotated[tuple[Size, ...], Field(min_length=1)] | None = None
     output_bytes: dict[Count, tuple[Size, ...]] | None = None
-    part_s: Annotated[tuple[NonNegative, ...], Field(min_length=3)] | None = None
+    part_s: tuple[NonNegative, ...] | None = None
     stage_layers: Annotated[tuple[NaturalNumber, ...], Field(min_length=1)] | None = None
     estimated: bool = False
 
@@ -130,10 +130,13 @@ def _check_entry(entry: EntryShape, document: Document, path: KeyPath, seen: set
 
 
 def _check_parts(entry: EntryShape, document: Document, path: KeyPath) -> None:
-    if entry.part_s is None or entry.stage_layers is None:
+    if entry.part_s is None:
         return
     num_layers = len(entry.part_s) - 2
-    if sum(entry.stage_layers) != num_layers:
+    if num_layers < 1:
+        message = f"has {len(entry.part_s)} numbers, fewer than an embedding, a layer and a head"
+        raise document.error((*path, "part_s"), message, hint="write the seconds of each part, ends included")
+    if entry.stage_layers is not None and sum(entry.stage_layers) != num_layers:
         message = f"add up to {sum(entry.stage_layers)} layers, part_s has {num_layers} between its two ends"
         raise document.error((*path, "stage_layers"), message, hint="write how many layers each stage has")
 
