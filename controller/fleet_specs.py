@@ -29,6 +29,7 @@ def worker_specs(deployment: Deployment, placement: Placement, *, key: str) -> t
             source_folder=str(Path(deployment.folder).resolve()),
             key=key,
             socket_path="",
+            allow_python_models=deployment.security.allow_python_models,
         )
         specs.append(spec)
     return tuple(specs)

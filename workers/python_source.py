@@ -43,13 +43,35 @@ class PythonSource:
     inputs: tuple[TensorSpec, ...]
 
     def structs(self, num_rows: int) -> Mapping[str, jax.ShapeDtypeStruct]:
-        """The inputs' shapes and types for so many rows."""
+        """The inputs' shapes for so many rows, and the types in which JAX computes with them."""
         return {
             spec.name: jax.ShapeDtypeStruct(
-                tuple(num_rows if size == -1 else size for size in spec.shape), NUMPY_TYPES[spec.datatype]
+                tuple(num_rows if size == -1 else size for size in spec.shape),
+                jax.dtypes.canonicalize_dtype(NUMPY_TYPES[spec.datatype]),
             )
             for spec in self.inputs
         }
+
+    def check_parameters_are_arrays(self) -> None:
+        """Raises InvalidInput for shapes alone, which are enough for a plan."""
+        for path, leaf in jax.tree_util.tree_leaves_with_path(self.parameters):
+            if isinstance(leaf, jax.ShapeDtypeStruct):
+                name = jax.tree_util.keystr(path)
+                raise InvalidInput(f"parameter {name} is a shape without values", where=self.source)
+
+
+def traced(source: PythonSource, trace: Callable[[], Any]) -> Any:
+    """What `trace` returns; InvalidInput for anything that the user's function raises in it."""
+    try:
+        return trace()
+    except InvalidInput:
+        raise
+    except Exception as error:  # the user's code may raise anything
+        raise InvalidInput(
+            f"tracing apply raised {_words(error)}",
+            where=source.source,
+            hint="apply(parameters, inputs) must be a JAX function of arrays; try jax.make_jaxpr on it",
+        ) from error
 
 
 def is_python_source(source: str | None) -> bool:

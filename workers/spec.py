@@ -29,6 +29,7 @@ class WorkerSpec:
     source_folder: where relative model sources start. socket_path: where to listen; empty for TCP.
     followers: on the group's further hosts, in the order of its stages. peer_timeout_s: how long one of the
     group's processes may say nothing, or a transfer between them stand still, before the group is lost.
+    allow_python_models: sources may be the user's own code.
     """
 
     group: Group
@@ -44,6 +45,7 @@ class WorkerSpec:
     beat_interval_s: float = 0.5
     followers: tuple[FollowerAddress, ...] = ()
     peer_timeout_s: float = 20.0
+    allow_python_models: bool = False
 
     @property
     def stages_of_processes(self) -> tuple[range, ...]:

@@ -7,13 +7,12 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from statmux.durations import seconds
 from statmux.render import Console
-from vocabulary.errors import InvalidInput
 
 if TYPE_CHECKING:
     from placement.costs.devices import DeviceType
@@ -124,30 +123,18 @@ def _read(source: str, *, batch: int, sequence: int, tensor: int) -> tuple[Layer
     from workers.graphs.reading import layer_graph
 
     if source.startswith("python://") or _FUNCTION.fullmatch(source):
-        from workers.python_source import open_python_source
+        from workers.python_source import open_python_source, traced
 
         path = source if source.startswith("python://") else f"python://{source}"
         function = open_python_source(path, base_dir=Path.cwd(), is_allowed=True)
-        return layer_graph(_traced(source, function.apply, function.parameters, function.structs(batch))), {}
+        inputs = dict(function.structs(batch))
+        program = traced(function, lambda: read_program(function.apply, function.parameters, inputs))
+        return layer_graph(program), {}
     from workers.graphs.families import family_function
 
     model = family_function(source, base_dir=Path.cwd())
     program = read_program(model.apply, model.parameters, model.inputs(batch, sequence))
     return layer_graph(program), dict(model.by_hand(tensor))
-
-
-def _traced(source: str, apply: Any, parameters: Any, inputs: Any) -> Any:
-    from workers.graphs.program import read_program
-
-    try:
-        return read_program(apply, parameters, inputs)
-    except Exception as error:  # the user's code may raise anything
-        words = next(iter(str(error).strip().splitlines()), "")
-        raise InvalidInput(
-            f"tracing apply raised {type(error).__name__}: {words}",
-            where=source,
-            hint="apply(parameters, inputs) must be a JAX function of arrays; try jax.make_jaxpr on it",
-        ) from error
 
 
 def _mesh(
