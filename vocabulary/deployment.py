@@ -106,6 +106,11 @@ class ModelSpec:
     profile_paths: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def is_function(self) -> bool:
+        """Whether its source is the user's own Python code."""
+        return self.source is not None and self.source.startswith("python://")
+
+    @property
     def generates(self) -> bool:
         """Whether its profile says what a step costs in every configuration."""
         return self.profile is not None and all(e.step_times for e in self.profile.entries.values())

@@ -50,7 +50,7 @@ from vocabulary.mesh import Cluster, Links, NodeClass
 from vocabulary.profile import Profile
 
 # Schemes of `source`; those of LATER_SCHEMES are valid and cannot be loaded by this version.
-SCHEMES = ("file", "random", "package")
+SCHEMES = ("file", "random", "package", "python")
 LATER_SCHEMES = ("hf", "gs", "s3")
 MAX_DEVICES = 1_000_000
 
@@ -105,14 +105,14 @@ def _check_models(shape: DeploymentShape, document: Document) -> None:
                 message = f"name {model_name!r} is taken by {taken[model_name]}"
                 raise document.error(where, message, hint="give every model its own name and aliases")
             taken[model_name] = f"models[{index}]"
-        _check_source(model, document, path)
+        _check_source(model, document, path, allows_python=shape.security.allow_python_models)
         low, high = model.replicas.min, model.replicas.max
         if high is not None and high < low:
             message = f"max is {high}, less than min, {low}"
             raise document.error((*path, "replicas"), message, hint="make max at least min")
 
 
-def _check_source(model: ModelShape, document: Document, path: KeyPath) -> None:
+def _check_source(model: ModelShape, document: Document, path: KeyPath, *, allows_python: bool) -> None:
     profile = model.profile
     if model.source is None and not paths_of(model) and profile is not None and profile.estimate is not None:
         raise document.error(
@@ -131,6 +131,10 @@ def _check_source(model: ModelShape, document: Document, path: KeyPath) -> None:
             known = ", ".join(f"{known}://" for known in SCHEMES)
             message = f"unknown scheme {scheme}://"
             raise document.error((*path, "source"), message, hint=f"write a path, or one of {known}")
+        if scheme == "python" and not allows_python:
+            message = f"model {model.name} is Python code that would be run, and this file does not allow it"
+            hint = "if you trust the code, write security: {allow_python_models: true}"
+            raise document.error((*path, "source"), message, hint=hint)
 
 
 def _check_nodes(cluster: ClusterShape, document: Document) -> None:
