@@ -25,6 +25,7 @@ from vocabulary.profile import Profile, ProfileEntry, Provenance, profile_of
 from vocabulary.tensors import TensorSpec
 from workers.model import OpenModel, ShardedModel, open_model
 from workers.part_times import PartTimes, measure_parts
+from workers.python_model import PythonModel, load_python_model
 
 Progress = Callable[[str], None]
 
@@ -45,6 +46,7 @@ def profile_model(
     source_folder: Path,
     effort: Effort,
     progress: Progress,
+    allow_python_models: bool = False,
 ) -> Profile:
     """A profile of every config that the model can be cut into and this machine has devices for.
 
@@ -57,7 +59,14 @@ def profile_model(
     for config in sorted(configs, key=lambda one: (one.tensor, one.pipeline)):
         if config.num_devices > len(jax.devices()):
             continue
+        if model.is_function and config.pipeline > 1:
+            continue
         progress(f"{model.name} {config}")
+        if model.is_function:
+            entries.append(
+                _function_entry(model, config, source_folder, effort, is_allowed=allow_python_models)
+            )
+            continue
         try:
             if config.pipeline > 1 and config.tensor not in parts:
                 parts[config.tensor] = _parts(model, config.tensor, entries, source_folder, effort)
@@ -123,6 +132,32 @@ def _entry(
     )
 
 
+def _function_entry(
+    model: ModelSpec, config: ParallelConfig, source_folder: Path, effort: Effort, *, is_allowed: bool
+) -> ProfileEntry:
+    """Of a user's own function, which is one stage."""
+    assert model.source is not None, model
+    loaded = load_python_model(
+        model.source,
+        is_allowed=is_allowed,
+        config=config,
+        devices=jax.devices()[: config.num_devices],
+        batch_buckets=model.batch_sizes,
+        base_dir=source_folder,
+    )
+    loaded.compile()
+    request = loaded.blank_request()
+    latency_s = {size: _stage_latency_s(loaded, [request] * size, effort) for size in model.batch_sizes}
+    latency_s.setdefault(1, next(iter(latency_s.values())))
+    return ProfileEntry(
+        config,
+        loaded.weight_bytes_per_stage,
+        {size: loaded.activation_bytes_per_stage(size) for size in latency_s},
+        latency_s,
+        output_bytes={size: (loaded.output_bytes(size),) for size in latency_s},
+    )
+
+
 def _output_bytes(opened: OpenModel, batch_size: int) -> tuple[int, ...]:
     """Float32 activations of the padded batch from stage to stage; at the end, its result."""
     bucket = opened.buckets.largest_for(batch_size)
@@ -160,14 +195,16 @@ def _longest(inputs: Sequence[TensorSpec], sequence_length: int) -> Mapping[str,
 
 
 def _stage_latency_s(
-    loaded: ShardedModel, requests: Sequence[Mapping[str, np.ndarray]], effort: Effort
+    loaded: ShardedModel | PythonModel, requests: Sequence[Mapping[str, np.ndarray]], effort: Effort
 ) -> tuple[float, ...]:
     runs = [_timed_run(loaded, requests) for _ in range(effort.num_warm + effort.num_rounds)]
     counted = runs[effort.num_warm :]
     return tuple(statistics.median(run[stage] for run in counted) for stage in range(loaded.num_stages))
 
 
-def _timed_run(loaded: ShardedModel, requests: Sequence[Mapping[str, np.ndarray]]) -> list[float]:
+def _timed_run(
+    loaded: ShardedModel | PythonModel, requests: Sequence[Mapping[str, np.ndarray]]
+) -> list[float]:
     marks_s = [time.perf_counter()]
     batch = loaded.pad(requests)
     for stage in range(loaded.num_stages):

@@ -73,6 +73,7 @@ def measured_profile(
         source_folder=Path(deployment.folder).resolve(),
         effort=Effort(num_rounds=num_rounds),
         progress=progress,
+        allow_python_models=deployment.security.allow_python_models,
     )
 
 
