@@ -51,8 +51,13 @@ def parse_layout(text: str, *, shape: tuple[int, ...], where: str) -> LayoutSpec
 def _dim(word: str, text: str, where: str) -> tuple[str, ...]:
     if word == "R":
         return ()
-    if not re.fullmatch(r"S(0|1|01|10)", word):
+    if not re.fullmatch(r"S\d+", word):
         raise InvalidInput(f"{word!r} in {text!r} is no way to lay a dimension", where=where, hint=_HINT)
+    unknown = [digit for digit in word[1:] if digit not in _AXES]
+    if unknown:
+        message = f"{word!r} in {text!r} names axis {unknown[0]}, and a mesh has axes 0 and 1"
+        hint = "axis 0 are the hosts, axis 1 the devices of a host: S0, S1 or S01"
+        raise InvalidInput(message, where=where, hint=hint)
     return tuple(_AXES[digit] for digit in word[1:])
 
 
@@ -61,6 +66,10 @@ def _check(spec: LayoutSpec, shape: tuple[int, ...], where: str) -> None:
         message = f"{spec.text!r} lays {len(spec.dims)} dimensions and the shape {shape} has {len(shape)}"
         raise InvalidInput(message, where=where, hint="give one of S0, S1, S01, R for each dimension")
     used = [axis for dim in spec.dims for axis in dim]
+    for number, dim in enumerate(spec.dims):
+        if len(set(dim)) < len(dim):
+            message = f"{spec.text!r} shards dimension {number} {len(dim)} times, over {' and '.join(dim)}"
+            raise InvalidInput(message, where=where, hint="name an axis of the mesh once: S0, S1 or S01")
     twice = [axis for axis in _AXES.values() if used.count(axis) > 1]
     if twice:
         message = f"{spec.text!r} shards {used.count(twice[0])} dimensions over the {twice[0]}"

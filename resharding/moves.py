@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from resharding.boxes import Box, box_of
+from vocabulary.errors import InvalidInput
 from vocabulary.sharding import Sharding
 
 # (host, index of the device on its host): two meshes that name the same one mean the same device.
@@ -14,14 +16,21 @@ Device = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A sharding on real devices: `devices[i]` is the device at index i of the sharding's mesh."""
+    """A sharding on real devices: `devices[i]` is the device at index i of the sharding's mesh.
+
+    Raises InvalidInput for too many or few of them, and for one that is named twice.
+    """
 
     sharding: Sharding
     devices: tuple[Device, ...]
 
     def __post_init__(self) -> None:
-        assert len(self.devices) == self.sharding.num_devices, (self.sharding, self.devices)
-        assert len(set(self.devices)) == len(self.devices), self.devices
+        wanted, given = self.sharding.num_devices, len(self.devices)
+        if given != wanted:
+            sizes = " x ".join(str(size) for _, size in self.sharding.axes)
+            hint = f"name {wanted} devices, or change the mesh"
+            raise InvalidInput(f"a mesh of {sizes} on {given} devices", hint=hint)
+        _check_apart(self.devices, "a mesh")
 
     def boxes(self, shape: tuple[int, ...]) -> Mapping[Device, Box]:
         """The tile of every device; tiles past the end of a ragged dimension are empty."""
@@ -50,9 +59,18 @@ class Move:
     def held_boxes(self) -> Mapping[Device, Box]:
         """The tile of every device that holds one."""
         found = [(device, box) for one in self.sources for device, box in one.boxes(self.shape).items()]
-        held = dict(found)
-        assert len(held) == len(found), "two sources share a device"
-        return held
+        _check_apart([device for device, _ in found], f"{len(self.sources)} sources")
+        return dict(found)
+
+
+def _check_apart(devices: Sequence[Device], what: str) -> None:
+    twice = [device for device, number in Counter(devices).items() if number > 1]
+    if twice:
+        host, index = twice[0]
+        message = (
+            f"{len(twice)} of {len(devices)} devices of {what} are named twice: device {index} of host {host}"
+        )
+        raise InvalidInput(message, hint="a device holds one tile: name each once")
 
 
 def on_hosts(hosts: tuple[int, ...], devices_per_host: int) -> tuple[Device, ...]:

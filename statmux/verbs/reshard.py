@@ -185,6 +185,9 @@ def _table(document: dict[str, Any]) -> str:
         (host, *(format_bytes(document[way].get(host, 0)) for way in ("bytes_out", "bytes_in")))
         for host in hosts
     ]
+    if not classes:
+        where = "inside the hosts only" if bound_s else "nowhere: every device holds its part already"
+        return f"Bytes move {where}.\n\nestimated time of the plan: {_spoken(document['makespan_s'])}"
     return "\n\n".join(
         [
             table(("held by hosts", "lacked by hosts", "bytes"), classes),

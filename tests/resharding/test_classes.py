@@ -11,6 +11,7 @@ import pytest
 from resharding.classes import traffic_of
 from resharding.moves import Move
 from tests.resharding.drawn_moves import move, placed, random_move
+from vocabulary.errors import InvalidInput
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -57,8 +58,23 @@ def test_several_targets_are_receivers_of_one_class() -> None:
 
 
 def test_a_mesh_has_a_device_for_every_index_of_its_sharding() -> None:
-    with pytest.raises(AssertionError):
+    with pytest.raises(InvalidInput, match="a mesh of 2 x 1 on 1 devices"):
         placed((2, 1), ("h",), (0,))
+
+
+def test_devices_that_overlap_are_told_which() -> None:
+    with pytest.raises(InvalidInput, match="1 of 3 devices of a mesh are named twice: device 0 of host 4"):
+        placed((3, 1), ("h",), (4, 5, 4))
+    one = placed((1, 2), ("d",), (0,))
+    with pytest.raises(InvalidInput, match="2 of 4 devices of 2 sources are named twice"):
+        traffic_of([Move((6,), 2, one, (placed((1, 1), ("",), (1,)),), (one,))])
+
+
+def test_replicas_of_several_layouts_are_senders_of_what_each_holds() -> None:
+    halves, whole = placed((2, 1), ("h",), (0, 1)), placed((1, 1), ("",), (2,))
+    target = placed((1, 1), ("",), (3,))
+    found = traffic_of([Move((6,), 2, halves, (target,), (whole,))]).classes
+    assert [(one.senders, one.num_bytes) for one in found] == [((0, 2), 6), ((1, 2), 6)]
 
 
 def _expected(one: Move) -> dict[tuple[int, ...], tuple[tuple[int, ...], tuple[int, ...]]]:

@@ -60,6 +60,11 @@ def test_plot_draws_the_messages(tmp_path: Path, suffix: str) -> None:
         (("--plot", "plan.gif"), "cannot draw"),
         (("--shape", "99999999999999999999,8"), "takes more than 1 EiB"),
         (("--target", "(3,4):R,R,R"), "lays 3 dimensions"),
+        (("--target", "(3,4):S0,S0"), "shards 2 dimensions over the hosts"),
+        (("--target", "(3,4):S2,R"), "names axis 2"),
+        (("--target", "(64,128):S01,R"), "dimension 0 of 4096 elements in 8192 shards"),
+        (("--latency", "soon"), "is not a duration"),
+        (("--nics", "0"), "'--nics'"),
     ],
 )
 def test_wrong_flags_get_one_error_with_a_remedy(
@@ -75,6 +80,36 @@ def test_times_of_small_moves_are_no_zeros(capsys: pytest.CaptureFixture) -> Non
     words = ("reshard", "--shape", "64,64", "--source", "(1,4):S0,R", "--target", "(2,2):S0,S1")
     assert run(words) == 0
     assert " 0.0 ms" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [("(2,4):S0,R", "nowhere: every device holds its part already"), ("(2,4):S0,S1", "nowhere")],
+)
+def test_what_stays_where_it_is_needs_no_table(
+    target: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    flags = ("--shape", "64,64", "--source", "(2,4):S0,R", "--target", target, "--shared-hosts", "2")
+    assert run(["reshard", *flags, "--plot", str(tmp_path / "empty.svg")]) == 0
+    assert words in capsys.readouterr().out
+
+
+def test_what_moves_between_devices_of_a_host_is_told_so(capsys: pytest.CaptureFixture) -> None:
+    flags = ("--shape", "64,64", "--source", "(1,4):S1,R", "--target", "(1,4):R,S1", "--shared-hosts", "1")
+    assert run(["reshard", *flags]) == 0
+    assert "inside the hosts only" in capsys.readouterr().out
+
+
+def test_half_duplex_and_several_ports_change_the_bound(capsys: pytest.CaptureFixture) -> None:
+    bounds = []
+    for flags in ((), ("--nics", "2"), ("--half-duplex",)):
+        move = ("--shape", "4096,4096", "--source", "(1,4):R,R", "--target", "(2,4):R,R", "--latency", "0")
+        assert run(["reshard", *move, *flags, "-o", "json"]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert document["ratio"] <= 1.02
+        bounds.append(document["lower_bound_s"])
+    # One message at a time among three hosts that send or receive.
+    assert bounds == pytest.approx([bounds[0], bounds[0] / 2, bounds[0] * 2])
 
 
 def test_a_plot_that_cannot_be_written_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
