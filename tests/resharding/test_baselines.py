@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -11,6 +12,9 @@ from resharding.baselines.strategies import STRATEGIES, best_chunks
 from resharding.baselines.tasks import Task, tasks_of
 from resharding.network import Network
 from resharding.planner import plan_transfer
+from resharding.sends import last_end_s, timed
+from resharding.whole_broadcasts import MAX_TASKS, whole_broadcasts
+from tests.resharding.checks import check_delivery, check_ports
 from tests.resharding.drawn_moves import PAPER, move, random_move
 
 FREE = Network(1.25e9, latency_s=0.0)
@@ -58,11 +62,38 @@ def test_whole_slices_from_two_replicas_to_three_hosts_need_a_third_more_than_th
     assert best_s / bound_s == pytest.approx(4 / 3, rel=0.01)
 
 
-def test_our_plan_is_within_two_thousandths_of_greedy_broadcasts_or_better() -> None:
+@pytest.mark.parametrize("latency_s", [0.0, 10e-6, 50e-6])
+@pytest.mark.parametrize("sizes", [(8, 40), (33, 300)], ids=["tiny", "small"])
+def test_our_plan_is_never_worse_than_greedy_broadcasts(sizes: tuple[int, int], latency_s: float) -> None:
+    network = Network(1.25e9, latency_s=latency_s)
     rng = random.Random(5)
-    for _ in range(60):
-        one = random_move(rng)
+    for _ in range(50):
+        one = random_move(rng, sizes=sizes)
         tasks = tasks_of([one])
-        if len(tasks) <= 40:  # the greedy takes seconds beyond
-            theirs_s = makespan_s(tasks, FREE, strategy="broadcast", scheduler="greedy")
-            assert plan_transfer([one], FREE).makespan_s <= theirs_s * 1.002
+        if len(tasks) <= MAX_TASKS:
+            theirs_s = makespan_s(tasks, network, strategy="broadcast", scheduler="greedy")
+            plan = plan_transfer([one], network)
+            # Their chunks are fractions of a byte, ours are not: a byte at every hop.
+            assert plan.makespan_s <= theirs_s + 8 / network.host_bytes_per_s
+
+
+def test_greedy_broadcasts_are_planned_where_they_are_the_best() -> None:
+    # The 127th of these: they were 8 % faster than all that was tried before, at 10 us a message.
+    rng = random.Random(5)
+    for _ in range(127):
+        one = random_move(rng, sizes=(8, 40))
+    network = Network(1.25e9, latency_s=10e-6)
+    plan = plan_transfer([one], network)
+    theirs_s = makespan_s(tasks_of([one]), network, strategy="broadcast", scheduler="greedy")
+    assert plan.makespan_s <= theirs_s
+    check_delivery(plan)
+    check_ports(plan, network)
+
+
+def test_whole_broadcasts_take_at_most_what_the_papers_model_says() -> None:
+    for name in PAPER:
+        one = move(*PAPER[name][:5])
+        plan = plan_transfer([one], FREE)
+        sends = timed(whole_broadcasts([one], plan.classes, FREE, below_s=math.inf), FREE)
+        formula_s = makespan_s(tasks_of([one]), FREE, strategy="broadcast", scheduler="greedy")
+        assert last_end_s(sends, plan.classes, FREE) <= formula_s * (1 + 1e-6)
