@@ -99,6 +99,11 @@ class Constraints:
         """Models that are where this one is, itself included, ascending."""
         return self._companions[model]
 
+    def num_choices(self, model: int) -> int:
+        """Devices that it and its companions may be on: who has fewer is placed first."""
+        allowed = frozenset(device.id for device in self._deployment.cluster.free_devices)
+        return len(allowed.intersection(*(self._pins.get(one, allowed) for one in self._companions[model])))
+
     def addable(self, layout: Layout, content: Content, group: int) -> Models:
         """Whether a model, with its companions, may be added to a group by the rules [models].
 

@@ -82,11 +82,12 @@ def beam(problem: Problem, layout: Layout, *, width: int) -> Scored | None:
 
 
 def with_required(problem: Problem, layout: Layout) -> Candidate | None:
-    """The replicas that `replicas.min` asks for, largest models first, each where most memory is free."""
+    """The replicas that `replicas.min` asks for, pinned and large models first, each where most is free."""
     candidate = empty(layout)
     models = enumerate(problem.deployment.models)
     required = [(index, model.min_replicas) for index, model in models if model.min_replicas]
-    by_size = sorted(required, key=lambda one: -_smallest_bytes(problem, layout, one[0]))
+    choices = {index: problem.constraints.num_choices(index) for index, _ in required}
+    by_size = sorted(required, key=lambda one: (choices[one[0]], -_smallest_bytes(problem, layout, one[0])))
     for model, count in by_size:
         while candidate.replicas_of(model) < count:
             rooms = [g for g in range(len(layout)) if problem.addable(candidate, g)[model]]

@@ -44,9 +44,10 @@ def leaves_out(problem: Problem, candidate: Candidate) -> bool:
 
 
 def _replicas_wanted(problem: Problem) -> list[int]:
-    """Model indices: required replicas first, then one of each that is asked for; large models first."""
+    """Model indices: required replicas first, then one of each that is asked for; pinned and large first."""
     models, counts = problem.deployment.models, problem.trace.counts()
-    order = sorted(range(len(models)), key=lambda index: -_fewest_devices(models[index]))
+    choices = [problem.constraints.num_choices(index) for index in range(len(models))]
+    order = sorted(range(len(models)), key=lambda index: (choices[index], -_fewest_devices(models[index])))
     required = [index for index in order for _ in range(models[index].min_replicas)]
     return required + [index for index in order if counts[index] and not models[index].min_replicas]
 
