@@ -47,26 +47,43 @@ def explanation_text(document: dict[str, Any]) -> str:
     return "\n".join([*lines, "", table(headings, rows, left=2), foot])
 
 
-def _drop(document: dict[str, Any]) -> str:
+def _spare(document: dict[str, Any]) -> dict[str, Any] | None:
+    """The group whose replica is missed least."""
     held = [one for one in document["groups"] if one["is_held"]]
-    if not held:
+    return max(held, key=lambda one: one["drop"]["num_all"], default=None)
+
+
+def _drop(document: dict[str, Any]) -> str:
+    least = _spare(document)
+    if least is None:
         return ""
-    least = max(held, key=lambda one: one["drop"]["num_all"])
     return f"least missed would be the replica on {least['id']}: {_change(least['drop'])} requests in time"
 
 
 def _next(document: dict[str, Any]) -> str:
+    """The best next replica; where none gains, the best move."""
     best = next((one for one in document["groups"] if one["id"] == document["next_replica"]), None)
-    if best is None:
+    if best is not None:
+        gain = f"the next replica would gain most on {best['id']}: {_change(best['add'])} requests in time"
+        return f"{gain}; {_room(best)}"
+    moves = [one for one in document["groups"] if one["move"] is not None and one["move"]["num_all"] > 0]
+    spare = _spare(document)
+    if not moves or spare is None:
         return "no further replica would gain anything"
-    text = f"the next replica would gain most on {best['id']}: {_change(best['add'])} requests in time"
-    if best["missing_bytes"] <= 0:
-        return f"{text}; there is room"
-    text += f"; {format_bytes(best['missing_bytes'])} are missing on stage {best['missing_stage']}"
-    exchange = best["exchange"]
-    if exchange is not None:
-        text += f", {exchange['leaving']} would have to leave ({_change(exchange)})"
-    return text
+    best = max(moves, key=lambda one: one["move"]["num_all"])
+    gain = f"{_change(best['move'])} requests in time if it moved from {spare['id']} to {best['id']}"
+    return f"no further replica would gain anything, but {gain}; {_room(best)}"
+
+
+def _room(one: dict[str, Any]) -> str:
+    """Whether there is, and what would make it."""
+    if one["missing_bytes"] <= 0:
+        return "there is room"
+    text = f"{format_bytes(one['missing_bytes'])} are missing on stage {one['missing_stage']}"
+    exchange = one["exchange"]
+    if exchange is None:
+        return text
+    return f"{text}, {exchange['leaving']} would have to leave ({_change(exchange)})"
 
 
 def _row(one: dict[str, Any], slo_s: float | None) -> tuple[object, ...]:

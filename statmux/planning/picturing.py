@@ -37,6 +37,10 @@ def picture_of(placement: Placement, deployment: Deployment, document: Mapping[s
     return Picture(f"{document['deployment']} by {document['algorithm']}", lines, columns, tuple(remarks))
 
 
+def _share(value: float, document: Mapping[str, Any]) -> str | None:
+    return marked(percent(value), is_estimated=document["estimated"])
+
+
 def _column(group: Group, deployment: Deployment, row: Mapping[str, Any]) -> Column:
     numbers = {name: number for number, name in enumerate(deployment.model_names)}
     catalog = deployment.catalog()
