@@ -12,8 +12,11 @@ from placement.candidate import empty
 from placement.constraints import Constraints, usable_cluster, without_devices
 from placement.groups import carve, hosts_of
 from placement.memory import Memory
-from tests.placement.fleets import deployment, model
+from placement.search import search
+from tests.placement.fleets import deployment, model, requests
 from vocabulary.deployment import Deployment
+from vocabulary.errors import Infeasible
+from vocabulary.fit import check_fit
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Group, Placement
 from vocabulary.rules import Apart, PlacementRules
@@ -165,6 +168,30 @@ def test_reserved_devices_are_of_the_cluster_but_not_free():
     assert [device.id for device in cluster.free_devices] == ["n-0:0", "n-1:0", "n-1:1"]
     layout = carve(hosts_of(cluster), ParallelConfig(1, 2))
     assert [mesh.devices for mesh in layout] == [("n-1:0", "n-1:1"), ("n-0:0",)]
+
+
+@settings(max_examples=15, deadline=None)
+@given(rules(), BOUNDS, st.sampled_from(["auto", "beam", "mp-search", "mp-round-robin", "sr-uniform"]))
+def test_no_search_breaks_a_rule_or_overflows_a_device(asked, bounds, algorithm):
+    small = without_devices(fleet(asked, **bounds), ["n-1:0"])
+    trace = requests(dict(zip(NAMES, (4.0, 2.0, 1.0, 8.0, 0.5), strict=True)), duration_s=10.0)
+    try:
+        placement = search(small, trace, algorithm=algorithm).placement
+    except Infeasible:
+        return
+    assert Constraints(small).violations(placement) == ()
+    check_fit(placement, small)
+
+
+def test_a_pinned_model_gets_its_device_before_models_with_a_choice():
+    asked = PlacementRules(colocate=(("a", "b", "d"),), pin={"c": frozenset({"n-0:1"})})
+    small = fleet(asked, b=(1, None), c=(1, None))
+    small = replace(small, models=tuple(replace(m, profile=model(m.name, 40).profile) for m in small.models))
+    trace = requests(dict.fromkeys(NAMES, 1.0), duration_s=10.0)
+    placement = search(small, trace).placement
+    (holder,) = placement.holders("c")
+    assert placement.groups[holder].devices == ("n-0:1",)
+    assert Constraints(small).violations(placement) == ()
 
 
 def test_without_rules_nothing_needs_to_be_asked():
