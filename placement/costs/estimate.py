@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from placement.costs.devices import DTYPE_BYTES, DeviceType
@@ -43,11 +44,21 @@ def estimated_profile(
     configs: Sequence[ParallelConfig],
     batch_sizes: Sequence[int],
     workload: Workload,
+    measured_parts: Mapping[int, Sequence[float]] = MappingProxyType({}),
 ) -> Profile:
-    """Every config with no more stages than layers. Raises Infeasible if there is none,
-    InvalidInput for a dtype that the device type does not compute."""
+    """Every config with no more stages than layers. measured_parts: `part_s` as measured, by tensor.
+
+    Raises Infeasible if there is none, InvalidInput for a dtype that the device type does not compute.
+    """
     entries = [
-        estimated_entry(shape, device, config, batch_sizes, workload=workload)
+        estimated_entry(
+            shape,
+            device,
+            config,
+            batch_sizes,
+            workload=workload,
+            measured_part_s=measured_parts.get(config.tensor, ()),
+        )
         for config in configs
         if config.pipeline <= shape.num_layers
     ]
@@ -73,15 +84,20 @@ def estimated_entry(
     batch_sizes: Sequence[int],
     *,
     workload: Workload,
+    measured_part_s: Sequence[float] = (),
 ) -> ProfileEntry:
     """One configuration, its layers cut so that the slowest stage is quickest for one request.
 
-    Stage latencies hold the transfer to the next stage. Batch size 1 is always there.
+    Stage latencies hold the transfer to the next stage. Batch size 1 is always there. measured_part_s: what
+    the model's parts took for one request with this `tensor`; the roofline then only says how larger batches
+    compare, and what passing outputs on takes.
     """
     device.check_dtype(workload.dtype)
     setting = Setting(shape, device, workload.dtype, config.tensor, workload.sequence_length)
     sizes = sorted({1, *batch_sizes})
     parts = {size: part_costs(setting, size) for size in sizes}
+    if len(measured_part_s) == len(parts[1]):
+        parts = {size: _as_measured(parts[size], parts[1], measured_part_s) for size in sizes}
     sent_bytes = {size: output_bytes(setting, size) for size in sizes}
     part_s = tuple(part.seconds for part in parts[1])
     stages = cut_parts(part_s, config.pipeline, transfer_s=device.link.seconds(sent_bytes[1]))
@@ -99,6 +115,16 @@ def estimated_entry(
         stage_layers=layer_counts(stages),
         is_estimated=True,
         **_generation(setting, parts[1], stages) if workload.generates else {},
+    )
+
+
+def _as_measured(
+    parts: Sequence[PartCost], alone: Sequence[PartCost], measured_s: Sequence[float]
+) -> tuple[PartCost, ...]:
+    """Parts that take what was measured alone, and for a batch as many times that as estimated."""
+    return tuple(
+        replace(part, seconds=one_s * (part.seconds / one.seconds if one.seconds else 1.0))
+        for part, one, one_s in zip(parts, alone, measured_s, strict=True)
     )
 
 

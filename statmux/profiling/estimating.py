@@ -72,7 +72,10 @@ def estimated_of_deployment(model: ModelSpec, deployment: Deployment, wanted: Wa
 
 
 def completed_profile(profile: Profile, model: str, wanted: Wanted) -> Profile:
-    """With the configurations that it lacks. Raises InvalidInput where nothing was measured to scale to."""
+    """With the configurations that it lacks, cut by measured parts where there are any.
+
+    Raises InvalidInput where nothing was measured to scale to.
+    """
     measured = measured_part(profile)
     if not measured.entries:
         raise InvalidInput(
@@ -92,6 +95,9 @@ def completed_profile(profile: Profile, model: str, wanted: Wanted) -> Profile:
         workload=_workload(
             shape, device, replace(wanted, generates=wanted.generates or _generates(measured)), length
         ),
+        measured_parts={
+            config.tensor: entry.part_s for config, entry in measured.entries.items() if entry.part_s
+        },
     )
     if not set(estimates.entries) & set(measured.entries):
         raise InvalidInput(

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from vocabulary.errors import InvalidInput
+from vocabulary.formats.architecture import shape_of_config, shape_of_numbers
 from vocabulary.formats.disk import read_text
 from vocabulary.formats.hub_config import HubConfig
-from vocabulary.formats.model_shapes import shape_of_config, shape_of_numbers
 from vocabulary.model_shape import ModelShape
 
 

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from vocabulary.errors import InvalidInput
+from vocabulary.formats.architecture import shape_of_config, shape_of_numbers
 from vocabulary.formats.hub_config import HubConfig
-from vocabulary.formats.model_shapes import shape_of_config, shape_of_numbers
 from vocabulary.model_shape import ModelShape
 from workers.families import FAMILIES
 

@@ -78,6 +78,23 @@ def test_stages_are_the_sums_of_the_parts_that_the_profile_lists() -> None:
     assert entry.stage_layers == (4, 4, 4, 0)
 
 
+def test_parts_that_were_measured_decide_the_cut_and_the_stages() -> None:
+    alone = entry_of(SMALL, "v100-16g", ParallelConfig(1, 1), 4)
+    known_s = [0.001] * 9 + [0.008]
+    workload = Workload(512, "float16")
+    entry = estimated_entry(
+        SMALL, V100, ParallelConfig(1, 2), [4], workload=workload, measured_part_s=known_s
+    )
+    assert entry.part_s == tuple(known_s) and entry.stage_layers == (7, 1)
+    assert entry.stage_latency_s[1][1] == pytest.approx(0.009)
+    # Four requests compare with one as the roofline says.
+    slower = latency_s(alone, 4) / latency_s(alone)
+    assert latency_s(entry, 4) / latency_s(entry) == pytest.approx(slower, rel=0.2)
+    # Parts of another model are no parts of this one.
+    other = estimated_entry(SMALL, V100, two, [], workload=workload, measured_part_s=[1.0])
+    assert other.part_s == alone.part_s
+
+
 def test_a_tied_table_is_held_twice_only_when_the_ends_are_apart() -> None:
     tied = ModelShape(4, 256, 4, 4, 64, 1024, 5000)
     table_bytes = 2 * 5000 * 256
