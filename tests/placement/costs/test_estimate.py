@@ -91,7 +91,7 @@ def test_parts_that_were_measured_decide_the_cut_and_the_stages() -> None:
     slower = latency_s(alone, 4) / latency_s(alone)
     assert latency_s(entry, 4) / latency_s(entry) == pytest.approx(slower, rel=0.2)
     # Parts of another model are no parts of this one.
-    other = estimated_entry(SMALL, V100, two, [], workload=workload, measured_part_s=[1.0])
+    other = estimated_entry(SMALL, V100, ParallelConfig(1, 2), [], workload=workload, measured_part_s=[1.0])
     assert other.part_s == alone.part_s
 
 
