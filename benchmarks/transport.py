@@ -1,10 +1,12 @@
 """The host transport: shared memory against a copy in one process, and chains over an emulated slow port.
 
 python -m benchmarks.transport [shared | network | chain ...]   (all, if none is named)
+python -m benchmarks.transport --transport nccl                 (on the GPUs of this machine)
 """
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import statistics
 import sys
@@ -15,6 +17,7 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
+from benchmarks.nccl_transport import measure_nccl
 from resharding.transport.endpoints import Endpoint
 from resharding.transport.host import HostTransport
 from resharding.transport.host_channel import HostChannel
@@ -35,7 +38,15 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 def main(arguments: Sequence[str]) -> int:
     parts = {"shared": measure_shared, "network": measure_network, "chain": measure_chain}
-    results = [parts[name]() for name in arguments or parts]
+    parser = argparse.ArgumentParser(prog="benchmarks.transport", description=__doc__)
+    # argparse wants the empty list among the choices too.
+    parser.add_argument("parts", nargs="*", choices=[*parts, []], metavar="PART")
+    parser.add_argument("--transport", choices=["host", "nccl"], default="host")
+    parser.add_argument("--library", help="for nccl: one library with all of CUDA's and NCCL's functions")
+    asked = parser.parse_args(arguments)
+    if asked.transport == "nccl":
+        return 0 if measure_nccl(asked.library) else 1
+    results = [parts[name]() for name in asked.parts or parts]
     return 0 if all(results) else 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol, final
 
 
@@ -32,3 +33,26 @@ class LocalRendezvous:
 
     def drop(self, key: str) -> None:
         self._words.pop(key, None)
+
+
+@final
+class FolderRendezvous:
+    """Words are files: between processes that see the same folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, key: str, value: bytes) -> None:
+        draft = self._path(key).with_suffix(".draft")
+        draft.write_bytes(value)
+        draft.rename(self._path(key))
+
+    def get(self, key: str) -> bytes | None:
+        path = self._path(key)
+        return path.read_bytes() if path.exists() else None
+
+    def drop(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"word-{key.replace('/', '-')}"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from resharding.transport.host import HostTransport
 from resharding.transport.nccl import NcclTransport, why_not_here
 from resharding.transport.nccl_library import Nccl
 from resharding.transport.pacing import EmulatedNic
+from resharding.transport.rendezvous import FolderRendezvous
 from tests.resharding.transport.fake_nccl import load
 
 # Small, so that a transfer of a test has many.
@@ -74,29 +75,6 @@ def made(outfit: Outfit) -> Rig:
     return Rig(
         _nccl_transport(outfit, cuda, Nccl()), lambda array: _on_device(cuda, array), _from_device(cuda)
     )
-
-
-@final
-class FolderRendezvous:
-    """Words are files: between processes of one host."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def put(self, key: str, value: bytes) -> None:
-        draft = self._path(key).with_suffix(".draft")
-        draft.write_bytes(value)
-        draft.rename(self._path(key))
-
-    def get(self, key: str) -> bytes | None:
-        path = self._path(key)
-        return path.read_bytes() if path.exists() else None
-
-    def drop(self, key: str) -> None:
-        self._path(key).unlink(missing_ok=True)
-
-    def _path(self, key: str) -> Path:
-        return self._folder / f"word-{key.replace('/', '-')}"
 
 
 def _host_rig(outfit: Outfit) -> Rig:
