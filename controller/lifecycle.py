@@ -174,6 +174,7 @@ class Fleet:
             return
         self._started = await starting
         for index, started in enumerate(self._started):
+            self._metrics.weights_loaded(started.group_id, started.loads)
             link = await self._connect(index, started, key)
             stack.callback(link.close)
         cluster.watch(lambda group_id, why: loop.call_soon_threadsafe(self._lose, group_id, why))

@@ -19,6 +19,7 @@ from vocabulary.placement import Placement
 from vocabulary.request import Request
 from vocabulary.units import NEVER_S, TIME_TOLERANCE_S
 from workers.frames import Done
+from workers.multicast import STORE, Load
 
 # OpenTelemetry's GenAI duration buckets, with finer ones below for small models.
 _SECONDS = (
@@ -117,6 +118,12 @@ class FleetMetrics:
 
     def group_lost(self, group: str) -> None:
         self._child(self._families.groups_lost, group).inc()
+
+    def weights_loaded(self, group: str, loads: Sequence[Load]) -> None:
+        """How long the group's models took to get their weights, and from where."""
+        for load in loads:
+            origin = STORE if load.origin == STORE else "replica"
+            self._families.weights.labels(load.model, group, origin).set(load.seconds)
 
     def statistics(self, model: str) -> ModelStatistics:
         totals = self._totals[model]
@@ -277,6 +284,9 @@ class _Families:
         self.queue = gauge("queue_requests", "Requests that wait in the group", "group")
         self.running = gauge("running_requests", "Requests that run in the group", "group")
         self.model_state = gauge("model_state", "1 for the state a model is in", "model", "group", "state")
+        self.weights = gauge(
+            "weights_load_seconds", "Time in which a model's weights came", "model", "group", "origin"
+        )
         self.plan = gauge("plan_info", "The plan that is served", "plan_id", "algorithm")
         self.predicted = gauge("plan_predicted_attainment_ratio", "SLO attainment the plan promised", "model")
         self.build = gauge("build_info", "Versions", "version", "jax", "ray", "python")

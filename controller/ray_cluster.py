@@ -19,6 +19,7 @@ from controller.ray_connection import Nodes, agree_on_token, join
 from controller.ray_hosts import device_indices, local_devices, match_hosts
 from controller.ray_local import LocalRay
 from controller.ray_nouns import HostNode, Limits, Lost, Progress, Share, StartedGroup
+from controller.weight_sources import WeightSources
 from vocabulary.deployment import Deployment
 from vocabulary.errors import RuntimeFailure
 from workers.spec import WorkerSpec
@@ -125,7 +126,11 @@ class RayCluster:
         # Only now, when the token is agreed on and the nodes are coming up, is there time to import ray.
         ray = importlib.import_module("ray")
         groups = importlib.import_module("controller.ray_groups")
-        self._groups = groups.RayGroups(progress=self._progress, limits=self._limits)
+        self._groups = groups.RayGroups(
+            progress=self._progress,
+            limits=self._limits,
+            weights=WeightSources(self._deployment.cluster),
+        )
         self._cleanup.callback(self._leave, ray)
         self._hosts = match_hosts(self._deployment, self._nodes.alive)
         if self._is_closed.is_set():

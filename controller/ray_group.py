@@ -11,8 +11,11 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from controller.ray_nouns import Share
+from controller.weight_sources import Reached
+from resharding.transport.endpoints import Endpoint
 from vocabulary.errors import RuntimeFailure, StatmuxError
 from workers.actor import FollowerWorker, GroupWorker
+from workers.multicast import Multicast
 from workers.spec import FollowerAddress, WorkerSpec
 
 _NODE_ID_LABEL = "ray.io/node-id"
@@ -22,7 +25,7 @@ _GPUS_ARE_OURS = {"env_vars": {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1
 
 @final
 class RayGroup:
-    """Reserve, create, listen, start, release: in this order, release at any time.
+    """Reserve, create, open, read, start, release: in this order, release at any time.
 
     `shares[0]` is the leader's. Where the group computes, each further share has a follower.
     """
@@ -33,6 +36,7 @@ class RayGroup:
         self._reservation: PlacementGroup | None = None
         self._worker: Any = None
         self._followers: list[Any] = []
+        self.reached: Reached | None = None
 
     @property
     def id(self) -> str:
@@ -68,16 +72,32 @@ class RayGroup:
             ]
         return [actor.prepare.remote() for actor in self._actors]
 
-    def listen(self) -> list[ray.ObjectRef]:
-        """Promises the addresses of the followers."""
-        return [
+    def open(self) -> list[ray.ObjectRef]:
+        """Promises where arrays reach a computing group: the leader's Endpoint, each FollowerAddress."""
+        if self.spec.engine != "jax":
+            return []
+        followers = [
             follower.listen.remote(replace(self.spec, host=self.shares[place].node.address), place)
             for place, follower in enumerate(self._followers, start=1)
         ]
+        return [self._worker.open.remote(self.spec.host, self.spec.peer_timeout_s), *followers]
 
-    def start(self, followers: Sequence[FollowerAddress]) -> ray.ObjectRef:
-        """Load and listen; promises a Started."""
-        return self._worker.start.remote(replace(self.spec, followers=tuple(followers)))
+    def opened(self, endpoint: Endpoint, followers: Sequence[FollowerAddress]) -> None:
+        """What `open` promised."""
+        self.spec = replace(self.spec, followers=tuple(followers))
+        self.reached = Reached(self.spec, (endpoint, *(one.endpoint for one in followers)))
+
+    def read(self, expected: Sequence[str]) -> ray.ObjectRef:
+        """Read weights, but for the `expected` models'."""
+        return self._worker.read.remote(self.spec, tuple(expected))
+
+    def start(self, multicasts: Sequence[Multicast]) -> ray.ObjectRef:
+        """Take part in these, load and listen; promises a Started."""
+        return self._worker.start.remote(tuple(multicasts))
+
+    def give(self, multicasts: Sequence[Multicast]) -> ray.ObjectRef:
+        """Give weights to new replicas, while serving."""
+        return self._worker.give.remote(tuple(multicasts))
 
     def ends(self) -> list[ray.ObjectRef]:
         """Promises that are kept when the group is stopped; one is broken when its process dies."""

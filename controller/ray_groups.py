@@ -11,9 +11,11 @@ import ray
 
 from controller.ray_group import RayGroup, answer_of, cause_of_death
 from controller.ray_nouns import Limits, Lost, Progress, StartedGroup
+from controller.weight_sources import WeightSources
 from vocabulary.errors import Infeasible, RuntimeFailure
+from vocabulary.units import format_bytes
 from workers.actor import Identity, Started
-from workers.spec import FollowerAddress
+from workers.multicast import STORE, Multicast
 
 # How often a wait looks whether it was interrupted.
 _LOOK_S = 0.2
@@ -23,8 +25,9 @@ _LOOK_S = 0.2
 class RayGroups:
     """Holds every group that was asked for until it is stopped, which may come while others wait."""
 
-    def __init__(self, *, progress: Progress, limits: Limits) -> None:
+    def __init__(self, *, progress: Progress, limits: Limits, weights: WeightSources) -> None:
         self._progress = progress
+        self._weights = weights
         self._limits = limits
         self._groups: list[RayGroup] = []
         self._is_stopping = threading.Event()
@@ -60,25 +63,60 @@ class RayGroups:
             groups, [group.create() for group in groups], doing="starting its processes"
         )
         _verify_nodes(groups, identities)
-        followers: Mapping[str, list[FollowerAddress]] = self._gather_all(
-            groups, [group.listen() for group in groups], doing="opening its followers"
-        )
+        multicasts = self._multicasts(groups)
         for group in groups:
             hosts = ", ".join(share.node.host for share in group.shares[: len(identities[group.id])])
             self._progress(f"group {group.id}: loading {len(group.spec.models)} models on {hosts}")
+        self._gather(
+            groups,
+            [group.read(_expected(group, multicasts)) for group in groups],
+            doing="reading its weights",
+            timeout_s=self._limits.load_s,
+        )
+        self._ask_to_give(groups, multicasts)
         answers: list[Started] = self._gather(
             groups,
-            [group.start(followers[group.id]) for group in groups],
+            [group.start(multicasts) for group in groups],
             doing="loading its models",
             timeout_s=self._limits.load_s,
             arrived=lambda group: self._progress(
                 f"group {group.id}: ready after {time.monotonic() - start_s:.1f} s"
             ),
         )
+        for group, answer in zip(groups, answers, strict=True):
+            self._tell_loads(group, answer)
         return tuple(
             _started(group, identities[group.id][0], answer)
             for group, answer in zip(groups, answers, strict=True)
         )
+
+    def _multicasts(self, groups: Sequence[RayGroup]) -> tuple[Multicast, ...]:
+        """Which weights come to these groups from others, or from the first of them."""
+        found: Mapping[str, list[Any]] = self._gather_all(
+            groups, [group.open() for group in groups], doing="opening its processes"
+        )
+        for group in groups:
+            if found[group.id]:
+                group.opened(found[group.id][0], found[group.id][1:])
+        living = [group.reached for group in self._groups if group not in groups and group.reached]
+        return self._weights.choose([group.reached for group in groups if group.reached], living)
+
+    def _ask_to_give(self, groups: Sequence[RayGroup], multicasts: Sequence[Multicast]) -> None:
+        """Living groups, of which nobody waits for an answer: who gets nothing reads the store."""
+        for group in self._groups:
+            mine = [one for one in multicasts if one.involves(group.id)]
+            if mine and group not in groups:
+                group.give(mine)
+
+    def _tell_loads(self, group: RayGroup, started: Started) -> None:
+        self._weights.learn(started.loads)
+        for load in started.loads:
+            origin = load.origin if load.origin == STORE else f"group {load.origin}"
+            why = f" ({load.why})" if load.why else ""
+            self._progress(
+                f"group {group.id}: {format_bytes(load.num_bytes)} of {load.model} from {origin} "
+                f"in {load.seconds:.2f} s{why}"
+            )
 
     def _reserve(self, groups: Sequence[RayGroup]) -> None:
         for group in groups:
@@ -139,6 +177,7 @@ class RayGroups:
             is_news = error is not None and group in self._groups and group.id not in told
             if is_news:
                 told.add(group.id)
+                group.reached = None  # Nobody gets weights from it.
         if is_news:
             lost(group.id, cause_of_death(error))
 
@@ -154,7 +193,14 @@ class RayGroups:
 
 def _started(group: RayGroup, identity: Identity, answer: Started) -> StartedGroup:
     host = group.shares[0].node.host
-    return StartedGroup(group.id, host, identity.node_id, identity.pid, answer.address, answer.interfaces)
+    return StartedGroup(
+        group.id, host, identity.node_id, identity.pid, answer.address, answer.interfaces, answer.loads
+    )
+
+
+def _expected(group: RayGroup, multicasts: Sequence[Multicast]) -> list[str]:
+    """Models that the group need not read."""
+    return [model for one in multicasts if one.is_target(group.id) for model in one.models]
 
 
 def _verify_nodes(groups: Sequence[RayGroup], identities: Mapping[str, Sequence[Identity]]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from workers.engine import ModelInterface
+from workers.multicast import Load
 from workers.spec import Address
 
 Progress = Callable[[str], None]
@@ -53,7 +54,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class StartedGroup:
-    """A group whose models are warm: where its leader listens, and what its models take and give."""
+    """A group whose models are warm.
+
+    Where its leader listens, what its models take and give, and how their weights came.
+    """
 
     group_id: str
     host: str
@@ -61,3 +65,4 @@ class StartedGroup:
     pid: int
     address: Address
     interfaces: Mapping[str, ModelInterface]
+    loads: tuple[Load, ...] = ()

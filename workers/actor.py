@@ -11,9 +11,12 @@ from typing import Any, final
 
 import ray
 
+from resharding.transport.endpoints import Endpoint
+from resharding.transport.host import HostTransport
 from vocabulary.errors import InvalidInput
 from workers.engine import ModelInterface
 from workers.host import WorkerHost
+from workers.multicast import Load, Multicast
 from workers.spec import Address, FollowerAddress, WorkerSpec
 
 
@@ -27,17 +30,18 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A group that listens: where, and what its models take and give."""
+    """A group that listens: where, what its models take and give, and how their weights came."""
 
     address: Address
     interfaces: Mapping[str, ModelInterface]
+    loads: tuple[Load, ...] = ()
 
 
 @final
 class GroupWorker:
     """Prepares its process for the group's devices, then runs one WorkerHost.
 
-    Methods run on different threads; `prepare`, then `start`, are called once. Errors rise as they are.
+    Methods run on different threads; `prepare`, `read`, `start` are called once. Errors rise as they are.
     """
 
     def __init__(self, *, engine: str, platform: str, device_indices: tuple[int, ...]) -> None:
@@ -46,6 +50,7 @@ class GroupWorker:
         self._device_indices = device_indices
         self._ended = threading.Event()
         self._host: WorkerHost | None = None
+        self._transport: HostTransport | None = None
 
     def prepare(self) -> Identity:
         """Choose the devices that jax will see. Raises InvalidInput for those that are not there."""
@@ -53,12 +58,27 @@ class GroupWorker:
             _choose_devices(self._platform, self._device_indices)
         return _identity()
 
-    def start(self, spec: WorkerSpec) -> Started:
-        """Load the group's models (slow) and listen. Raises StatmuxError."""
+    def open(self, host: str, timeout_s: float) -> Endpoint:
+        """Where other groups' processes, and followers, reach this one."""
+        self._transport = HostTransport(address=host, timeout_s=timeout_s)
+        return self._transport.endpoint()
+
+    def read(self, spec: WorkerSpec, expected: tuple[str, ...] = ()) -> None:
+        """Read the weights of the group's models (slow) but the `expected`. Raises StatmuxError."""
         assert self._host is None, "started twice"
-        self._host = WorkerHost(spec)
-        address = self._host.start()
-        return Started(address, self._host.interfaces())
+        self._host = WorkerHost(spec, transport=self._transport)
+        self._host.read(expected=expected)
+
+    def start(self, multicasts: tuple[Multicast, ...] = ()) -> Started:
+        """Take part in these, load the group's models (slow) and listen. Raises StatmuxError."""
+        assert self._host is not None, "read first"
+        address = self._host.start(multicasts)
+        return Started(address, self._host.interfaces(), self._host.loads())
+
+    def give(self, multicasts: tuple[Multicast, ...]) -> None:
+        """Give weights to new replicas of other groups."""
+        if self._host is not None:
+            self._host.give(multicasts)
 
     def wait(self) -> None:
         """Return when the group was stopped; a process that dies makes this call fail."""

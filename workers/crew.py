@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import final
 
 import structlog
@@ -13,7 +13,8 @@ from resharding.transport.host import HostTransport
 from resharding.transport.interface import Channel
 from vocabulary.errors import RuntimeFailure
 from workers.crossing import Crossing, blank_batch
-from workers.notes import Broken, Coming, Join, Joined, Note, NoteLink, Pulse, Refused, Taken
+from workers.multicast import Multicast
+from workers.notes import Broken, Coming, Give, Join, Note, NoteLink, Prepare, Pulse, Ready, Refused, Taken
 from workers.padding import PaddedBatch
 from workers.passages import Passage
 from workers.spec import WorkerSpec, host_stages
@@ -28,7 +29,7 @@ Arrived = Callable[[int, tuple[PaddedBatch, ...]], None]
 
 @final
 class Crew:
-    """`join`, load, `muster`, then `give` batches as they leave the leader's last stage.
+    """`join`, `muster`, `prepare`, `start`, then `give` batches as they leave the leader's last stage.
 
     arrived: a batch is back with its results; broken: it failed, why in words; lost: a follower is gone, and
     so is the group, told once. All three are called on threads of the crew's.
@@ -38,13 +39,14 @@ class Crew:
         self,
         spec: WorkerSpec,
         *,
+        transport: HostTransport,
         arrived: Arrived,
         broken: Callable[[int, str], None],
         lost: Callable[[str], None],
     ) -> None:
         self._spec = spec
         self._hosts = [one.host for one in host_stages(spec.group)][1:]
-        self._transport = HostTransport(address=spec.host, timeout_s=spec.peer_timeout_s)
+        self._transport = transport
         self._arrived = arrived
         self._broken = broken
         self._lost = lost
@@ -56,8 +58,11 @@ class Crew:
         self._entrance = Passage(self._take, failed=self._give_up_taking, name="entrance")
         self._channel: Channel | None = None
 
-    def join(self) -> None:
-        """Ask every follower to load its stages. Raises RuntimeFailure for one that is not there."""
+    def join(self, *, expected: Sequence[str] = ()) -> None:
+        """Ask every follower to read its weights, but for the `expected` models.
+
+        Raises RuntimeFailure for one that is not there.
+        """
         spec = self._spec
         endpoints = (self._transport.endpoint(), *(one.endpoint for one in spec.followers))
         self._channel = self._transport.open(endpoints, _EPOCH)
@@ -71,13 +76,24 @@ class Crew:
                     hint="every port of its node must be reachable from the group's first host",
                 ) from error
             self._links.append(NoteLink(connected))
-            self._links[-1].send(Join(spec.key, endpoints, _EPOCH))
+            self._links[-1].send(Join(spec.key, endpoints, _EPOCH, tuple(expected)))
         stage_devices = range(spec.group.config.tensor)
         self._outward = Crossing(self._channel, source=0, target=1, target_devices=stage_devices)
         self._inward = Crossing(self._channel, source=len(spec.followers), target=0, target_devices=(0,))
 
+    def prepare(self, multicasts: Sequence[Multicast]) -> None:
+        """Ask every follower to take part in these, and to compile."""
+        self._tell_all(Prepare(tuple(multicasts)))
+
+    def give_weights(self, multicasts: Sequence[Multicast]) -> None:
+        """Ask every follower to do its part."""
+        self._tell_all(Give(tuple(multicasts)))
+
     def muster(self) -> None:
-        """Until all have loaded. Raises what one raised, or RuntimeFailure for one that died."""
+        """Until all have done what they were asked.
+
+        Raises what one raised, or RuntimeFailure for one that died.
+        """
         for host, link in zip(self._hosts, self._links, strict=True):
             try:
                 note = link.next(within_s=None)
@@ -85,11 +101,14 @@ class Crew:
                 note = None
             if isinstance(note, Refused):
                 raise note.error()
-            if not isinstance(note, Joined):
+            if not isinstance(note, Ready):
                 raise RuntimeFailure(
                     f"the process of group {self._spec.group.id} on host {host} died while it loaded",
                     hint="every node needs memory for its stages of the group's models",
                 )
+
+    def start(self) -> None:
+        """From now on they are heard, and serve."""
         self._threads = [
             threading.Thread(target=self._hear, args=(number,), name=f"follower-{number + 1}", daemon=True)
             for number in range(len(self._links))
@@ -123,7 +142,6 @@ class Crew:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(self._spec.peer_timeout_s)
-        self._transport.close()
 
     def _end(self) -> None:
         for link in self._links:
@@ -132,6 +150,10 @@ class Crew:
             self._channel.abort()
         self._exit.close()
         self._entrance.close()
+
+    def _tell_all(self, note: Note) -> None:
+        for link in self._links:
+            link.send(note)
 
     def _hear(self, number: int) -> None:
         why = self._links[number].serve(

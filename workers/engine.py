@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, final
 
@@ -12,6 +12,7 @@ from vocabulary.catalog import Catalog
 from vocabulary.messages import Batch
 from vocabulary.placement import Group
 from vocabulary.tensors import EMULATED_PLATFORM, Tensor, TensorSpec
+from workers.multicast import Load, Multicast
 
 Tensors = tuple[Tensor, ...]
 
@@ -52,8 +53,20 @@ class Engine(Protocol):
 
     def interfaces(self) -> Mapping[str, ModelInterface]: ...
 
-    def load(self) -> None:
-        """Make every model ready; blocks; raises StatmuxError. Called once, off the loop."""
+    def read(self, *, expected: Collection[str] = ()) -> None:
+        """Read the weights of all models but the `expected`; blocks; raises StatmuxError. Off the loop."""
+
+    def load(self, multicasts: Sequence[Multicast] = ()) -> None:
+        """Take part in these, then make every model ready; reads first if nobody asked for that.
+
+        Blocks; raises StatmuxError. Called once, off the loop.
+        """
+
+    def give(self, multicasts: Sequence[Multicast]) -> None:
+        """Give weights to new replicas of other groups; blocks. Off the loop, while the models serve."""
+
+    def loads(self) -> tuple[Load, ...]:
+        """How the models' weights came."""
 
     def start(
         self,
@@ -107,8 +120,17 @@ class EmulatedEngine:
     def interfaces(self) -> Mapping[str, ModelInterface]:
         return dict.fromkeys(self._costs, ECHO)
 
-    def load(self) -> None:
+    def read(self, *, expected: Collection[str] = ()) -> None:
         return None
+
+    def load(self, multicasts: Sequence[Multicast] = ()) -> None:
+        return None
+
+    def give(self, multicasts: Sequence[Multicast]) -> None:
+        return None
+
+    def loads(self) -> tuple[Load, ...]:
+        return ()
 
     def start(
         self,

@@ -13,9 +13,9 @@ from resharding.transport.host import HostTransport
 from resharding.transport.interface import Channel
 from vocabulary.errors import StatmuxError
 from workers.crossing import Crossing, blank_batch
-from workers.loading import load_models
+from workers.loading import Loader
 from workers.model import ShardedModel
-from workers.notes import Broken, Coming, Join, Joined, Note, NoteLink, Pulse, Refused, Taken
+from workers.notes import Broken, Coming, Give, Join, Note, NoteLink, Prepare, Pulse, Ready, Refused, Taken
 from workers.passages import Passage
 from workers.spec import FollowerAddress, WorkerSpec
 from workers.stage_line import InFlight, StageLine
@@ -86,23 +86,30 @@ class Follower:
         return None
 
     def _follow(self, link: NoteLink, join: Join) -> None:
-        spec = self._spec
+        loader = Loader(self._spec, place=self._place, transport=self._transport)
         try:
             channel = self._transport.open(join.endpoints, join.epoch)
-            models = load_models(spec, place=self._place)
+            loader.read(expected=join.expected)
+            link.send(Ready())
+            note = link.next(within_s=None)
+            if not isinstance(note, Prepare):
+                return  # The leader is gone.
+            loader.receive(note.multicasts)
+            models = loader.compile()
         except StatmuxError as error:
             link.send(Refused(type(error).__name__, error.message, error.where, error.hint))
-            return
         except Exception as error:
-            _log.exception("a follower did not load", group=spec.group.id)
+            _log.exception("a follower did not load", group=self._spec.group.id)
             link.send(Refused("RuntimeFailure", repr(error), "", ""))
-            return
-        serving = _Serving(spec, self._place, link, channel, models)
-        link.send(Joined())
+        else:
+            self._serve(link, _Serving(self._spec, self._place, link, channel, models, loader))
+
+    def _serve(self, link: NoteLink, serving: _Serving) -> None:
+        link.send(Ready())
         beats = threading.Thread(target=self._beat, args=(link, serving), name="beats", daemon=True)
         beats.start()
         why = link.serve(serving.hear)
-        _log.info("the leader is gone", group=spec.group.id, why=why)
+        _log.info("the leader is gone", group=self._spec.group.id, why=why)
         self._ended.set()
         serving.close()
         beats.join()
@@ -123,11 +130,13 @@ class _Serving:
         link: NoteLink,
         channel: Channel,
         models: dict[str, ShardedModel],
+        loader: Loader,
     ) -> None:
         processes = spec.stages_of_processes
         self._timeout_s = spec.peer_timeout_s
         self._link = link
         self._models = models
+        self._loader = loader
         self._stages = processes[place]
         self._before, self._after = place - 1, (place + 1) % len(processes)
         self._channel = channel
@@ -155,6 +164,10 @@ class _Serving:
                 self._entrance.give(note)
             case Taken():
                 self._exit.free()
+            case Give(multicasts):
+                threading.Thread(
+                    target=self._loader.give, args=(multicasts,), name="give", daemon=True
+                ).start()
             case _:
                 raise AssertionError(f"the leader sent {type(note).__name__}")
 

@@ -6,15 +6,17 @@ import asyncio
 import hmac
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import final
 
+from resharding.transport.host import HostTransport
 from scheduling.group import GroupScheduler
 from vocabulary.errors import RuntimeFailure
 from workers.engine import EmulatedEngine, Engine, ModelInterface
 from workers.frames import Frame, Gone, Hello
 from workers.link import SocketLink
+from workers.multicast import Load, Multicast
 from workers.precise_timers import ask_for_precise_timers, precise_loop
 from workers.server import GroupServer
 from workers.spec import Address, WorkerSpec
@@ -24,24 +26,36 @@ from workers.spec import Address, WorkerSpec
 class WorkerHost:
     """Start: load the engine, then listen. Stop: close all, also after a failed start. Called once each."""
 
-    def __init__(self, spec: WorkerSpec) -> None:
+    def __init__(self, spec: WorkerSpec, *, transport: HostTransport | None = None) -> None:
         self._spec = spec
         self._loop = precise_loop()
         self._thread = threading.Thread(target=self._run_loop, name="group-server", daemon=True)
-        self._engine = _engine(spec, self._loop, lost=self._end)
+        self._engine = _engine(spec, self._loop, lost=self._end, transport=transport)
         machine = GroupScheduler(spec.group, catalog=spec.catalog, policy=spec.policy)
         self._server = GroupServer(machine, self._engine, loop=self._loop, soon=self._loop.call_soon)
         self._listener: asyncio.Server | None = None
         self._beats: asyncio.TimerHandle | None = None
 
-    def start(self) -> Address:
-        """Load every model (slow), then listen. Raises StatmuxError."""
-        self._engine.load()
+    def read(self, *, expected: Collection[str] = ()) -> None:
+        """Read weights (slow), but for the `expected` models'. May be left out. Raises StatmuxError."""
+        self._engine.read(expected=expected)
+
+    def start(self, multicasts: Sequence[Multicast] = ()) -> Address:
+        """Take part in these, load every model (slow), then listen. Raises StatmuxError."""
+        self._engine.load(multicasts)
         self._thread.start()
         return asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
 
     def interfaces(self) -> Mapping[str, ModelInterface]:
         return self._engine.interfaces()
+
+    def loads(self) -> tuple[Load, ...]:
+        """How the models' weights came."""
+        return self._engine.loads()
+
+    def give(self, multicasts: Sequence[Multicast]) -> None:
+        """Give weights to new replicas of other groups. Blocks."""
+        self._engine.give(multicasts)
 
     def stop(self) -> None:
         if self._thread.is_alive():
@@ -125,13 +139,19 @@ class WorkerHost:
         self._beats = self._loop.call_later(self._spec.beat_interval_s, self._beat)
 
 
-def _engine(spec: WorkerSpec, loop: asyncio.AbstractEventLoop, *, lost: Callable[[str], None]) -> Engine:
+def _engine(
+    spec: WorkerSpec,
+    loop: asyncio.AbstractEventLoop,
+    *,
+    lost: Callable[[str], None],
+    transport: HostTransport | None,
+) -> Engine:
     if spec.engine == "emulated":
         return EmulatedEngine(spec.group, catalog=spec.catalog, loop=loop)
     # jax is imported only where it computes.
     from workers.jax_engine import JaxEngine
 
-    return JaxEngine(spec, loop=loop, lost=lost)
+    return JaxEngine(spec, loop=loop, lost=lost, transport=transport)
 
 
 def _is_equal(key: str, expected: str) -> bool:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
 import structlog
 
+from resharding.transport.host import HostTransport
 from vocabulary.errors import InvalidInput
 from vocabulary.messages import Batch
 from vocabulary.numpy_tensors import array_of, tensor_of
 from workers.crew import Crew
 from workers.engine import Answer, BatchResult, Finished, Freed, ModelInterface, Tensors
-from workers.loading import load_models
+from workers.loading import Loader
 from workers.model import ShardedModel
+from workers.multicast import Load, Multicast
 from workers.padding import PaddedBatch
 from workers.spec import WorkerSpec
 from workers.stage_line import InFlight, StageLine
@@ -56,8 +58,12 @@ class JaxEngine:
         *,
         loop: asyncio.AbstractEventLoop,
         lost: Callable[[str], None] = _ignore,
+        transport: HostTransport | None = None,
     ) -> None:
         self._spec = spec
+        self._transport = transport or HostTransport(address=spec.host, timeout_s=spec.peer_timeout_s)
+        self._loader = Loader(spec, place=0, transport=self._transport)
+        self._is_read = False
         self._loop = loop
         self._tell_lost = lost
         self._models: dict[str, ShardedModel] = {}
@@ -79,13 +85,36 @@ class JaxEngine:
             for name, model in self._models.items()
         }
 
-    def load(self) -> None:
-        """Load and compile every model of the group, all buckets. Raises StatmuxError."""
+    def read(self, *, expected: Collection[str] = ()) -> None:
+        """Read all weights but those that are `expected` from other groups. Raises StatmuxError."""
+        self._is_read = True
         if self._crew is not None:
-            self._crew.join()
-        self._models = load_models(self._spec, place=0)
+            self._crew.join(expected=tuple(expected))
+        self._loader.read(expected=expected)
         if self._crew is not None:
             self._crew.muster()
+
+    def load(self, multicasts: Sequence[Multicast] = ()) -> None:
+        """Take part in multicasts of weights, then compile every model, all buckets. Raises StatmuxError."""
+        if not self._is_read:
+            self.read()
+        if self._crew is not None:
+            self._crew.prepare(multicasts)
+        self._loader.receive(multicasts)
+        self._models = self._loader.compile()
+        if self._crew is not None:
+            self._crew.muster()
+            self._crew.start()
+
+    def give(self, multicasts: Sequence[Multicast]) -> None:
+        """Give weights to new replicas, while the models serve. Blocks."""
+        if self._crew is not None:
+            self._crew.give_weights(multicasts)
+        self._loader.give(multicasts)
+
+    def loads(self) -> tuple[Load, ...]:
+        """How each model's weights came to the devices of this process."""
+        return tuple(self._loader.loads)
 
     def start(
         self,
@@ -116,10 +145,12 @@ class JaxEngine:
         self._line.close()
         if self._crew is not None:
             self._crew.close()
+        self._transport.close()
 
     def _make_crew(self) -> Crew:
         return Crew(
             self._spec,
+            transport=self._transport,
             arrived=self._arrive,
             broken=lambda number, words: self._finish(number, error=words),
             lost=self._lose,

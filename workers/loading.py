@@ -23,6 +23,8 @@ from vocabulary.placement import Group
 from workers.families.family import Parameter
 from workers.model import OpenModel, ShardedModel, StageWeights, open_model
 from workers.multicast import STORE, Load, Multicast
+from workers.python_model import PythonModel, load_python_model
+from workers.python_source import is_python_source
 from workers.spec import WorkerSpec
 from workers.stages import StagePlan, weight_structs
 from workers.weight_moves import ModelStructs, ModelWeights, WeightMoves, open_channel, place_in
@@ -30,7 +32,7 @@ from workers.weight_moves import ModelStructs, ModelWeights, WeightMoves, open_c
 _log = structlog.get_logger("statmux.worker")
 
 
-def load_models(spec: WorkerSpec, *, place: int) -> dict[str, ShardedModel]:
+def load_models(spec: WorkerSpec, *, place: int) -> dict[str, ShardedModel | PythonModel]:
     """Read and compile the stages of process `place` of every model, all buckets. Raises StatmuxError."""
     loader = Loader(spec, place=place)
     loader.read()
@@ -49,6 +51,7 @@ class Loader:
         self._place = place
         self._transport = transport
         self._opened: dict[str, OpenModel] = {}
+        self._functions: dict[str, PythonModel] = {}
         self._weights: dict[str, StageWeights] = {}
         self.loads: list[Load] = []
 
@@ -62,16 +65,16 @@ class Loader:
         devices = _devices(self._spec, self._place)
         for model in self._spec.models:
             with _named(model.name):
+                if is_python_source(model.source):
+                    self._functions[model.name] = _load_function(self._spec, model, devices)
+                    continue
                 self._opened[model.name] = _open(self._spec, model, self._place, devices)
                 if model.name not in expected:
                     self._read(model.name)
 
     def receive(self, multicasts: Sequence[Multicast]) -> None:
         """Take part in these, in their order; what does not come is read. Raises StatmuxError."""
-        mine = [one for one in multicasts if one.involves(self._spec.group.id)]
-        # Open before anybody waits for us in an earlier one.
-        channels = [open_channel(one, self._our_transport()) for one in mine]
-        for one, channel in zip(mine, channels, strict=True):
+        for one, channel in self._opened_channels(multicasts):
             if one.is_target(self._spec.group.id):
                 self._take(one, channel)
             else:
@@ -81,24 +84,34 @@ class Loader:
                 with _named(name):
                     self._read(name, why="no multicast brought them")
 
-    def compile(self) -> dict[str, ShardedModel]:
+    def compile(self) -> dict[str, ShardedModel | PythonModel]:
         """Every model, ready."""
-        models = {}
+        models: dict[str, ShardedModel | PythonModel] = {}
+        for name, function in self._functions.items():
+            with _named(name):
+                function.compile()
+            models[name] = function
         for name, opened in self._opened.items():
             with _named(name):
                 models[name] = opened.model(self._weights[name])
                 models[name].compile()
         return models
 
-    def give(self, multicast: Multicast) -> None:
+    def give(self, multicasts: Sequence[Multicast]) -> None:
         """As a source, while the models serve. A failure is the receivers' to bear: it is logged here."""
-        self._give(multicast, open_channel(multicast, self._our_transport()))
+        for multicast, channel in self._opened_channels(multicasts):
+            self._give(multicast, channel)
 
     def _read(self, name: str, *, why: str = "") -> None:
         start_s = time.monotonic()
         self._weights[name] = self._opened[name].read()
         jax.block_until_ready([list(stage.values()) for stage in self._weights[name].values()])
         self._tell(name, STORE, start_s, why)
+
+    def _opened_channels(self, multicasts: Sequence[Multicast]) -> list[tuple[Multicast, Channel]]:
+        """Of those that we are part of. All at once, as others may wait for us in a later one."""
+        mine = [one for one in multicasts if one.involves(self._spec.group.id)]
+        return [(one, open_channel(one, self._our_transport())) for one in mine]
 
     def _take(self, multicast: Multicast, channel: Channel) -> None:
         start_s = time.monotonic()
@@ -185,6 +198,18 @@ def _open(spec: WorkerSpec, model: ModelSpec, place: int, devices: Sequence[jax.
         base_dir=Path(spec.source_folder),
         cut=profiled_cut(spec.catalog, model.name, spec.group.config),
         stages=spec.stages_of_processes[place],
+    )
+
+
+def _load_function(spec: WorkerSpec, model: ModelSpec, devices: Sequence[jax.Device]) -> PythonModel:
+    assert model.source is not None, model
+    return load_python_model(
+        model.source,
+        is_allowed=spec.allow_python_models,
+        config=spec.group.config,
+        devices=devices,
+        batch_buckets=model.batch_sizes,
+        base_dir=Path(spec.source_folder),
     )
 
 

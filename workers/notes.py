@@ -16,6 +16,7 @@ import msgspec
 
 from resharding.transport.endpoints import Endpoint
 from vocabulary.errors import Infeasible, InvalidInput, RuntimeFailure, StatmuxError
+from workers.multicast import Multicast
 
 _PREFIX = struct.Struct("<I")
 _MAX_NOTE_BYTES = 2**24
@@ -43,15 +44,19 @@ class PartNote(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Join(msgspec.Struct, frozen=True, array_like=True, tag=0):
-    """First note of the leader. endpoints: of all processes, the leader's first."""
+    """First note of the leader: read the weights that are not `expected` from other groups.
+
+    endpoints: of all processes, the leader's first.
+    """
 
     key: str
     endpoints: tuple[Endpoint, ...]
     epoch: int
+    expected: tuple[str, ...] = ()
 
 
-class Joined(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """The follower's stages are loaded and compiled."""
+class Ready(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """The follower has done what it was asked: read its weights, or compiled its stages."""
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -96,7 +101,19 @@ class Pulse(msgspec.Struct, frozen=True, array_like=True, tag=6):
     num_recompiles: int
 
 
-Note = Join | Joined | Refused | Coming | Taken | Broken | Pulse
+class Prepare(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """Second note of the leader: take part in these, then compile."""
+
+    multicasts: tuple[Multicast, ...]
+
+
+class Give(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """While it serves: give weights to new replicas."""
+
+    multicasts: tuple[Multicast, ...]
+
+
+Note = Join | Ready | Refused | Coming | Taken | Broken | Pulse | Prepare | Give
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Note).decode
 

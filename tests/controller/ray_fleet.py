@@ -19,10 +19,15 @@ CONFIGS = (ParallelConfig(1, 1), ParallelConfig(1, 2), ParallelConfig(2, 1), Par
 
 
 def deployment(
-    *, ray_address: str = "local", count: int = 2, device_type: str = "cpu", engine: str = "emulated"
+    *,
+    ray_address: str = "local",
+    count: int = 2,
+    device_type: str = "cpu",
+    engine: str = "emulated",
+    weight_bytes: int = 1,
 ) -> Deployment:
     entries = [
-        ProfileEntry(config, (1,) * config.pipeline, {}, {1: (0.002,) * config.pipeline})
+        ProfileEntry(config, (weight_bytes,) * config.pipeline, {}, {1: (0.002,) * config.pipeline})
         for config in CONFIGS
     ]
     models = tuple(

@@ -23,7 +23,7 @@ from vocabulary.parallel import ParallelConfig
 from vocabulary.tensors import Tensor
 from workers.frames import Done, Frame, Gone, Hello, Run, tensor_headers
 from workers.link import SocketLink
-from workers.spec import Address
+from workers.spec import Address, WorkerSpec
 
 pytestmark = pytest.mark.cluster
 FLEET = deployment()
@@ -61,7 +61,12 @@ def started(cluster: RayCluster) -> tuple[StartedGroup, ...]:
 
 
 async def served(address: Address) -> Frame:
-    """The answer to one request for model b, over the group's socket."""
+    """The answer to one request for emulated model b."""
+    return await answered(address, "b", INPUT)
+
+
+async def answered(address: Address, model: str, tensors: tuple[Tensor, ...]) -> Frame:
+    """Over the group's socket."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[Frame] = loop.create_future()
 
@@ -71,7 +76,7 @@ async def served(address: Address) -> Frame:
 
     _, link = await loop.create_unix_connection(lambda: SocketLink(receive, print), address.socket_path)
     link.send(Hello(KEY, loop.time()))
-    link.send(Run(1, "b", loop.time(), float("inf"), float("inf"), tensor_headers(INPUT)), INPUT)
+    link.send(Run(1, model, loop.time(), float("inf"), float("inf"), tensor_headers(tensors)), tensors)
     link.flush()
     try:
         return await asyncio.wait_for(answer, 10.0)
@@ -187,8 +192,7 @@ def test_a_jax_group_computes_on_two_hosts_and_is_lost_with_either(
     cluster: RayCluster, started: tuple[StartedGroup, ...], said: list[str]
 ):
     (spec,) = specs_of(deployment(engine="jax"), group("wide", ["n-1:3", "n-0:3"], TWO_STAGES))
-    models = (dataclasses.replace(spec.models[0], sequence_lengths=(8,)),)
-    (wide,) = cluster.start_groups([dataclasses.replace(spec, models=models)])
+    (wide,) = cluster.start_groups([quick(spec)])
     assert wide.host == "n-1"
     assert "group wide: loading 1 models on n-1, n-0" in said
     lost: queue.Queue[tuple[str, str]] = queue.Queue()
@@ -198,6 +202,31 @@ def test_a_jax_group_computes_on_two_hosts_and_is_lost_with_either(
     assert farewell.header.why.startswith("host n-0 of group wide is lost: ")
     assert lost.get(timeout=30.0)[0] == "wide"
     cluster.stop_groups(["wide"])
+
+
+def test_new_replicas_get_their_weights_from_living_ones(
+    cluster: RayCluster, started: tuple[StartedGroup, ...], said: list[str]
+):
+    fleet = deployment(engine="jax", weight_bytes=10**9)
+    specs = specs_of(fleet, group("first", ["n-1:3"], ONE), group("second", ["n-0:2"], ONE))
+    first, second = cluster.start_groups([quick(spec) for spec in specs])
+    assert [(one.model, one.origin) for one in first.loads] == [("a", "store")]
+    assert [(one.model, one.origin, one.why) for one in second.loads] == [("a", "first", "")]
+    (third,) = cluster.start_groups([quick(*specs_of(fleet, group("third", ["n-0:3"], ONE)))])
+    assert [(one.model, one.origin, one.why) for one in third.loads] == [("a", "first, second", "")]
+    assert any(
+        words.startswith("group third: ") and " of a from group first, second in " in words for words in said
+    )
+    ids = (Tensor("input_ids", "INT64", (1, 2), b"\x05" + bytes(15)),)
+    answers = [asyncio.run(answered(one.address, "a", ids)) for one in (first, second, third)]
+    assert len({bytes(answer.tensors[0].raw) for answer in answers}) == 1
+    cluster.stop_groups(["first", "second", "third"])
+
+
+def quick(spec: WorkerSpec) -> WorkerSpec:
+    """In one bucket, so that it compiles once."""
+    models = tuple(dataclasses.replace(model, sequence_lengths=(8,)) for model in spec.models)
+    return dataclasses.replace(spec, models=models)
 
 
 def test_another_process_joins_the_cluster_and_leaves_it_running(
