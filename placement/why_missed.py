@@ -9,6 +9,7 @@ from typing import final
 
 import numpy as np
 
+from placement.groups import equal_meshes, hosts_of
 from placement.memory import NOWHERE, allows
 from placement.why import Change, Room, WhatIf
 from simulator.generation.arrivals import asks_for_tokens
@@ -96,15 +97,19 @@ def slow_groups(deployment: Deployment, model: int, placement: Placement) -> str
 
 
 def alone_s(deployment: Deployment, model: int) -> Mapping[ParallelConfig, float]:
-    """Seconds of a lone request in every configuration that a model may use; none without an SLO to keep."""
+    """Seconds of a lone request in every configuration that a model may use, on these devices.
+
+    None without an SLO to keep.
+    """
     spec = deployment.models[model]
     if spec.slo.latency_s is None or spec.profile is None or spec.generates:
         return {}
     catalog, overhead_s = deployment.catalog(), deployment.latency.fixed_overhead_s
+    hosts = hosts_of(deployment.cluster)
     return {
         config: sum(catalog.costs(spec.name, config).single) + overhead_s
         for config in spec.profile.entries
-        if allows(spec, config)
+        if allows(spec, config) and equal_meshes(hosts, config)
     }
 
 
@@ -123,11 +128,11 @@ def exceeding_rate(deployment: Deployment, trace: Trace, model: int) -> str:
     if trace.duration_s <= 0 or spec.profile is None or spec.generates:
         return ""
     rate_rps = float(trace.counts()[model]) / trace.duration_s
-    catalog = deployment.catalog()
+    catalog, hosts = deployment.catalog(), hosts_of(deployment.cluster)
     limits_rps = {
         config: _most_rps(catalog.costs(spec.name, config))
         for config in spec.profile.entries
-        if allows(spec, config) and config.num_devices <= deployment.cluster.num_devices
+        if allows(spec, config) and equal_meshes(hosts, config)
     }
     if not limits_rps or rate_rps <= max(limits_rps.values()):
         return ""

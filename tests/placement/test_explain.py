@@ -142,3 +142,12 @@ def test_slow_links_between_hosts_bind_where_groups_cross_them() -> None:
     first, *_ = binding(slow, placement, burst(20, gap_s=LATENCY_S))
     assert first.startswith("links between hosts, which 1 group cross")
     assert first.endswith("links as fast as inside a host would keep 20 more in time")
+
+
+def test_a_configuration_for_which_there_are_no_devices_keeps_no_slo() -> None:
+    # Four devices that share operators would be quick enough; a host has two, and operators stay in a host.
+    wide = model("a", 60, (1, 1), (4, 1), slo=Slo(0.5 * LATENCY_S))
+    (text,) = binding(
+        deployment(wide, model("b", 70), num_hosts=2, num_devices=2), on(("a",), ("b",)), burst(50)
+    )
+    assert text.startswith("SLO of a (100.0 ms) is below its quickest latency, 200.0 ms on (tensor 1, pipe")
