@@ -78,6 +78,12 @@ def test_models_of_a_deployment_are_estimated_where_it_says_and_can_be_planned_w
     assert set(deployment.models[0].profile.entries) == {ONE, TWO, ParallelConfig(2, 1)}
 
 
+def test_a_model_that_generates_has_steps_and_a_cache_on_every_configuration() -> None:
+    assert run([*ESTIMATE, "--pipeline", "1,2", "--generate", "--out", "p.json"]) == 0
+    for config, entry in load_profile("p.json").entries.items():
+        assert len(entry.step_times) == len(entry.kv_bytes_per_token) == config.pipeline
+
+
 def test_a_measured_profile_is_completed_in_place_and_only_what_was_added_has_a_tilde(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -121,6 +127,11 @@ def test_alpas_profiles_become_a_file_a_model_and_what_is_left_out_is_told(
         (["profile", "--estimate", "--model", NUMBERS], 2, "no device type to estimate for"),
         ([*ESTIMATE, "--tensor", "1,x"], 2, "--tensor: 'x' is not a positive whole number"),
         ([*ESTIMATE, "--pipeline", "8"], 3, "4 layers cannot be cut into 8 stages"),
+        (
+            [*ESTIMATE[:3], NUMBERS + ",causal=no", *ESTIMATE[4:], "--generate"],
+            2,
+            "an encoder generates nothing",
+        ),
         ([*ESTIMATE, "--dtype", "int4"], 2, "no speed is known for int4 on a100-80g"),
         (["profile", "--estimate", "--model", "gone", "--device-type", "cpu"], 2, "there is no such file"),
         (["profile", "--import-alpa", "gone.tsv", "--device-type", "x", "--out", "p"], 2, "no such file"),
