@@ -16,9 +16,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("JAX_NUM_CPU_DEVICES", "4")
-
 from placement.costs.completing import completed
 from placement.costs.devices import device_type
 from placement.costs.estimate import Workload, estimated_profile
@@ -95,6 +92,8 @@ def published(folder: Path) -> None:
 
 
 def on_this_cpu() -> None:
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    os.environ.setdefault("JAX_NUM_CPU_DEVICES", "4")
     from vocabulary.deployment import ModelSpec
     from workers.profiler import Effort, profile_model
 

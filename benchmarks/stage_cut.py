@@ -26,11 +26,6 @@ from pathlib import Path
 from queue import Queue
 from threading import Thread
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("JAX_NUM_CPU_DEVICES", "4")
-# One thread a device, else a slow stage borrows the cores of the others.
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
-
 import numpy as np
 
 from benchmarks.estimates import SHAPES
@@ -93,7 +88,7 @@ def cases() -> list[Parts]:
     ]
 
 
-def from_table_1(name: str, whole_s: float, num_layers: int, *, paper: str) -> Parts:
+def from_table_1(name: str, whole_s: float, num_layers: int, *, paper: str = "") -> Parts:
     half_s = whole_s / (num_layers + 1) / 2
     return Parts(name, (0.5 * half_s, *[half_s] * (2 * num_layers), 1.5 * half_s), 0.4e-3, paper)
 
@@ -152,6 +147,10 @@ def overhead_s(part_s: Sequence[float], stages: Sequence[range], passed_s: float
 
 
 def measured() -> None:
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    os.environ.setdefault("JAX_NUM_CPU_DEVICES", "4")
+    # One thread a device, else a slow stage borrows the cores of the others.
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
     import jax
 
     from vocabulary.deployment import ModelSpec
