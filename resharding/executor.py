@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 
 import jax
 import numpy as np
 from jax import numpy as jnp
 
-from resharding.boxes import Box, box_of
+from resharding.boxes import Box, box_of, intersect, subtract
+from resharding.classes import Piece
 from resharding.moves import Move, Placed
 from resharding.plan import Copy, plan_copies
 from resharding.planner import TransferPlan
 from resharding.pool import BufferPool
 from resharding.transport.carry import Held, carry
+from resharding.transport.device_buffers import DeviceBuffer
+from resharding.transport.device_payloads import DevicePayload
 from resharding.transport.interface import Channel
+from resharding.transport.messages import exchange
 from vocabulary.sharding import Sharding
 
 _POOL = BufferPool()
@@ -114,6 +118,41 @@ def carry_arrays(
     return {target: room.array() for target, room in rooms.items()}
 
 
+def carry_on_device(
+    plan: TransferPlan,
+    moves: Sequence[Move],
+    *,
+    host: int,
+    sources: Mapping[int, jax.Array],
+    targets: Mapping[Target, jax.ShapeDtypeStruct],
+    channel: Channel,
+    members: Mapping[int, int],
+    device: jax.Device,
+    first_tag: int = 0,
+) -> Mapping[Target, jax.Array]:
+    """As `carry_arrays`, but bytes never leave the devices: for the channel of an NcclTransport.
+
+    device: the one of this process that the transport is of; what other devices hold or want goes through it.
+    """
+    pieces = _Pieces(sources, targets, device)
+
+    @cache
+    def payload(number: int) -> DevicePayload:
+        one = plan.classes[number]
+        return DevicePayload(one, pieces.held if host in one.senders else pieces.room)
+
+    exchange(
+        plan,
+        host=host,
+        channel=channel,
+        members=members,
+        first_tag=first_tag,
+        payload=payload,
+        meanwhile=lambda: None,
+    )
+    return {target: pieces.array(target) for target in targets}
+
+
 def placed_on(sharding: jax.sharding.NamedSharding, *, num_dims: int, host: int) -> Placed:
     """A sharding of this process in the words of plans, where the process is `host`."""
     dims = [*sharding.spec, *[None] * (num_dims - len(sharding.spec))]
@@ -140,6 +179,70 @@ class _Room:
         blocks = [self._blocks[box] for box in self._boxes.values()]
         tiles = jax.device_put(blocks, [devices[device] for device in self._boxes])
         return jax.make_array_from_single_device_arrays(struct.shape, struct.sharding, tiles)
+
+
+class _Pieces:
+    """Parts of arrays as arrays of one device: those to send, and room for those that come."""
+
+    def __init__(
+        self,
+        sources: Mapping[int, jax.Array],
+        targets: Mapping[Target, jax.ShapeDtypeStruct],
+        device: jax.Device,
+    ) -> None:
+        self._targets = targets
+        self._device = device
+        self._held = {
+            tensor: [(box_of(shard.index, array.shape), shard.data) for shard in array.addressable_shards]
+            for tensor, array in sources.items()
+        }
+        self._dtypes = {tensor: struct.dtype for (tensor, _), struct in targets.items()}
+        self._came: dict[int, list[tuple[Box, jax.Array]]] = defaultdict(list)
+
+    def held(self, piece: Piece) -> DeviceBuffer:
+        """Memory with the piece in it."""
+        tile, shard = next(
+            (box, shard) for box, shard in self._held[piece.tensor] if intersect(box, piece.box) == piece.box
+        )
+        return self._buffer(jax.device_put(_cut(shard, piece.box, tile=tile), self._device))
+
+    def room(self, piece: Piece) -> DeviceBuffer:
+        """Memory for the piece: an array that nobody has looked at yet, so that it may still change."""
+        array = jnp.zeros(piece.box.shape, self._dtypes[piece.tensor], device=self._device)
+        self._came[piece.tensor].append((piece.box, array))
+        return self._buffer(array)
+
+    def array(self, target: Target) -> jax.Array:
+        """When all is here: put together on its devices, from what came and what this process had."""
+        struct = self._targets[target]
+        devices = {device.id: device for device in struct.sharding.addressable_devices}
+        known = [*self._held.get(target[0], ()), *self._came[target[0]]]
+        tiles = [
+            _join(_parts(box, known, devices[number]), tile=box)
+            if box.volume
+            else jnp.zeros(box.shape, struct.dtype, device=devices[number])
+            for number, box in _boxes(struct.sharding, struct.shape).items()
+        ]
+        return jax.make_array_from_single_device_arrays(struct.shape, struct.sharding, tiles)
+
+    def _buffer(self, array: jax.Array) -> DeviceBuffer:
+        array.block_until_ready()
+        return DeviceBuffer(
+            array.unsafe_buffer_pointer(), array.nbytes, self._device.local_hardware_id or 0, array
+        )
+
+
+def _parts(
+    box: Box, known: Sequence[tuple[Box, jax.Array]], device: jax.Device
+) -> list[tuple[Box, jax.Array]]:
+    """What fills the box, on `device`: from the first of `known` that has it."""
+    found, missing = [], [box]
+    for holder, array in known:
+        for part in (intersect(one, holder) for one in missing):
+            if part.volume:
+                found.append((part, jax.device_put(_cut(array, part, tile=holder), device)))
+        missing = [rest for one in missing for rest in subtract(one, holder)]
+    return found
 
 
 def _held(tensor: int, array: jax.Array, host: int) -> Iterable[tuple[Held, np.ndarray]]:

@@ -89,10 +89,10 @@ def travel(
         members={number: number for number in range(len(group))},
     )
     channel.close()
-    return [words for target, array in arrived.items() for words in _faults(array, target, targets, journeys)]
+    return [words for target, array in arrived.items() for words in faults(array, target, targets, journeys)]
 
 
-def _faults(
+def faults(
     array: jax.Array, target: tuple[int, int], targets: Mapping[Any, Any], journeys: Sequence[Journey]
 ) -> list[str]:
     expected = whole(journeys[target[0]], target[0])

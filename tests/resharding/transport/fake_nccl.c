@@ -150,7 +150,7 @@ int cudaRuntimeGetVersion(int *version) {
 }
 int cudaGetDeviceCount(int *count) {
   CALLED("cudaGetDeviceCount");
-  const char *said = getenv("FAKE_CUDA_DEVICES"); *count = said ? atoi(said) : 2; return *count ? 0 : NO_DEVICE;
+  const char *said = getenv("FAKE_CUDA_DEVICES"); *count = said ? atoi(said) : 8; return *count ? 0 : NO_DEVICE;
 }
 int cudaSetDevice(int ordinal) { CALLED("cudaSetDevice"); device = ordinal; return 0; }
 int cudaStreamCreateWithFlags(Stream **stream, unsigned flags) {

@@ -232,8 +232,8 @@ def test_another_library_under_the_name_is_refused() -> None:
 
 def test_a_device_that_is_not_there_is_said_so(library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = {"rendezvous": LocalRendezvous(), "cuda": Cuda(library), "nccl": Nccl(library)}
-    with pytest.raises(RuntimeFailure, match="device 2 is none of the 2"):
-        NcclTransport(device_ordinal=2, **parts)
+    with pytest.raises(RuntimeFailure, match="device 8 is none of the 8"):
+        NcclTransport(device_ordinal=8, **parts)
     monkeypatch.setenv("FAKE_CUDA_DEVICES", "0")
     with pytest.raises(RuntimeFailure, match="no CUDA-capable device is detected"):
         NcclTransport(**parts)
