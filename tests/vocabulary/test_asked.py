@@ -72,6 +72,15 @@ placement:
     assert deployment.cluster.reserved == ("n-0:0", "n-1:0", "n-1:1")
 
 
+def test_devices_in_reserve_are_the_last_ones():
+    text = FLEET.replace("cluster: {", "cluster: {reserve: {devices: 2, memory_fraction: 0.1}, ")
+    assert parse(text).cluster.reserved == ("n-1:0", "n-1:1")
+    named = text + "placement: {constraints: {reserved: ['n-1:1']}}"
+    assert parse(named).cluster.reserved == ("n-0:1", "n-1:0", "n-1:1")
+    with pytest.raises(InvalidInput, match=r"cluster.reserve.devices: reserves all 4 devices"):
+        parse(text.replace("devices: 2, m", "devices: 4, m"))
+
+
 def test_without_a_word_nothing_is_asked():
     deployment = parse(FLEET)
     assert deployment.objective == "slo_attainment"

@@ -14,10 +14,19 @@ from vocabulary.rules import Apart, PlacementRules
 PATH: KeyPath = ("placement", "constraints")
 
 
-def reserved_devices(shape: ConstraintsShape, cluster: Cluster, document: Document) -> tuple[str, ...]:
-    """Ids of the devices to leave free, ascending. Raises InvalidInput."""
-    path = (*PATH, "reserved")
+def reserved_devices(
+    shape: ConstraintsShape, num_spare: int, cluster: Cluster, document: Document
+) -> tuple[str, ...]:
+    """Ids of the devices to leave free, ascending: named ones, and the last `num_spare` of the others.
+
+    Raises InvalidInput when none is left.
+    """
+    path: KeyPath = (*PATH, "reserved")
     reserved = _devices(shape.reserved, cluster, document, path)
+    if num_spare:
+        path = ("cluster", "reserve", "devices")
+        others = [device.id for device in cluster.devices if device.id not in reserved]
+        reserved |= frozenset(others[-num_spare:])
     if reserved and len(reserved) == cluster.num_devices:
         message = f"reserves all {cluster.num_devices} devices of the cluster"
         raise document.error(path, message, hint="leave devices for the models")
@@ -37,7 +46,7 @@ def rules_of(shape: ConstraintsShape, deployment: Deployment, document: Document
         path = (*PATH, "pin", model)
         _check_model(model, deployment, document, path)
         pin[model] = _devices(places, cluster, document, path)
-    reserved = frozenset(_devices(shape.reserved, cluster, document, (*PATH, "reserved")))
+    reserved = frozenset(cluster.reserved)
     rules = PlacementRules(colocate, separate, pin)
     joined = _joined_sets(colocate)
     _check_apart(rules, joined, document)

@@ -82,10 +82,11 @@ def parse_deployment(
     paths = [paths_by_type(model, profiles) for model in shape.models]
     models = tuple(map(_model, shape.models, of_models, paths))
     deployment = _deployment(shape, cluster, models)
-    reserved = reserved_devices(shape.placement.constraints, deployment.cluster, document)
+    num_spare = shape.cluster.reserve.devices
+    reserved = reserved_devices(shape.placement.constraints, num_spare, cluster, document)
+    deployment = replace(deployment, cluster=replace(cluster, reserved=reserved))
     return replace(
         deployment,
-        cluster=replace(deployment.cluster, reserved=reserved),
         rules=rules_of(shape.placement.constraints, deployment, document),
         folder=folder,
         accepted_only=_accepted_only(shape, document),

@@ -87,7 +87,7 @@ class NodeShape(Shape):
 
 class ReserveShape(Shape):
     memory_fraction: Annotated[Number, Field(ge=0, lt=1)] = 0.0
-    devices: Annotated[NaturalNumber, NoEffect((0,))] = 0
+    devices: NaturalNumber = 0
 
 
 class NetworkShape(Shape):
