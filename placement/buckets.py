@@ -51,11 +51,19 @@ def search_splits(
             found.append(solved[key])
             first += count
         whole = _joined(buckets, found)
-        if whole is not None:
+        if whole is not None and _keeps_rules(problem, whole):
             scored = Scored(whole, problem.value(whole, problem.tally(whole)))
             num_evaluated = problem.num_evaluated + sum(part.num_evaluated for part in parts)
             incumbent.offer(scored, phase=f"split {split}", num_evaluated=num_evaluated)
     problem.num_evaluated += sum(part.num_evaluated for part in parts)
+
+
+def _keeps_rules(problem: Problem, whole: Candidate) -> bool:
+    """The parts know of no rules between them."""
+    if problem.constraints.is_empty:
+        return True
+    placement = whole.placement(problem.deployment.model_names, keeps_devices=True)
+    return not problem.constraints.violations(placement)
 
 
 def _search_part(part: Problem, hosts: Sequence[Host]) -> Scored | None:
