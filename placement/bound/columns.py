@@ -13,6 +13,8 @@ from placement.bound.fleet import Choice
 
 # A model that is not on a configuration has no column there.
 NONE = -1
+# Choices, by index, that served requests are not told apart by.
+Part = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +23,9 @@ class Columns:
 
     The first columns are groups, one a choice; replicas: [models, choices], NONE where a model cannot be in
     time; kinds: for each kind, models that cost the same everywhere, ascending; holding: groups that hold one
-    of a kind [kinds, choices], NONE likewise; served: requests of each burst, wherever [bursts]; most: upper
-    limits [columns], all lower ones are 0; gain: what a unit adds to the requests served in time [columns].
+    of a kind [kinds, choices], NONE likewise; served: requests of each burst on any choice of a part
+    [bursts, parts], NONE likewise; most: upper limits [columns], all lower ones are 0; gain: what a unit adds
+    to the requests served in time [columns].
     """
 
     replicas: NDArray[np.int64]
@@ -36,15 +39,19 @@ class Columns:
         return len(self.most)
 
 
-def columns_of(choices: Sequence[Choice], bursts: Bursts, *, num_models: int) -> Columns:
-    """Numbered by kind of column, then by row, then by choice."""
+def columns_of(
+    choices: Sequence[Choice], bursts: Bursts, *, parts: Sequence[Part], num_models: int
+) -> Columns:
+    """Numbered by kind of column, then by row, then by choice or part. Each choice is in one part."""
     can = np.zeros((num_models, len(choices)), dtype=bool)
     for index, choice in enumerate(choices):
         can[choice.models, index] = True
     kinds = _kinds(choices, can)
     can_hold = np.array([can[kind[0]] for kind in kinds]).reshape(len(kinds), len(choices))
     max_groups = np.array([choice.max_groups for choice in choices], dtype=float)
-    counts = np.where(can[bursts.model].any(axis=1), bursts.count, 0).astype(float)
+    can_part = np.column_stack([can[:, list(part)].any(axis=1) for part in parts])
+    can_serve = can_part[bursts.model]
+    counts = np.broadcast_to(bursts.count[:, None], can_serve.shape)[can_serve].astype(float)
     most = np.concatenate(
         [
             max_groups,
@@ -60,7 +67,7 @@ def columns_of(choices: Sequence[Choice], bursts: Bursts, *, num_models: int) ->
         _numbered(can, first=len(choices)),
         kinds,
         _numbered(can_hold, first=len(choices) + int(can.sum())),
-        np.arange(first_served, len(most)),
+        _numbered(can_serve, first=first_served),
         most,
         gain,
     )

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from placement.bound.bursts import Bursts
-from placement.bound.columns import columns_of
+from placement.bound.columns import Part, columns_of
 from placement.bound.fleet import Choice
 from placement.bound.intervals import Interval, row_of, violated
 from placement.bound.programme import Row, Solution, solve
@@ -17,25 +18,31 @@ from placement.bound.resources import Resource, resources_of
 from placement.bound.rows import standing_rows
 from vocabulary.deployment import Deployment
 
-# Rows added a round for a model's replicas, and for all groups of a configuration.
+# Rows added a round for a resource with few uses, and for one with many.
 MOST_ROWS = (8, 40)
-# A row that is not tight in so many rounds running is left out again.
+FEW_USES = 500
+# A row whose price is nothing in so many rounds running is left out again.
 PATIENCE = 3
-# A round that makes the bound lower by less than this share is the last but two.
-SMALL_GAIN = 2e-5
+NOTHING = 1e-6
 MAX_ROUNDS = 200
 
-Cut = tuple[int, Interval]
+# A part of the choices, a set of models, and an interval.
+Cut = tuple[tuple[int, int], Interval]
 
 
 @dataclass(frozen=True, slots=True)
 class Refined:
-    """at_most: requests in time, infinite if nothing was solved; is_optimal: no row is violated any more."""
+    """at_most: requests in time, infinite if nothing was solved; ran_out: time ended it.
+
+    cuts: the rows about time that matter; groups: how many of each choice the last solution has [choices].
+    """
 
     at_most: float
     num_columns: int
     num_rows: int
-    is_optimal: bool
+    ran_out: bool
+    cuts: tuple[Cut, ...]
+    groups: NDArray[np.float64]
 
 
 @dataclass(slots=True)
@@ -46,61 +53,83 @@ class _Pool:
     idle: dict[Cut, int]
 
 
-def refined(deployment: Deployment, choices: Sequence[Choice], bursts: Bursts, *, stop_s: float) -> Refined:
-    """The programme over these bursts, until no row is violated or `perf_counter` says `stop_s`."""
-    columns = columns_of(choices, bursts, num_models=len(deployment.models))
-    standing = standing_rows(deployment, choices, columns)
-    resources = resources_of(choices, bursts, columns)
-    pool = _Pool({}, {})
-    for number, resource in enumerate(resources):
-        _add(pool, resource, number, [Interval(float(resource.release_s.min()), float(resource.due_s.max()))])
+def refined(
+    deployment: Deployment,
+    choices: Sequence[Choice],
+    bursts: Bursts,
+    *,
+    parts: Sequence[Part],
+    cuts: Sequence[Cut] = (),
+    stop_s: float,
+    small_gain: float = 0.0,
+) -> Refined:
+    """The programme over these bursts and parts, until no row is violated, or `perf_counter` says `stop_s`.
+
+    cuts: rows to begin with. Three rounds that lower the bound by less than this share are the last.
+    """
+    columns = columns_of(choices, bursts, parts=parts, num_models=len(deployment.models))
+    standing = standing_rows(deployment, choices, bursts, columns)
+    resources = resources_of(choices, parts, bursts, columns)
+    pool = _first_rows(resources, cuts)
     bounds = [np.inf]
-    num_rows, last_s = len(standing), 0.0
+    num_rows, last_s = 0, 0.0
+    groups = np.zeros(len(choices))
+    ran_out = True
     for _ in range(MAX_ROUNDS):
         begin_s = time.perf_counter()
         # The next solution takes about as long as the last one, or somewhat longer.
         if begin_s + 1.3 * last_s > stop_s:
             break
-        cuts = list(pool.rows)
-        solution = solve(columns, standing + list(pool.rows.values()), time_limit_s=stop_s - begin_s)
+        used = list(pool.rows)
+        rows = standing + list(pool.rows.values())
+        solution = solve(columns, rows, time_limit_s=stop_s - begin_s)
         if solution is None:
             break
-        num_rows = max(num_rows, len(standing) + len(cuts))
+        num_rows = max(num_rows, len(rows))
+        groups = solution.values[: len(choices)]
         bounds.append(min(bounds[-1], solution.at_most))
-        num_added = _next_rows(pool, cuts, resources, solution, num_standing=len(standing))
+        num_added = _next_rows(pool, used, resources, solution, num_standing=len(standing))
         last_s = time.perf_counter() - begin_s
-        if not num_added:
-            return Refined(bounds[-1], len(columns), num_rows, is_optimal=True)
-        if (
-            len(bounds) > 4
-            and bounds[-1] < 0.9999 * bursts.count.sum()
-            and bounds[-4] - bounds[-1] < SMALL_GAIN * bounds[-1]
-        ):
+        is_slow = len(bounds) > 4 and bounds[-4] - bounds[-1] < small_gain * bounds[-1]
+        if not num_added or is_slow:
+            ran_out = False
             break
-    return Refined(bounds[-1], len(columns), num_rows, is_optimal=False)
+    return Refined(bounds[-1], len(columns), num_rows, ran_out, tuple(pool.rows), groups)
+
+
+def _first_rows(resources: Sequence[Resource], cuts: Sequence[Cut]) -> _Pool:
+    """Of each resource one row over all time, and those of `cuts`."""
+    pool = _Pool({}, {})
+    by_key = {resource.key: resource for resource in resources}
+    for resource in resources:
+        _add(pool, resource, [Interval(float(resource.release_s.min()), float(resource.due_s.max()))])
+    for key, interval in cuts:
+        if key in by_key:
+            _add(pool, by_key[key], [interval])
+    return pool
 
 
 def _next_rows(
-    pool: _Pool, cuts: list[Cut], resources: Sequence[Resource], solution: Solution, *, num_standing: int
+    pool: _Pool, used: list[Cut], resources: Sequence[Resource], solution: Solution, *, num_standing: int
 ) -> int:
     """Adds what the solution violates, leaves out what has long not mattered; how many were added."""
-    for cut, price in zip(cuts, solution.prices[num_standing:], strict=True):
-        pool.idle[cut] = 0 if price > 1e-6 else pool.idle[cut] + 1
+    for cut, price in zip(used, solution.prices[num_standing:], strict=True):
+        pool.idle[cut] = 0 if price > NOTHING else pool.idle[cut] + 1
         if pool.idle[cut] >= PATIENCE:
             del pool.rows[cut], pool.idle[cut]
     num_added = 0
-    for number, resource in enumerate(resources):
-        few, many = MOST_ROWS
-        most_rows = few if len(resource.served) < 500 else many
-        intervals = violated(resource, solution.values, most_rows=most_rows)
-        num_added += _add(pool, resource, number, intervals)
+    for resource in resources:
+        most_rows = MOST_ROWS[len(resource.served) >= FEW_USES]
+        num_added += _add(pool, resource, violated(resource, solution.values, most_rows=most_rows))
     return num_added
 
 
-def _add(pool: _Pool, resource: Resource, number: int, intervals: Sequence[Interval]) -> int:
+def _add(pool: _Pool, resource: Resource, intervals: Sequence[Interval]) -> int:
     num_before = len(pool.rows)
     for interval in intervals:
-        if (number, interval) not in pool.rows:
-            pool.rows[number, interval] = row_of(resource, interval)
-            pool.idle[number, interval] = 0
+        cut = (resource.key, interval)
+        if cut not in pool.rows:
+            row = row_of(resource, interval)
+            if len(row.columns) > len(resource.stages):
+                pool.rows[cut], pool.idle[cut] = row, 0
     return len(pool.rows) - num_before

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placement.bound.bursts import Bursts
-from placement.bound.columns import NONE, Columns
+from placement.bound.columns import NONE, Columns, Part
 from placement.bound.fleet import Choice
 
 # Added to every length of time: finish times are sums of a few rounded numbers.
@@ -18,8 +18,9 @@ SLACK_S = 1e-7
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """The bursts of some models, and the stages, of whichever choice, that can serve them.
+    """The bursts of some models, and the stages, of whichever choice of a part, that can serve them.
 
+    key: which part, and which models of those that have resources.
     served: columns [uses]; release_s: the first arrival; due_s: when the last request has to have left the
     last stage [uses]; work: what one of them takes, 1 where they are alike and are counted [uses]; count: how
     many there are [uses].
@@ -27,6 +28,7 @@ class Resource:
     margins_s: what a request is in other stages at least, so that the stage cannot be at it [stages].
     """
 
+    key: tuple[int, int]
     served: NDArray[np.int64]
     release_s: NDArray[np.float64]
     due_s: NDArray[np.float64]
@@ -53,47 +55,61 @@ class _Stage:
     margin_s: float
 
 
-def resources_of(choices: Sequence[Choice], bursts: Bursts, columns: Columns) -> list[Resource]:
+def resources_of(
+    choices: Sequence[Choice], parts: Sequence[Part], bursts: Bursts, columns: Columns
+) -> list[Resource]:
     """Of each model replicas, of models that are alike the groups that hold any, of all together groups."""
-    asked = np.bincount(bursts.model, weights=bursts.count, minlength=len(columns.replicas))
-    latest_s = np.full(len(asked), np.inf)
+    latest_s = np.full(len(columns.replicas), np.inf)
     for choice in choices:
         latest_s[choice.models] = choice.latest_s
-    sets: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = [
-        (np.array([model]), columns.replicas[model]) for kind in columns.kinds for model in kind
-    ]
+    found: list[Resource] = []
+    for set_index, (models, stage_columns) in enumerate(_sets(choices, columns, latest_s)):
+        uses = np.flatnonzero(np.isin(bursts.model, models))
+        for part_index, part in enumerate(parts):
+            there = uses[columns.served[uses, part_index] != NONE]
+            if len(there):
+                stages = list(_stages(choices, part, models, stage_columns, bursts=bursts))
+                served = columns.served[there, part_index]
+                key = (part_index, set_index)
+                found.append(_resource(key, stages, bursts, there, served, latest_s=latest_s))
+    return found
+
+
+def _sets(
+    choices: Sequence[Choice], columns: Columns, latest_s: NDArray[np.float64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Models that compete, and the columns of what for [choices]. Those without SLO can always wait."""
+    for kind in columns.kinds:
+        for model in kind:
+            yield np.array([model]), columns.replicas[model]
     timed = [number for number, kind in enumerate(columns.kinds) if latest_s[kind[0]] < np.inf]
-    sets += [(columns.kinds[number], columns.holding[number]) for number in timed]
+    for number in timed:
+        yield columns.kinds[number], columns.holding[number]
     if len(timed) > 1:
         every = np.sort(np.concatenate([columns.kinds[number] for number in timed]))
-        sets.append((every, np.arange(len(choices))))
-    found = (_resource(choices, bursts, columns, models, stages, asked=asked) for models, stages in sets)
-    return [resource for resource in found if len(resource.served)]
+        yield every, np.arange(len(choices))
 
 
 def _resource(
-    choices: Sequence[Choice],
+    key: tuple[int, int],
+    stages: Sequence[_Stage],
     bursts: Bursts,
-    columns: Columns,
-    models: NDArray[np.int64],
-    stage_columns: NDArray[np.int64],
+    uses: NDArray[np.int64],
+    served: NDArray[np.int64],
     *,
-    asked: NDArray[np.float64],
+    latest_s: NDArray[np.float64],
 ) -> Resource:
-    uses = np.flatnonzero(np.isin(bursts.model, models))
-    stages = list(_stages(choices, models, stage_columns, asked=asked))
-    seconds = np.full((len(stages), len(asked)), np.nan)
-    latest_s = np.full(len(asked), np.inf)
+    seconds = np.full((len(stages), len(latest_s)), np.nan)
     for number, stage in enumerate(stages):
         seconds[number, stage.models] = stage.seconds
-    for choice in choices:
-        latest_s[choice.models] = choice.latest_s
+    models = np.unique(np.concatenate([stage.models for stage in stages]))
     is_counted = all(len(set(stage.seconds)) == 1 for stage in stages)
-    work = np.ones(len(asked)) if is_counted else _typical(seconds, models)
+    work = np.ones(len(latest_s)) if is_counted else _typical(seconds, models)
     with np.errstate(divide="ignore"):
-        rates = np.nanmax(work[models] / seconds[:, models], axis=1) if stages else np.zeros(0)
+        rates = np.nanmax(work[models] / seconds[:, models], axis=1)
     return Resource(
-        columns.served[uses],
+        key,
+        served,
         bursts.first_s[uses],
         bursts.last_s[uses] + latest_s[bursts.model[uses]],
         work[bursts.model[uses]],
@@ -107,19 +123,25 @@ def _resource(
 
 def _stages(
     choices: Sequence[Choice],
+    part: Part,
     models: NDArray[np.int64],
     stage_columns: NDArray[np.int64],
     *,
-    asked: NDArray[np.float64],
+    bursts: Bursts,
 ) -> Iterator[_Stage]:
-    """One of each choice that any of these models can be on."""
-    for choice, column in zip(choices, stage_columns, strict=True):
+    """One of each choice of the part that any of these models can be on."""
+    num_models = max(int(models.max()), *(int(choices[index].models.max()) for index in part)) + 1
+    asked = np.bincount(bursts.model, weights=bursts.count, minlength=num_models)
+    for index in part:
+        choice = choices[index]
         rows = np.flatnonzero(np.isin(choice.models, models))
-        if column == NONE or not len(rows):
-            continue
-        stage = int((choice.work_s[rows] * asked[choice.models[rows], None]).sum(axis=0).argmax())
-        elsewhere_s = choice.fill_s[rows].sum(axis=1) - choice.fill_s[rows, stage]
-        yield _Stage(int(column), choice.models[rows], choice.work_s[rows, stage], float(elsewhere_s.min()))
+        if len(rows):
+            work_s, loads = choice.work_s[rows], asked[choice.models[rows]]
+            stage = int((work_s * loads[:, None]).sum(axis=0).argmax())
+            elsewhere_s = choice.fill_s[rows].sum(axis=1) - choice.fill_s[rows, stage]
+            yield _Stage(
+                int(stage_columns[index]), choice.models[rows], work_s[:, stage], float(elsewhere_s.min())
+            )
 
 
 def _typical(seconds: NDArray[np.float64], models: NDArray[np.int64]) -> NDArray[np.float64]:

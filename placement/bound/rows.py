@@ -7,13 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from placement.bound.bursts import Bursts
 from placement.bound.columns import NONE, Columns
 from placement.bound.fleet import Choice
 from placement.bound.programme import Row, Rows
 from vocabulary.deployment import Deployment
 
 
-def standing_rows(deployment: Deployment, choices: Sequence[Choice], columns: Columns) -> list[Row]:
+def standing_rows(
+    deployment: Deployment, choices: Sequence[Choice], bursts: Bursts, columns: Columns
+) -> list[Row]:
     """Rows of the programme before any about time; a placement with what it serves satisfies them all."""
     rows = Rows()
     _devices(rows, choices)
@@ -23,6 +26,7 @@ def standing_rows(deployment: Deployment, choices: Sequence[Choice], columns: Co
         _one_a_group(rows, index, replicas)
     _replica_limits(rows, deployment, columns)
     _holding(rows, columns)
+    _demand(rows, bursts, columns)
     return rows.rows
 
 
@@ -79,3 +83,11 @@ def _holding(rows: Rows, columns: Columns) -> None:
             rows.add((holding[index], index), (1.0, -1.0))
             replicas = columns.replicas[kind, index]
             rows.add((holding[index], *replicas), (1.0, *-np.ones(len(replicas))))
+
+
+def _demand(rows: Rows, bursts: Bursts, columns: Columns) -> None:
+    """A request is served once; a burst with one column has that column's limit."""
+    for served, count in zip(columns.served, bursts.count, strict=True):
+        places = served[served != NONE]
+        if len(places) > 1:
+            rows.rows.append(Row(places, np.ones(len(places)), float(count)))

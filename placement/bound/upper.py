@@ -7,17 +7,21 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from placement.bound.bursts import Bursts, bursts_of
 from placement.bound.fleet import Choice, choices_of
-from placement.bound.refine import refined
+from placement.bound.parts import solved
 from vocabulary.deployment import Deployment
 from vocabulary.outcomes import kept_rows
 from vocabulary.trace import Trace
 
 DEFAULT_BUDGET_S = 60.0
-WINDOWS_PER_SLO = 4
+# Widths of windows: below a quarter of the SLO they say hardly more (docs/decisions/0016-upper-bound.md).
+WINDOWS_PER_SLO = (4.0, 2.0, 1.0)
+# Windows of one programme; above, they get wider, then the trace is cut into pieces.
+MOST_WINDOWS = 6000
+# Requests that rounding may have taken from a sum.
+WHOLE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +29,10 @@ class Bound:
     """No plan has a larger attainment, whoever schedules.
 
     attainment: share of the counted requests; seconds: what finding it took; num_windows: groups of requests
-    that are told apart no further, window_s: the longest of them; num_columns, num_rows: of the largest
-    programme that was solved, 0 if none was; is_exact: the programme was solved to its end, so that only
-    narrower windows could say more; why_not: what ended it otherwise, empty where is_exact.
+    of one model that are told apart no further, window_s: from the first to the last arrival of the longest;
+    num_columns, num_rows: of the largest programme, 0 if none was solved; is_exact: this is the optimum of
+    the programme, so that only narrower windows could say more; why_not: what it is instead, empty where
+    is_exact.
     """
 
     attainment: float
@@ -43,27 +48,55 @@ class Bound:
 def upper_bound(
     deployment: Deployment, trace: Trace, *, trim_s: float = 0.0, budget_s: float | None = None
 ) -> Bound:
-    """The best that a linear programme leaves possible, within about `budget_s` seconds (60 by default)."""
+    """The best that a linear programme leaves possible, within about `budget_s` seconds (60 by default).
+
+    Valid for any placement on the deployment's free devices, whatever else its constraints ask, and for any
+    admission, routing, order, batching (where the policy batches) and knowledge of the future.
+    """
     start_s = time.perf_counter()
-    budget_s = DEFAULT_BUDGET_S if budget_s is None else budget_s
+    stop_s = start_s + (DEFAULT_BUDGET_S if budget_s is None else budget_s)
     counted = _counted(trace.aligned_to(deployment.model_names), trim_s)
     choices = choices_of(deployment, generating=_asks_for_tokens(counted))
-    bursts = bursts_of(counted, _widths_s(deployment, WINDOWS_PER_SLO))
-    found = refined(deployment, choices, bursts, stop_s=start_s + budget_s)
-    at_most = min(float(_servable(choices, bursts)), found.at_most)
-    # Requests are whole.
-    num_good = math.floor(at_most + 1e-6)
-    attainment = min(1.0, num_good / len(counted)) if len(counted) else 1.0
+    pieces = _pieces(counted, deployment)
+    num_good, found = 0, []
+    for number, bursts in enumerate(pieces):
+        now_s = time.perf_counter()
+        until_s = now_s + max(0.0, stop_s - now_s) / (len(pieces) - number)
+        found.append(solved(deployment, choices, bursts, stop_s=until_s))
+        # Requests are whole.
+        num_good += math.floor(min(_servable(choices, bursts), found[-1].at_most) + WHOLE)
+    why_not = _why_not(len(pieces), all(piece.is_exact for piece in found))
     return Bound(
-        attainment,
+        min(1.0, num_good / len(counted)) if len(counted) else 1.0,
         time.perf_counter() - start_s,
-        len(bursts),
-        bursts.longest_s,
-        found.num_columns,
-        found.num_rows,
-        found.is_optimal,
-        "" if found.is_optimal else "budget",
+        sum(map(len, pieces)),
+        max((bursts.longest_s for bursts in pieces), default=0.0),
+        max((piece.num_columns for piece in found), default=0),
+        max((piece.num_rows for piece in found), default=0),
+        not why_not,
+        why_not,
     )
+
+
+def _why_not(num_pieces: int, is_exact: bool) -> str:
+    pieces = f"{num_pieces} pieces of the trace, each as if placed for alone" if num_pieces > 1 else ""
+    return "; ".join(filter(None, (pieces, "" if is_exact else "the budget ended first")))
+
+
+def _pieces(trace: Trace, deployment: Deployment) -> list[Bursts]:
+    """The windows of the whole trace, or of parts in time that are small enough.
+
+    What is served of a part is at most what a fleet that has only this part to serve can.
+    """
+    for windows_per_slo in WINDOWS_PER_SLO:
+        widths_s = np.array([m.slo_s(deployment.latency) / windows_per_slo for m in deployment.models])
+        bursts = bursts_of(trace, widths_s)
+        if len(bursts) <= MOST_WINDOWS:
+            return [bursts] if len(bursts) else []
+    num_pieces = math.ceil(len(bursts) / MOST_WINDOWS)
+    return [
+        bursts_of(trace.take(rows), widths_s) for rows in np.array_split(np.arange(len(trace)), num_pieces)
+    ]
 
 
 def _counted(trace: Trace, trim_s: float) -> Trace:
@@ -80,11 +113,7 @@ def _asks_for_tokens(trace: Trace) -> list[bool]:
     return list(np.isin(np.arange(len(trace.models)), asking))
 
 
-def _widths_s(deployment: Deployment, windows_per_slo: float) -> NDArray[np.float64]:
-    return np.array([model.slo_s(deployment.latency) / windows_per_slo for model in deployment.models])
-
-
 def _servable(choices: tuple[Choice, ...], bursts: Bursts) -> int:
-    """Requests of models that can be in time somewhere."""
+    """Requests of models whose requests can be in time somewhere."""
     models = {int(model) for choice in choices for model in choice.models}
     return int(bursts.count[np.isin(bursts.model, list(models))].sum())

@@ -23,7 +23,7 @@ class Instance:
 
 
 def instance(seed: int, *, is_batched: bool = False) -> Instance:
-    """One to three models of one or two kinds, two or three devices, a handful of requests that come at once."""
+    """One to three models of one or two kinds, two or three devices, a handful of requests at once."""
     rng = np.random.default_rng(seed)
     num_devices = int(rng.integers(2, 4))
     kinds = [_profile(rng, num_devices, is_batched=is_batched) for _ in range(rng.integers(1, 3))]
@@ -52,7 +52,7 @@ def instance(seed: int, *, is_batched: bool = False) -> Instance:
 
 
 def _profile(rng: np.random.Generator, num_devices: int, *, is_batched: bool) -> Profile:
-    """Uneven stages; tensor parallelism saves time, less than devices; batches cost less than their members."""
+    """Uneven stages; tensor parallelism saves less time than devices; batches cost less than members."""
     single_s, num_bytes = float(rng.uniform(0.6, 1.1)), int(rng.integers(60, 140))
     configs = [(1, 1), (1, 2), (2, 1), (1, 3)]
     entries = []

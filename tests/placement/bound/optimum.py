@@ -41,7 +41,7 @@ def policy_optimum(deployment: Deployment, trace: Trace) -> int:
 
 
 def clairvoyant_optimum(deployment: Deployment, trace: Trace) -> int:
-    """Most requests in time with any placement, any choice of requests, any order on any stage, any batches."""
+    """Most requests in time with any placement, any choice of requests, any order on any stage, any batch."""
     requests = tuple(range(len(trace)))
     most_on: dict[tuple[ParallelConfig, tuple[int, ...]], int] = {}
     best = 0
@@ -153,7 +153,7 @@ def _most_in_time(
         free_s: tuple[float, ...],
         num_done: int,
     ) -> None:
-        """The batch is next on its next stage, unless a member would be late, which a smaller batch spares."""
+        """The batch is next on its next stage, unless a member would be late: a smaller batch spares it."""
         stages_s = costs[trace.model_index[batch.members[0]]].of(len(batch.members))
         end_s = max(free_s[batch.stage], batch.ready_s) + stages_s[batch.stage]
         left_s = sum(stages_s[batch.stage + 1 :])
