@@ -81,6 +81,7 @@ class Nccl:
         declare(self._library, _PROTOTYPES)
         text = {"ncclGetErrorString": (c_int,), "ncclGetLastError": (c_void_p,)}
         declare(self._library, text, result=c_char_p)
+        self._handles: dict[int, c_void_p] = {}
         number = c_int()
         self._do("ncclGetVersion", ctypes.byref(number))
         self.version = number.value
@@ -108,6 +109,8 @@ class Nccl:
             "ncclCommInitRankConfig", ctypes.byref(made), num_ranks, named, rank, ctypes.byref(config)
         )
         assert made.value is not None
+        # NCCL's own thread reads it there while it connects.
+        self._handles[made.value] = made
         return made.value
 
     def is_ready(self, communicator: int) -> bool:
@@ -132,6 +135,7 @@ class Nccl:
     def abort(self, communicator: int) -> None:
         """Here only: it is gone, and what it was doing on this device ends."""
         self._do_not_wait("ncclCommAbort", communicator)
+        self._handles.pop(communicator, None)
 
     def _in_group(self, name: str, *arguments: int) -> None:
         """As a group: what a communicator cannot start at once it then starts in the background."""

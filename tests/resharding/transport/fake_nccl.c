@@ -26,7 +26,9 @@ typedef struct {
 } Config;
 typedef struct { _Atomic uint64_t head, tails[MAX_RANKS]; char bytes[RING]; } Ring;
 typedef struct { _Atomic int arrived; Ring rings[MAX_RANKS]; } Shared;
-typedef struct { int rank, num_ranks, is_ready, error; Shared *shared; struct Op *deferred; } Communicator;
+typedef struct Communicator {
+  int rank, num_ranks, is_ready, error; Shared *shared; struct Op *deferred; struct Communicator **handle;
+} Communicator;
 typedef enum { SEND, RECEIVE, BROADCAST, COPY, EVENT } Kind;
 typedef struct Op {
   Kind kind; Communicator *communicator; char *target; const char *source; size_t num_bytes, done; int peer;
@@ -202,7 +204,7 @@ int ncclCommInitRankConfig(Communicator **made, int num_ranks, UniqueId id, int 
   Communicator *it = calloc(1, sizeof *it);
   it->shared = mmap(NULL, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   close(fd);
-  it->rank = rank; it->num_ranks = num_ranks; *made = it; alive("communicator", 1);
+  it->rank = rank; it->num_ranks = num_ranks; it->handle = made; *made = it; alive("communicator", 1);
   if (atomic_fetch_add(&it->shared->arrived, 1) + 1 == num_ranks) unlink(id.internal);
   return IN_PROGRESS;
 }
@@ -211,6 +213,8 @@ int ncclCommGetAsyncError(Communicator *it, int *error) {
   if (*error) return 0;
   CALLED("ncclCommGetAsyncError");
   int was_ready = it->is_ready;
+  // As the real one does in a thread of its own, long after the call has returned.
+  if (!was_ready && *it->handle != it) return INVALID_ARGUMENT;
   it->is_ready = it->shared->arrived == it->num_ranks;
   *error = was_ready && it->is_ready && !it->deferred ? 0 : IN_PROGRESS;
   while (it->deferred) { Op *op = it->deferred; it->deferred = op->next; op->next = NULL; append(op->stream, op); }
