@@ -10,7 +10,7 @@ from placement.budget import Budget
 from placement.capacity.bisection import Cheapest, Furthest
 from placement.capacity.evaluate import Probe, Study, evaluate
 from placement.capacity.points import base_point
-from placement.capacity.results import Requirement, requirement_of
+from placement.capacity.results import ASSUMED_ATTAINMENT, Requirement, requirement_of
 from placement.incumbent import Report, ignore
 from placement.search import Found, planned, search
 from placement.smaller import Smaller, smaller_clusters
@@ -90,8 +90,8 @@ def minimise(
 ) -> Minimised:
     """Search size after size, or scale after scale, for the objective of the deployment or the given one.
 
-    What must hold is `attainment` of all requests; else every model's `slo.attainment`; else 99 % of all
-    requests, as `statmux capacity` asks. Sizes are parts of the cluster as it is, never larger; reserved
+    What must hold is `attainment` of all requests; else, where models ask for an attainment, that of each,
+    and 99 % of each that does not ask, so that none is given up; else 99 % of all requests. Sizes are parts of the cluster as it is, never larger; reserved
     devices stay free, and those that models are pinned to are the last to go.
 
     Raises Infeasible when not even the whole cluster, or the slowest traffic, holds. An interruption, or the
@@ -103,7 +103,7 @@ def minimise(
     seeker = _Seeker(
         deployment=replace(deployment, objective=name),
         trace=trace.aligned_to(deployment.model_names),
-        requirement=requirement_of(deployment, attainment),
+        requirement=_required(deployment, attainment),
         algorithm=algorithm,
         trim_s=trim_s,
         time_budget_s=budget_s,
@@ -111,6 +111,14 @@ def minimise(
         progress=progress,
     )
     return seeker.fastest() if name == "max_rate_scale" else seeker.cheapest()
+
+
+def _required(deployment: Deployment, attainment: float | None) -> Requirement:
+    found = requirement_of(deployment, attainment)
+    if not found.models:
+        return found
+    asked = {model.name: found.models.get(model.name, ASSUMED_ATTAINMENT) for model in deployment.models}
+    return Requirement(None, asked)
 
 
 @dataclass(slots=True)
@@ -181,7 +189,7 @@ class _Seeker:
         num_devices = len(deployment.cluster.free_devices)
         try:
             found = search(
-                deployment,
+                self._promising(deployment),
                 trace,
                 algorithm=self.algorithm,
                 trim_s=self.trim_s / scale,
@@ -203,6 +211,15 @@ class _Seeker:
         if not found.is_complete:
             raise KeyboardInterrupt
         return holds
+
+    def _promising(self, deployment: Deployment) -> Deployment:
+        """With what must hold of each model as its `slo.attainment`: searches see to that first."""
+        promised = self.requirement.models
+        models = (
+            replace(model, slo=replace(model.slo, attainment=promised.get(model.name, model.slo.attainment)))
+            for model in deployment.models
+        )
+        return replace(deployment, models=tuple(models))
 
     def _share_s(self) -> float | None:
         if self.time_budget_s is None:

@@ -57,12 +57,16 @@ def test_a_lower_share_takes_fewer_devices():
     assert "50.00% of all requests" in few.plan().search["required"]
 
 
-def test_models_that_ask_for_a_share_each_get_it():
-    cold = replace(model("c", 40, (1, 1)), slo=Slo(5 * LATENCY_S, 0.9))
+def test_models_that_ask_for_a_share_get_it_and_others_are_not_given_up():
+    cold = model("c", 40, (1, 1), slo=Slo(5 * LATENCY_S, 0.9))
     small = replace(fleet(), models=(*fleet().models[:2], cold))
     result = minimise(small, TRAFFIC, objective="min_devices")
-    assert result.value == 1.0
-    assert result.found.placement.models == {"c"}
+    assert result.found.placement.models == {"a", "b", "c"}
+    predicted = result.plan().predicted["models"]
+    assert predicted["c"]["slo_attainment"] >= 0.9
+    assert min(predicted[name]["slo_attainment"] for name in "ab") >= 0.99
+    little = replace(small, models=tuple(model(n, 40, (1, 1), slo=Slo(1.0, 0.1)) for n in NAMES))
+    assert minimise(little, TRAFFIC, objective="min_devices").value == 3.0
 
 
 def test_reserved_devices_stay_free_and_pinned_ones_go_last():
