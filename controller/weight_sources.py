@@ -51,7 +51,7 @@ class WeightSources:
         A model that nobody holds may be read once, by the first of its new groups, and sent to the others.
         """
         models: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = defaultdict(list)
-        for model in sorted({name for one in new for name in one.spec.group.models}):
+        for model in sorted({name for one in new for name in _movable(one.spec)}):
             targets, holders = _holders(model, new), _holders(model, living)
             chosen = self._replicas(model, holders, targets)
             if chosen is not None:
@@ -115,6 +115,11 @@ class WeightSources:
         if any(spec.is_function for spec in one.spec.models if spec.name == model):
             return None  # A function builds its own parameters.
         return holding(group, catalog.entry(model, group.config), self._devices)
+
+
+def _movable(spec: WorkerSpec) -> list[str]:
+    """A user's own function makes its weights itself."""
+    return [one.name for one in spec.models if not one.is_function]
 
 
 def _holders(model: str, groups: Sequence[Reached]) -> list[Reached]:

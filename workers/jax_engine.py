@@ -7,6 +7,7 @@ followers on further hosts. Threads only compute and carry; all decisions stay o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -195,7 +196,9 @@ class JaxEngine:
             self._tell(job.finished, BatchResult(number, time.monotonic(), tuple(answers), error=error))
 
     def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
-        self._loop.call_soon_threadsafe(callback, *arguments)
+        # A loop that is closed already needs no news.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback, *arguments)
 
 
 def _packed(job: InFlight) -> InFlight:

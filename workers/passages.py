@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -55,7 +54,8 @@ class Passage(Generic[J]):
             self._carry_one(job)
         else:
             self._queue.put(job)
-            _start(self._thread)
+            with self._lock:
+                _start(self._thread)
 
     def free(self) -> None:
         """The oldest batch has been used up: its buffer can be filled again."""
@@ -130,9 +130,7 @@ class StageThread(Generic[J]):
             except Exception as error:
                 self._failed(job, error)
             finally:
-                # A loop that is closed already needs no news.
-                with contextlib.suppress(RuntimeError):
-                    self._freed(job)
+                self._freed(job)
 
 
 def _start(thread: threading.Thread) -> None:

@@ -9,6 +9,7 @@ import pytest
 from controller.weight_sources import STORE_BYTES_PER_S, Reached, WeightSources
 from resharding.transport.endpoints import Endpoint
 from tests.controller.ray_fleet import deployment, group, specs_of
+from vocabulary.deployment import ModelSpec
 from vocabulary.mesh import Links
 from vocabulary.parallel import ParallelConfig
 from workers.multicast import STORE, Load
@@ -76,6 +77,14 @@ def test_a_store_that_was_measured_fast_is_read():
     assert sources.choose([SECOND], [FIRST]) == ()
     sources.learn([])
     assert sources.store_bytes_per_s == 50 * GB
+
+
+def test_a_users_own_function_makes_its_weights_itself():
+    models = (ModelSpec("a", source="python://mine:build"),)
+    own = [
+        dataclasses.replace(one, spec=dataclasses.replace(one.spec, models=models)) for one in (FIRST, SECOND)
+    ]
+    assert sources_on().choose(own[1:], own[:1]) == ()
 
 
 @pytest.mark.parametrize("models", ["a", "b"])
