@@ -32,6 +32,10 @@ class Placed:
             raise InvalidInput(f"a mesh of {sizes} on {given} devices", hint=hint)
         _check_apart(self.devices, "a mesh")
 
+    def __hash__(self) -> int:
+        """Of a part: devices are many, and tensors of a model that differ in nothing else are few."""
+        return hash((self.devices[0], len(self.devices), self.sharding.dims))
+
     def boxes(self, shape: tuple[int, ...]) -> Mapping[Device, Box]:
         """The tile of every device; tiles past the end of a ragged dimension are empty."""
         index_map = self.sharding.index_map(shape)

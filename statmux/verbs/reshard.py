@@ -152,8 +152,8 @@ def _document(move: Move, plan: TransferPlan, network: Network, plan_ms: float) 
 def _strategies(move: Move, network: Network, bound_s: float) -> dict[str, float | None]:
     """Seconds of each of the paper's strategies, with its best scheduler; None where they do not apply.
 
-    They know neither bytes that are there already nor hosts that send and receive. Their formulas have no slow
-    links inside a host: what the bound says of these holds for them too.
+    They know neither bytes that are there already nor hosts that send and receive. Their formulas have no
+    slow links inside a host: what the bound says of these holds for them too.
     """
     from resharding.baselines.schedulers import makespan_s
     from resharding.baselines.strategies import STRATEGIES
