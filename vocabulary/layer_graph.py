@@ -39,7 +39,8 @@ class Operator:
 
     `sizes[label]` is into how many equal parts a label can be cut at most (any divisor of it works).
     `summed` labels are reduced: cut, each device has a part of the sum. `is_light`: no more than a pass over
-    its operands, so it may follow one of them; without flops it only renames elements. `is_opaque`: nothing is known about it, so nothing is cut.
+    its operands, so it may follow one of them; without flops it only renames elements. `is_opaque`: nothing
+    is known about it, so nothing is cut.
     """
 
     kind: str
@@ -79,9 +80,13 @@ class LayerGraph:
 
     @property
     def opaque_kinds(self) -> Mapping[str, int]:
-        """Kinds of operators that nothing is known about, and how many there are."""
+        """Kinds of operators that nothing is known about, counted; those of constants alone do not matter."""
         found: dict[str, int] = {}
+        computed = {*self.parameters, *self.inputs}
         for operator in self.operators:
+            if computed.isdisjoint(operator.operands):
+                continue
+            computed.update(operator.results)
             if operator.is_opaque:
                 found[operator.kind] = found.get(operator.kind, 0) + 1
         return found

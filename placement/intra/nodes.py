@@ -50,12 +50,14 @@ class Node:
 class Freedom:
     """What may be chosen. `ends_are_whole`: inputs and outputs are on every device.
 
-    `fixed`: layouts given for some parameters or inputs; `scatters`: sums may stay scattered.
+    `fixed`: layouts given for some parameters or inputs; `scatters`: sums may stay scattered; `follows`:
+    light operators follow an operand, rather than choose.
     """
 
     ends_are_whole: bool = False
     scatters: bool = True
     fixed: tuple[tuple[int, Layout], ...] = ()
+    follows: bool = True
 
 
 def nodes_of(graph: LayerGraph, mesh: DeviceMesh, freedom: Freedom) -> tuple[Node, ...]:
@@ -137,7 +139,7 @@ def _drafts(graph: LayerGraph, mesh: DeviceMesh, freedom: Freedom) -> list[_Draf
     for index, operator in enumerate(graph.operators):
         if not any(tensor in owner for tensor in operator.operands):
             continue  # made of constants alone, and so a constant that every device has
-        draft = _followed(index, graph, mesh, owner) if operator.is_light else None
+        draft = _followed(index, graph, mesh, owner) if operator.is_light and freedom.follows else None
         if draft is None:
             ways = spreads(operator, graph, mesh, scatters=freedom.scatters)
             depth = 1 + max(owner[tensor].depth for tensor in operator.operands if tensor in owner)

@@ -76,6 +76,17 @@ def test_memory_that_forbids_to_hold_all_weights_gives_megatron_where_latency_wo
     assert kinds(plan) == ["all_reduce"] * 4
 
 
+@pytest.mark.parametrize(("family", "rows"), [("bert", 1), ("gpt2", 4), ("mixtral", 2)])
+def test_nothing_is_lost_by_operators_that_follow(family, rows):
+    """Where passes over memory cost nothing, choosing for each operator sends and computes no less."""
+    free_memory = replace(fast_links(), memory_bytes_per_s=1e30, flops_per_s=1e13)
+    graph = graph_of(families_layers(family, rows=rows))
+    follows = parallelize(graph, free_memory, freedom=WHOLE_ENDS)
+    chooses = parallelize(graph, free_memory, freedom=replace(WHOLE_ENDS, follows=False))
+    assert follows.effort.num_variables < chooses.effort.num_variables / 2
+    assert follows.cost.total_s == pytest.approx(chooses.cost.total_s, rel=1e-4)
+
+
 def test_heads_that_do_not_divide_are_not_cut():
     """Three devices: 16 heads and 1024 columns do not divide, so nothing of them is cut by three."""
     plan = parallelize(graph_of(families_layers("gpt2")), fast_links(3), freedom=WHOLE_ENDS)

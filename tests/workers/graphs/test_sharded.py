@@ -52,7 +52,7 @@ def assert_same(model: Model, mesh: DeviceMesh, **options: object) -> tuple[Intr
 @pytest.mark.parametrize("mesh", [LINE, GRID], ids=["line", "grid"])
 @pytest.mark.parametrize("family", ["bert", "gpt2", "llama", "mixtral"])
 def test_layers_of_a_family_compute_the_same_on_eight_devices(family, mesh):
-    model = families_layers(family, size="tiny", layers=2, rows=2, length=16, draws=True)
+    model = families_layers(family, size="tiny", rows=2, length=16, draws=True)
     assert_same(model, mesh)
 
 
@@ -90,6 +90,70 @@ def test_a_function_with_a_scan_and_an_operator_nobody_knows_computes_the_same()
 
     x = draw.standard_normal((16, 32)).astype(np.float32)
     assert_same(Model(apply, ws, x), LINE)
+
+
+DRAW = np.random.default_rng(0)
+
+
+def drawn(*shape: int) -> np.ndarray:
+    return (0.2 * DRAW.standard_normal(shape)).astype(np.float32)
+
+
+def train(weights, x):
+    """One step of gradient descent."""
+
+    def loss(weights):
+        return jnp.mean(jnp.square(jax.nn.gelu(x @ weights["up"]) @ weights["down"] - 1))
+
+    value, slopes = jax.value_and_grad(loss)(weights)
+    return value, jax.tree.map(lambda weight, slope: weight - 0.1 * slope, weights, slopes)
+
+
+def convolve(weights, x):
+    picture = jax.lax.conv_general_dilated(x, weights["kernel"], (1, 1), "SAME")
+    return jax.nn.relu(picture).mean((2, 3)) @ weights["head"]
+
+
+def branch(w, x):
+    looped = jax.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, jnp.tanh(c[1] @ w)), (0, x))[1]
+    return jax.lax.cond(x.sum() > 0, lambda y: y @ w, lambda y: y - 1, looped)
+
+
+def look_up(w, x):
+    best = jnp.argsort(x, axis=-1)
+    spread = jnp.zeros((2 * len(x), x.shape[1])).at[2 * jnp.arange(len(x))].add(x @ w)
+    return jnp.take_along_axis(x @ w, best, axis=-1), jnp.roll(jnp.cumsum(spread, 0), 3, 1)[2:9]
+
+
+@pytest.mark.parametrize(
+    ("apply", "parameters", "x"),
+    [
+        (train, {"up": drawn(32, 64), "down": drawn(64, 32)}, drawn(16, 32)),
+        (convolve, {"kernel": drawn(16, 8, 3, 3), "head": drawn(16, 8)}, drawn(8, 8, 8, 8)),
+        (branch, drawn(32, 32), drawn(16, 32)),
+        (look_up, drawn(32, 32), drawn(16, 32)),
+    ],
+    ids=["a training step", "a convolution", "loops and branches", "gathers and scatters"],
+)
+def test_any_function_computes_the_same(apply, parameters, x):
+    assert_same(Model(apply, parameters, x), LINE)
+
+
+def test_a_device_computes_as_much_as_the_plan_believes():
+    """XLA counts what it compiled for one device: products, and some for everything else."""
+    model = families_layers("gpt2", size="small", length=64, draws=True)
+    program = read_program(model.apply, model.parameters, model.x)
+    graph = layer_graph(program)
+    plan = parallelize(graph, FOUR, freedom=Freedom(ends_are_whole=True))
+    believed = sum(
+        graph.operators[index].flops / plan.mesh.num_parts(tuple(cut.label for cut in cuts))
+        for node, strategy in zip(plan.choice.nodes, plan.choice.strategies, strict=True)
+        for index, cuts in zip(node.members, strategy.cuts, strict=True)
+    )
+    sharded = shard_function(program, plan, jax.devices()[:4], model.parameters, model.x)
+    counted = sharded.call.lower(model.parameters, model.x).compile().cost_analysis()["flops"]
+    assert believed == pytest.approx(counted, rel=0.05)
+    assert believed < 0.3 * sum(operator.flops for operator in graph.operators)
 
 
 def test_outputs_that_are_inputs_or_constants_are_given_back():
