@@ -58,6 +58,25 @@ def random_move(rng: random.Random, *, is_shared: bool = False, sizes: tuple[int
     return move(source, target, shape, *specs, shared=shared)
 
 
+def random_moves(rng: random.Random) -> list[Move]:
+    """One to four tensors from one mesh, or two that hold them all, to one to three others."""
+    source = (rng.randint(1, 4), rng.randint(1, 4))
+    targets = [(rng.randint(1, 3), rng.randint(1, 4)) for _ in range(rng.randint(1, 3))]
+    replicas = [(2, 2)] * rng.randint(0, 1)
+    hosts, meshes = 0, []
+    for mesh in (source, *targets, *replicas):
+        meshes.append((mesh, tuple(range(hosts, hosts + mesh[0]))))
+        hosts += mesh[0]
+    moves = []
+    for _ in range(rng.randint(1, 4)):
+        num_dims = rng.randint(2, 3)
+        shape = tuple(rng.randint(33, 300) for _ in range(num_dims))
+        first, *rest = (placed(mesh, _random_spec(rng, num_dims), hosts) for mesh, hosts in meshes)
+        ends = len(targets)
+        moves.append(Move(shape, 4, first, tuple(rest[:ends]), tuple(rest[ends:])))
+    return moves
+
+
 def _random_spec(rng: random.Random, num_dims: int) -> Spec:
     dims = [""] * num_dims
     for axis in rng.sample("hd", 2):

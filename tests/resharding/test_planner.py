@@ -14,7 +14,7 @@ from resharding.moves import Move, Placed, on_hosts
 from resharding.network import Network
 from resharding.planner import plan_transfer
 from tests.resharding.checks import check_delivery, check_ports
-from tests.resharding.drawn_moves import PAPER, move, placed, random_move
+from tests.resharding.drawn_moves import PAPER, move, placed, random_move, random_moves
 from vocabulary.sharding import Sharding
 
 FREE = Network(1.25e9, latency_s=0.0)
@@ -37,6 +37,15 @@ def test_random_reshardings_are_near_the_bound(is_shared: bool) -> None:
     ratios = [plan_transfer([random_move(rng, is_shared=is_shared)], FREE).ratio for _ in range(100)]
     assert max(ratios) <= 1.05
     assert math.exp(sum(map(math.log, ratios)) / len(ratios)) <= 1.01
+
+
+def test_several_tensors_from_several_replicas_to_several_targets_are_near_the_bound() -> None:
+    rng = random.Random(11)
+    for _ in range(20):
+        plan = plan_transfer(random_moves(rng), FREE)
+        assert plan.ratio <= 1.05
+        check_delivery(plan)
+        check_ports(plan, FREE)
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
