@@ -43,7 +43,7 @@ from placement.stages import cut_stages, even_stages, slowest_stage_s
 from vocabulary.model_shape import ModelShape
 
 STAGES = (2, 4, 8)
-NUM_BATCHES, NUM_ROUNDS = 24, 7
+NUM_BATCHES, NUM_ROUNDS, NUM_ALONE = 12, 15, 5
 CONFIG = {
     "model_type": "gpt2", "n_layer": 8, "n_embd": 384, "n_head": 6, "vocab_size": 24576, "n_positions": 128,
     "tie_word_embeddings": True,
@@ -157,38 +157,47 @@ def measured() -> None:
     from vocabulary.parallel import ParallelConfig
     from workers.profiler import Effort, profile_model
 
-    config = ParallelConfig(1, 4)
     with tempfile.TemporaryDirectory() as folder:
         write_model(Path(folder))
         spec = ModelSpec("uneven", source=folder, batch_sizes=(1,), sequence_lengths=(128,))
         profile = profile_model(
-            spec, device_type="cpu", configs=[ParallelConfig(1, 1), config], source_folder=Path(),
-            effort=Effort(3, 15), progress=lambda words: print(words, file=sys.stderr),
+            spec, device_type="cpu", configs=[ParallelConfig(1, 1), ParallelConfig(1, 2)],
+            source_folder=Path(), effort=Effort(3, 25), progress=lambda words: print(words, file=sys.stderr),
         )  # fmt: skip
-        part_s = profile.entries[config].part_s
-        num_layers = len(part_s) - 2
-        cuts = {
-            "uniform": even_stages(num_layers, 4),
-            "min-max": layers_of(cut_parts(part_s, 4)),
-        }
-        models = {name: load(folder, config, jax.devices(), cut) for name, cut in cuts.items()}
-        request = {"input_ids": np.arange(128)[None] % 90}
-        stage_s = {name: [] for name in cuts}
-        request_s = {name: [] for name in cuts}
-        for _ in range(NUM_ROUNDS):
-            for name, model in models.items():
-                stage_s[name].append(alone_s(model, request))
-                request_s[name].append(pipelined_s(model, request))
-    shown = ", ".join(f"{one * 1e3:.2f}" for one in part_s)
-    print(f"\nload average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; parts (ms): {shown}\n")
-    print("| cut | layers of each stage | slowest stage, run alone (ms) | requests/s with a device a stage "
-          "| requests/s here, all stages at once |")  # fmt: skip
-    print("|---|---|---|---|---|")
+        part_s = profile.entries[ParallelConfig(1, 2)].part_s
+        shown = ", ".join(f"{one * 1e3:.2f}" for one in part_s)
+        print(f"\nload average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; parts (ms): {shown}\n")
+        print("| stages | cut | layers of each stage | slowest stage, processor ms | uniform / min-max "
+              "| all stages at once, ms a request | uniform / min-max |")  # fmt: skip
+        print("|---|---|---|---|---|---|---|")
+        for num_stages in (2, 4):
+            compare(folder, num_stages, part_s, jax.devices())
+
+
+def compare(folder: str, num_stages: int, part_s: Sequence[float], devices) -> None:
+    """Rounds in which both cuts run one after the other; ratios are medians of the rounds' ratios."""
+    from vocabulary.parallel import ParallelConfig
+
+    cuts = {
+        "uniform": even_stages(len(part_s) - 2, num_stages),
+        "min-max": layers_of(cut_parts(part_s, num_stages)),
+    }
+    config = ParallelConfig(1, num_stages)
+    models = {name: load(folder, config, devices, cut) for name, cut in cuts.items()}
+    request = {"input_ids": np.arange(128)[None] % 90}
+    slowest_s: dict[str, list[float]] = {name: [] for name in cuts}
+    request_s: dict[str, list[float]] = {name: [] for name in cuts}
+    for number in range(NUM_ROUNDS):
+        for name in sorted(cuts, reverse=bool(number % 2)):
+            runs = [alone_s(models[name], request) for _ in range(NUM_ALONE)]
+            slowest_s[name].append(max(map(statistics.median, zip(*runs, strict=True))))
+            request_s[name].append(pipelined_s(models[name], request))
     for name, cut in cuts.items():
-        slowest_s = max(statistics.median(column) for column in zip(*stage_s[name], strict=True))
-        here_s = statistics.median(request_s[name])
-        print(f"| {name} | {', '.join(str(len(stage)) for stage in cut)} | {slowest_s * 1e3:.2f} "
-              f"| {1 / slowest_s:.1f} | {1 / here_s:.1f} |")  # fmt: skip
+        cells = [str(num_stages), name, ", ".join(str(len(stage)) for stage in cut)]
+        for times_s in (slowest_s, request_s):
+            ratios = [one / other for one, other in zip(times_s["uniform"], times_s[name], strict=True)]
+            cells += [f"{statistics.median(times_s[name]) * 1e3:.1f}", f"{statistics.median(ratios):.2f}"]
+        print(f"| {' | '.join(cells)} |")
 
 
 def write_model(folder: Path) -> None:
@@ -219,14 +228,14 @@ def load(folder: str, config, devices, cut: tuple[range, ...]):
 
 
 def alone_s(model, request) -> list[float]:
-    """Seconds of each stage, one after the other."""
+    """Processor seconds of each stage, one after the other: with one thread a device, what it takes alone."""
     import jax
 
-    marks_s = [time.perf_counter()]
+    marks_s = [time.process_time()]
     batch = model.pad([request])
     for stage in range(model.num_stages):
         batch = jax.block_until_ready(model.run_stage(stage, batch))
-        marks_s.append(time.perf_counter())
+        marks_s.append(time.process_time())
     return [stop - start for start, stop in pairwise(marks_s)]
 
 
