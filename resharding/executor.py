@@ -80,6 +80,12 @@ def reserve(array: jax.Array, sharding: jax.sharding.Sharding, *, count: int) ->
         _POOL.reserve([box.shape for box in missing] * count, array.dtype)
 
 
+def reserve_arriving(struct: jax.ShapeDtypeStruct, *, count: int) -> None:
+    """Memory for so many such arrays at once, where `carry_arrays` receives them."""
+    boxes = set(_boxes(struct.sharding, struct.shape).values())
+    _POOL.reserve([box.shape for box in boxes] * count, struct.dtype)
+
+
 def num_blocks_made() -> int:
     """Blocks of memory that moves have taken from the system since this process began."""
     return _POOL.num_made

@@ -116,6 +116,8 @@ class ShardedModel:
             batch = PaddedBatch(bucket, (), self._blank(bucket))
             for number, stage in self._stages.items():
                 stage.compile(bucket)
+                if number == min(self._stages) > 0:
+                    stage.reserve_arriving(bucket, count=NUM_BUFFERS)
                 stage.reserve(batch.arrays, count=NUM_BUFFERS)
                 batch = self.run_stage(number, batch)
             if self._task.output.name in batch.arrays:

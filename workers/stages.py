@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from resharding.executor import is_copied_here, move, reserve
+from resharding.executor import is_copied_here, move, reserve, reserve_arriving
 from workers.families.family import TENSOR_AXIS, Family, Parameter, Parameters
 from workers.families.operators import causal
 from workers.families.pooling import Pooling, pool
@@ -114,6 +114,11 @@ class Stage:
         """Memory for what `take` copies of so many batches at once, so that none is needed later."""
         for array in self._used(arrays):
             reserve(array, self._replicated, count=count)
+
+    def reserve_arriving(self, bucket: Bucket, *, count: int) -> None:
+        """Memory for so many batches at once that another process sends."""
+        for struct in self._input_structs(bucket).values():
+            reserve_arriving(struct, count=count)
 
     def structs(self, bucket: Bucket) -> Mapping[str, jax.ShapeDtypeStruct]:
         """What the stage takes, by name, as it lies on the stage's devices."""
