@@ -32,11 +32,11 @@ def loading_time_s(
         ModelWeights(
             model,
             tuple(
-                holding(one, profiles[model].entries[one.config], devices)
+                holding(one, profiles[model].entry(one.config), devices)
                 for one in living.groups
                 if model in one.models
             ),
-            (holding(group, profiles[model].entries[group.config], devices),),
+            (holding(group, profiles[model].entry(group.config), devices),),
         )
         for model in models
     ]
