@@ -3,9 +3,9 @@
 python -m benchmarks.estimates --data DATA [--cpu]
 
 Published: the seven profiles of AlpaServe's models (DATA/alpaserve/profiles; their provenance says what of
-them was measured on V100s and what was made from that). Means are geometric, over all configurations and
-batch sizes; "completed": all but the one or three configurations of fewest devices are estimated, scaled to those.
-Measured: small models on this machine's CPU, --cpu.
+them was measured on V100s and what was made from that). Measured: small models on this machine's CPU, --cpu.
+Means are geometric, over all configurations and batch sizes. "Completed": all but the one or three
+configurations of fewest devices are estimated, scaled to those.
 """
 
 from __future__ import annotations
