@@ -1,1 +1,1 @@
-"""Bytes between processes: one interface, and a transport for hosts (shared memory inside, TCP between)."""
+"""Bytes between processes: one interface; a transport for hosts (shared memory, TCP), one for GPUs (NCCL)."""

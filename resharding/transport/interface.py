@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 E = TypeVar("E")
 
 # Memory of a transfer: an array, or several whose bytes follow each other. C-contiguous; of which device and
-# library is the transport's affair (numpy for hosts).
+# library is the transport's affair (numpy for hosts, DeviceBuffer for GPUs).
 Buffer = Any
 
 
