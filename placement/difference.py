@@ -72,6 +72,15 @@ def difference(
     )
 
 
+def loading_seconds(
+    old: Placement, new: Placement, *, deployment: Deployment, network: Network, store: Store | None = None
+) -> Mapping[str, float]:
+    """Only `Difference.loading_s`, which is most of what weighing a move needs. Raises what that raises."""
+    devices = numbered_devices(deployment.cluster)
+    wanted = changed_weights(old, new, entry_of=deployment.catalog().entry, devices=devices)
+    return _loading_s(wanted, network, store)
+
+
 def stopped(old: Placement, new: Placement) -> Mapping[str, tuple[tuple[str, str], ...]]:
     """For each new group the (model, old group) that stop so that it can load: all on its devices, but for
     replicas that stay."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from placement.constraints import Constraints
-from placement.difference import Difference, difference, stopped
+from placement.difference import loading_seconds, stopped
 from placement.greedy import fill, fill_up
 from placement.problem import Problem
 from placement.replan_devices import with_fewest_moves
@@ -34,8 +34,11 @@ KEEP = "keep"
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A placement to move to. gained: requests more in time over the horizon once all is loaded; lost: those
-    that groups would have served while they load; moving_s: until all is loaded."""
+    """A placement to move to.
+
+    gained: requests more in time over the horizon, once all is loaded; lost: those that groups would have
+    served while they load; moving_s: until all is loaded; num_loading: groups that load or start.
+    """
 
     name: str
     placement: Placement
@@ -43,7 +46,7 @@ class Option:
     gained: float
     lost: float
     moving_s: float
-    difference: Difference
+    num_loading: int
 
     @property
     def net(self) -> float:
@@ -123,14 +126,7 @@ class _Scales:
     def option(self, name: str, placement: Placement) -> Option:
         outcomes = outcomes_of(placement, self._trace, deployment=self._deployment)
         num_good = int(outcomes.good.sum())
-        changed = difference(
-            self._current,
-            placement,
-            deployment=self._deployment,
-            network=self._network,
-            store=self._store,
-        )
-        loading_s = self._loading_s(changed)
+        loading_s = self._loading_s(placement)
         moving_s = sum(loading_s.values())
         span_s = self._trace.duration_s
         gained_rps = (num_good - self._num_good) / span_s if span_s > 0 else 0.0
@@ -141,14 +137,25 @@ class _Scales:
             gained=gained_rps * max(0.0, self._horizon_s - moving_s),
             lost=self._lost(placement, loading_s),
             moving_s=moving_s,
-            difference=changed,
+            num_loading=len(loading_s),
         )
 
-    def _loading_s(self, changed: Difference) -> dict[str, float]:
+    def _loading_s(self, placement: Placement) -> dict[str, float]:
         """Of each group that does not serve on as it is: its weights, and its start if it is a new one."""
-        opened = dict.fromkeys(changed.opened, self._restart_s)
-        groups = {**opened, **dict.fromkeys(changed.loading_s, 0.0)}
-        return {group: changed.loading_s.get(group, 0.0) + opened.get(group, 0.0) for group in groups}
+        there = {(group.devices, group.config) for group in self._current.groups}
+        weights = loading_seconds(
+            self._current,
+            placement,
+            deployment=self._deployment,
+            network=self._network,
+            store=self._store,
+        )
+        found = {}
+        for group in placement.groups:
+            is_new = (group.devices, group.config) not in there
+            if is_new or group.id in weights:
+                found[group.id] = weights.get(group.id, 0.0) + (self._restart_s if is_new else 0.0)
+        return found
 
     def _lost(self, placement: Placement, loading_s: Mapping[str, float]) -> float:
         gone = stopped(self._current, placement)

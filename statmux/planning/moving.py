@@ -113,7 +113,7 @@ def replan_text(document: dict[str, Any]) -> str:
         (
             one["name"],
             percent(one["slo_attainment"]),
-            one["num_moves"],
+            one["num_loading"],
             shown_s(one["moving_s"]),
             f"{one['gained']:+,.0f}",
             f"{-one['lost']:+,.0f}" if one["lost"] else "0",
@@ -121,7 +121,7 @@ def replan_text(document: dict[str, Any]) -> str:
         )
         for one in document["options"]
     ]
-    headings = ("option", "attainment", "moves", "loading", "gained", "lost while loading", "net")
+    headings = ("option", "attainment", "groups", "loading", "gained", "lost while loading", "net")
     return f"{verdict}\n\n{table(headings, rows)}"
 
 
@@ -138,7 +138,7 @@ def _option(one: Option) -> dict[str, Any]:
     return {
         "name": one.name,
         "slo_attainment": one.slo_attainment,
-        "num_moves": len(one.difference.moves),
+        "num_loading": one.num_loading,
         "moving_s": one.moving_s,
         "gained": one.gained,
         "lost": one.lost,

@@ -99,9 +99,11 @@ def _weighed(asked: Asked, prepared: Prepared, searched: Searched) -> tuple[Sear
         restart_s=asked.restart_s,
         proposals={"search": found.placement},
     )
-    return replace(searched, found=replace(found, placement=weighed.chosen.placement)), {
+    placement = weighed.chosen.placement
+    changed = difference(old, placement, deployment=deployment, network=network, store=store)
+    return replace(searched, found=replace(found, placement=placement)), {
         "replan": replan_document(weighed, horizon_s=horizon_s, old=name),
-        "difference": difference_document(weighed.chosen.difference, old=name),
+        "difference": difference_document(changed, old=name),
     }
 
 
