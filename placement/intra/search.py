@@ -92,7 +92,8 @@ def parallelize(
         assert rounds <= MAX_ROUNDS, rounds
         program.held.append(memory_row(fullest, program, nodes, classes, alive))
     cost = cost_of(choice, graph, mesh, freedom, alive)
-    assert np.isclose(cost.total_s, solved.objective, rtol=1e-4, atol=1e-9), (cost, solved.objective)
+    # The solver's number holds the tie-break too, and is no lower than the truth where it ran out of time.
+    assert cost.total_s <= solved.objective * (1 + 1e-4) + 1e-9, (cost, solved.objective)
     effort = Effort(
         num_operators=len(graph.operators),
         num_nodes=len(nodes),

@@ -84,6 +84,9 @@ def parallelize(
             parser=_with(float), metavar="NUMBER", help="A second, of a device.", show_default=False
         ),
     ] = None,
+    time_limit: Annotated[
+        float, typer.Option(parser=seconds, metavar="DURATION", help="For each run of the solver.")
+    ] = "60s",  # type: ignore[assignment]
     whole_ends: Annotated[
         bool, typer.Option("--whole-ends", help="Inputs and outputs lie on every device.")
     ] = False,
@@ -108,7 +111,8 @@ def parallelize(
     mesh = _mesh(device, graph, tensor, hosts, bandwidth=bandwidth, latency=latency, flops=flops)
     freedom = Freedom(ends_are_whole=whole_ends, scatters=not no_scatter)
     _warn_of_opaque(console, graph)
-    plan = search(graph, mesh, memory_bytes=memory or device.memory_bytes, freedom=freedom)
+    limit_bytes = memory or device.memory_bytes
+    plan = search(graph, mesh, memory_bytes=limit_bytes, freedom=freedom, time_limit_s=time_limit)
     others = {"replicated": replicated_cost(graph, mesh)}
     if by_hand and hosts == 1:
         others["by hand"] = plan_by_hand(graph, mesh, by_hand, freedom=freedom).cost

@@ -12,7 +12,7 @@ from placement.intra.nodes import Freedom, nodes_of
 from placement.intra.plan import Cost, cost_of, pick
 from placement.intra.search import parallelize
 from tests.placement.intra.graphs import Drawing, feed_forward, grid, random_graph, ring
-from vocabulary.errors import Infeasible
+from vocabulary.errors import Infeasible, TimedOut
 
 # Where more choices are possible the seed is passed over: enumeration would take minutes.
 MAX_CHOICES = 2000
@@ -151,6 +151,11 @@ def test_what_nothing_is_known_about_is_computed_whole_and_named():
 def test_sizes_that_do_not_divide_stay_whole():
     plan = parallelize(feed_forward(rows=1, width=5, hidden=7), ring(4))
     assert set(plan.layouts.values()) == {(None,)}
+
+
+def test_no_plan_in_time_is_told_with_the_size_of_the_problem():
+    with pytest.raises(TimedOut, match=r"no plan after 0 s for \d+ variables"):
+        parallelize(feed_forward(rows=64, layers=6), grid(), time_limit_s=0.0, ties_repeats=False)
 
 
 def test_both_axes_of_a_grid_are_used():
