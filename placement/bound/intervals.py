@@ -22,14 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placement.bound.programme import Row
-from placement.bound.resources import Resource
+from placement.bound.resources import SLACK_S, Resource
 
 # Requests by which a row has to be violated to be added.
 TOLERANCE = 1e-3
 # Columns of a choice below this do not hold enough to matter to which rows are violated.
 NOTHING = 1e-7
-# Numbers that are looked at together, to stay in a processor's cache.
-BLOCK = 2**17
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +52,15 @@ def row_of(resource: Resource, interval: Interval) -> Row:
 def violated(resource: Resource, values: NDArray[np.float64], *, most_rows: int) -> list[Interval]:
     """The most violated intervals that do not overlap, at most so many; none where all rows hold."""
     served = values[resource.served]
-    unit = float(resource.work.mean())
     if served.sum() < TOLERANCE:
         return []
-    excess, begin_s, end_s = _worst_begins(resource, served, numbers=values[resource.stages])
+    threshold = TOLERANCE * float(resource.work.mean())
+    excess, begin_s, end_s = _worst_begins(
+        resource, served, numbers=values[resource.stages], threshold=threshold
+    )
     found: list[Interval] = []
     for place in np.argsort(-excess):
-        if excess[place] <= TOLERANCE * unit or len(found) == most_rows:
+        if excess[place] <= threshold or len(found) == most_rows:
             break
         interval = Interval(float(begin_s[place]), float(end_s[place]))
         if all(interval.begin_s >= one.end_s or interval.end_s <= one.begin_s for one in found):
@@ -69,32 +69,29 @@ def violated(resource: Resource, values: NDArray[np.float64], *, most_rows: int)
 
 
 def _worst_begins(
-    resource: Resource, served: NDArray[np.float64], *, numbers: NDArray[np.float64]
+    resource: Resource, served: NDArray[np.float64], *, numbers: NDArray[np.float64], threshold: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """For every due time the begin of the interval whose row is violated most: excess, begin and end [uses].
 
     numbers: how many stages of each choice there are.
     """
+    from placement.bound.kernel import worst_begins  # numba takes half a second to import
+
     order = np.argsort(resource.due_s, kind="stable")
     begins_s = np.sort(resource.release_s)
-    # Of the begins, those up to this one have the use in their interval.
-    last_begin = np.searchsorted(begins_s, resource.release_s, side="right")
-    done = np.zeros(len(order))
-    asked = np.zeros(len(order))
-    worst: list[tuple[NDArray, NDArray]] = []
-    step = max(1, BLOCK // len(order))
-    for start in range(0, len(order), step):
-        uses = order[start : start + step]
-        holds = np.arange(len(order)) < last_begin[uses, None]
-        work = resource.work[uses, None] * holds
-        done_by = done + np.cumsum(work * served[uses, None], axis=0)
-        asked_by = asked + np.cumsum(work * resource.count[uses, None], axis=0)
-        done, asked = done_by[-1], asked_by[-1]
-        lengths_s = resource.due_s[uses, None] - begins_s
-        excess = np.where(holds, done_by, -np.inf)
-        for stage in np.flatnonzero(numbers > NOTHING):
-            excess -= numbers[stage] * np.minimum(resource.capacity(int(stage), lengths_s), asked_by)
-        place = excess.argmax(axis=1)
-        worst.append((excess[np.arange(len(uses)), place], place))
-    places = np.concatenate([place for _, place in worst])
-    return np.concatenate([most for most, _ in worst]), begins_s[places], resource.due_s[order]
+    used = numbers > NOTHING
+    excess, place = worst_begins(
+        order,
+        np.searchsorted(begins_s, resource.release_s, side="right"),
+        begins_s,
+        resource.due_s,
+        resource.work,
+        resource.count,
+        np.ascontiguousarray(served),
+        resource.is_counted,
+        numbers[used],
+        resource.rates[used],
+        resource.margins_s[used] - SLACK_S,
+        threshold,
+    )
+    return excess, begins_s[place], resource.due_s[order]

@@ -42,11 +42,18 @@ def solved(deployment: Deployment, choices: Sequence[Choice], bursts: Bursts, *,
     parts: tuple[Part, ...] = (tuple(range(len(choices))),)
     cuts: tuple[Cut, ...] = ()
     at_most, num_columns, num_rows = np.inf, 0, 0
-    is_exact = not choices
+    is_exact, pace = not choices, 0.0
     while not is_exact and time.perf_counter() < stop_s:
         small_gain = SMALL_GAIN if any(len(part) > 1 for part in parts) else CLOSE
         found = refined(
-            deployment, choices, bursts, parts=parts, cuts=cuts, stop_s=stop_s, small_gain=small_gain
+            deployment,
+            choices,
+            bursts,
+            parts=parts,
+            stop_s=stop_s,
+            cuts=cuts,
+            pace=pace,
+            small_gain=small_gain,
         )
         at_most = min(at_most, found.at_most)
         num_columns, num_rows = max(num_columns, found.num_columns), max(num_rows, found.num_rows)
@@ -54,7 +61,7 @@ def solved(deployment: Deployment, choices: Sequence[Choice], bursts: Bursts, *,
         is_exact = finer == parts and not found.ran_out
         if finer == parts:
             break
-        cuts = tuple(_inherited(found.cuts, parts, finer))
+        cuts, pace = tuple(_inherited(found.cuts, parts, finer)), found.pace
         parts = finer
     return Solved(at_most, num_columns, num_rows, is_exact)
 

@@ -25,6 +25,10 @@ FEW_USES = 500
 PATIENCE = 3
 NOTHING = 1e-6
 MAX_ROUNDS = 200
+# A bound above this share of the requests says nothing yet: it often begins to fall after a few rounds.
+SOMETHING = 1.0 - 1e-6
+# How much longer than foreseen a round may take.
+LONGER = 1.3
 
 # A part of the choices, a set of models, and an interval.
 Cut = tuple[tuple[int, int], Interval]
@@ -34,13 +38,15 @@ Cut = tuple[tuple[int, int], Interval]
 class Refined:
     """at_most: requests in time, infinite if nothing was solved; ran_out: time ended it.
 
-    cuts: the rows about time that matter; groups: how many of each choice the last solution has [choices].
+    pace: seconds that the solver takes for a row and a column; cuts: the rows about time that matter; groups:
+    how many of each choice the last solution has [choices].
     """
 
     at_most: float
     num_columns: int
     num_rows: int
     ran_out: bool
+    pace: float
     cuts: tuple[Cut, ...]
     groups: NDArray[np.float64]
 
@@ -59,42 +65,49 @@ def refined(
     bursts: Bursts,
     *,
     parts: Sequence[Part],
-    cuts: Sequence[Cut] = (),
     stop_s: float,
+    cuts: Sequence[Cut] = (),
+    pace: float = 0.0,
     small_gain: float = 0.0,
 ) -> Refined:
     """The programme over these bursts and parts, until no row is violated, or `perf_counter` says `stop_s`.
 
-    cuts: rows to begin with. Three rounds that lower the bound by less than this share are the last.
+    cuts: rows to begin with; pace: of a programme before this one, 0 if there was none. Three rounds that
+    lower the bound by less than the share `small_gain` are the last.
     """
     columns = columns_of(choices, bursts, parts=parts, num_models=len(deployment.models))
     standing = standing_rows(deployment, choices, bursts, columns)
     resources = resources_of(choices, parts, bursts, columns)
     pool = _first_rows(resources, cuts)
     bounds = [np.inf]
-    num_rows, last_s = 0, 0.0
+    num_rows, looking_s, ran_out = 0, 0.0, True
     groups = np.zeros(len(choices))
-    ran_out = True
     for _ in range(MAX_ROUNDS):
         begin_s = time.perf_counter()
-        # The next solution takes about as long as the last one, or somewhat longer.
-        if begin_s + 1.3 * last_s > stop_s:
+        used, rows = list(pool.rows), standing + list(pool.rows.values())
+        # The solver looks at its time limit between long steps only.
+        if begin_s + LONGER * (pace * len(rows) * len(columns) + looking_s) > stop_s:
             break
-        used = list(pool.rows)
-        rows = standing + list(pool.rows.values())
         solution = solve(columns, rows, time_limit_s=stop_s - begin_s)
         if solution is None:
             break
-        num_rows = max(num_rows, len(rows))
-        groups = solution.values[: len(choices)]
+        solved_s = time.perf_counter()
+        pace = (solved_s - begin_s) / (len(rows) * len(columns))
+        num_rows, groups = max(num_rows, len(rows)), solution.values[: len(choices)]
         bounds.append(min(bounds[-1], solution.at_most))
-        num_added = _next_rows(pool, used, resources, solution, num_standing=len(standing))
-        last_s = time.perf_counter() - begin_s
-        is_slow = len(bounds) > 4 and bounds[-4] - bounds[-1] < small_gain * bounds[-1]
-        if not num_added or is_slow:
+        says_something = bounds[-1] < SOMETHING * bursts.count.sum()
+        if says_something:
+            _leave_out(pool, used, solution.prices[len(standing) :])
+        num_added = _violated_rows(pool, resources, solution)
+        looking_s = time.perf_counter() - solved_s
+        if not num_added or (says_something and _is_slow(bounds, small_gain)):
             ran_out = False
             break
-    return Refined(bounds[-1], len(columns), num_rows, ran_out, tuple(pool.rows), groups)
+    return Refined(bounds[-1], len(columns), num_rows, ran_out, pace, tuple(pool.rows), groups)
+
+
+def _is_slow(bounds: Sequence[float], small_gain: float) -> bool:
+    return len(bounds) > 4 and bounds[-4] - bounds[-1] < small_gain * bounds[-1]
 
 
 def _first_rows(resources: Sequence[Resource], cuts: Sequence[Cut]) -> _Pool:
@@ -109,14 +122,16 @@ def _first_rows(resources: Sequence[Resource], cuts: Sequence[Cut]) -> _Pool:
     return pool
 
 
-def _next_rows(
-    pool: _Pool, used: list[Cut], resources: Sequence[Resource], solution: Solution, *, num_standing: int
-) -> int:
-    """Adds what the solution violates, leaves out what has long not mattered; how many were added."""
-    for cut, price in zip(used, solution.prices[num_standing:], strict=True):
+def _leave_out(pool: _Pool, used: Sequence[Cut], prices: NDArray[np.float64]) -> None:
+    """Forget rows that have long not mattered; they come back if they are violated."""
+    for cut, price in zip(used, prices, strict=True):
         pool.idle[cut] = 0 if price > NOTHING else pool.idle[cut] + 1
         if pool.idle[cut] >= PATIENCE:
             del pool.rows[cut], pool.idle[cut]
+
+
+def _violated_rows(pool: _Pool, resources: Sequence[Resource], solution: Solution) -> int:
+    """Adds what the solution violates; how many rows that is."""
     num_added = 0
     for resource in resources:
         most_rows = MOST_ROWS[len(resource.served) >= FEW_USES]
