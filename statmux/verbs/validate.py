@@ -27,16 +27,20 @@ def validate(
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
 ) -> None:
     """Check a deployment, and a plan and a trace of it, without starting anything."""
+    from placement.constraints import Constraints
     from vocabulary.fit import check_fit
     from vocabulary.formats.disk import load_deployment, load_plan, load_trace
 
     console = Console(ctx.obj)
     read = load_deployment(deployment, overrides=ctx.obj.overrides, needs_profiles=False)
+    broken: tuple[str, ...] = ()
     if plan is not None:
-        check_fit(load_plan(plan, deployment=read).placement, read)
+        placement = load_plan(plan, deployment=read).placement
+        check_fit(placement, read)
+        broken = Constraints(read).violations(placement)
     if trace is not None:
         load_trace(trace, models=read.model_names)
-    warnings = [*read.warnings, *_exposure(read)]
+    warnings = [*read.warnings, *_exposure(read), *(f"the plan breaks a rule: {one}" for one in broken)]
     warnings += [f"{key} has no effect in this version" for key in read.accepted_only]
     for warning in warnings:
         console.warn(warning)
