@@ -121,7 +121,7 @@ def test_a_higher_epoch_ends_what_is_under_way(circle: Circle) -> None:
     ]
     circle.exchange(circle.open(2))
     for work in works:
-        with pytest.raises(TransferFailed, match=r"abort|gave up|closed by the peer|is closed|lost"):
+        with pytest.raises(TransferFailed, match=r"abort|gave up|closed by the peer|is closed|lost|is over"):
             work.wait()
 
 
