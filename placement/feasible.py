@@ -94,13 +94,18 @@ def _sentence(model: ModelSpec, config: ParallelConfig, stage: int, needed: int,
 
 def _too_many(deployment: Deployment, required: list[ModelSpec]) -> Infeasible:
     needed = sum(_least_total_bytes(model) * model.min_replicas for model in required)
-    available = sum(map(deployment.cluster.usable_bytes, deployment.cluster.devices))
+    available = sum(map(deployment.cluster.usable_bytes, deployment.cluster.free_devices))
     names = ", ".join(f"{model.min_replicas} x {model.name}" for model in required)
-    binds = "device memory binds" if needed > available else "no arrangement of groups found that holds them"
+    rules = deployment.rules
+    has_rules = bool(rules.colocate or rules.separate or rules.pin)
+    under = " under placement.constraints" if has_rules else ""
+    held = f"no arrangement of groups found that holds them{under}"
+    binds = "device memory binds" if needed > available else held
     return Infeasible(
         f"replicas.min cannot be met together: {names} need {needed} bytes ({format_bytes(needed)}) or "
-        f"more, all devices have {available} ({format_bytes(available)}); {binds}",
-        hint="lower replicas.min, add devices or memory, or use --algorithm auto",
+        f"more, all free devices have {available} ({format_bytes(available)}); {binds}",
+        hint=f"lower replicas.min, {'loosen a rule, ' if has_rules else ''}add devices or memory, or use "
+        "--algorithm auto",
     )
 
 

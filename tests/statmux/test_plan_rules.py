@@ -55,3 +55,5 @@ def test_rules_that_leave_no_place_for_a_required_model_are_infeasible(ruled: De
     result = ruled.statmux("plan", "deployment.yaml", "--trace", "trace.csv", *rules, *replicas)
     assert result.code == 3
     assert "replicas.min cannot be met together" in result.err
+    assert "holds them under placement.constraints" in result.err
+    assert "loosen a rule" in result.err
