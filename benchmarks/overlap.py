@@ -41,6 +41,11 @@ class Way:
         rows = SCHEDULES[self.schedule](NUM_STAGES, NUM_MICRO_BATCHES)
         return with_delayed_weights(rows) if self.is_delayed else rows
 
+    def ideal_s(self, times: StageTimes) -> float:
+        """Of a step in which nothing needs time to travel, and backwards are whole."""
+        backward_s = 0.0 if self.schedule == "inference" else times.backward_s
+        return (NUM_MICRO_BATCHES + NUM_STAGES - 1) * (times.forward_s + backward_s)
+
 
 WAITING = Way("1F1B, no overlap", "1f1b", overlaps=False)
 EAGER = Way("eager-1F1B", "eager_1f1b")
@@ -52,6 +57,8 @@ WAYS = (
     Way("1F1B, delayed weights", "1f1b", is_delayed=True),
     Way("GPipe, delayed weights", "gpipe", is_delayed=True),
     Way("eager-1F1B, delayed weights", "eager_1f1b", is_delayed=True),
+    Way("inference, no overlap", "inference", overlaps=False),
+    Way("inference", "inference"),
 )
 
 
@@ -104,13 +111,12 @@ def _times(way: Way, ratio: float, forward_s: float) -> StageTimes:
 
 
 def _row(way: Way, ratio: float, times: StageTimes, rounds_s: Sequence[float]) -> Row:
-    ideal_s = (NUM_MICRO_BATCHES + NUM_STAGES - 1) * (times.forward_s + times.backward_s)
     return Row(
         way.name,
         ratio,
         statistics.median(rounds_s),
         makespan_s(way.rows(), times),
-        ideal_s,
+        way.ideal_s(times),
         tuple(rounds_s),
         peak_in_flight(way.rows()),
     )
@@ -121,8 +127,8 @@ def table(rows: Sequence[Row]) -> str:
     heads = " | ".join(f"at {ratio:g}: measured | simulated" for ratio in ratios)
     lines = [
         f"Emulated: {NUM_STAGES} stages, {NUM_MICRO_BATCHES} micro-batches, a backward of "
-        f"{BACKWARD_FORWARDS:g} forwards. A step's time by the ideal of {rows[0].ideal_s:.2f} s, where a "
-        "transfer takes so much of a forward:",
+        f"{BACKWARD_FORWARDS:g} forwards. A step's time by its ideal, {rows[0].ideal_s:.2f} s in training, "
+        "where a transfer takes so much of a forward:",
         "",
         f"| schedule | {heads} | in flight |",
         "|---" * (2 * len(ratios) + 2) + "|",
