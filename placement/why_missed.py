@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import final
 
 import numpy as np
@@ -15,6 +16,7 @@ from placement.why import Change, Room, WhatIf
 from simulator.generation.arrivals import asks_for_tokens
 from vocabulary.catalog import BatchCosts
 from vocabulary.deployment import Deployment, ModelSpec, Parallelism
+from vocabulary.mesh import Cluster
 from vocabulary.outcomes import Outcomes
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Placement
@@ -105,12 +107,17 @@ def alone_s(deployment: Deployment, model: int) -> Mapping[ParallelConfig, float
     if spec.slo.latency_s is None or spec.profile is None or spec.generates:
         return {}
     catalog, overhead_s = deployment.catalog(), deployment.latency.fixed_overhead_s
-    hosts = hosts_of(deployment.cluster)
     return {
         config: sum(catalog.costs(spec.name, config).single) + overhead_s
         for config in spec.profile.entries
-        if allows(spec, config) and equal_meshes(hosts, config)
+        if allows(spec, config) and _has_devices(deployment.cluster, config)
     }
+
+
+@lru_cache(maxsize=1024)
+def _has_devices(cluster: Cluster, config: ParallelConfig) -> bool:
+    """Whether a group of this configuration can be made; asked for every model of a fleet."""
+    return bool(equal_meshes(hosts_of(cluster), config))
 
 
 def _is_quick(deployment: Deployment, model: int, seconds: float) -> bool:
@@ -128,11 +135,11 @@ def exceeding_rate(deployment: Deployment, trace: Trace, model: int) -> str:
     if trace.duration_s <= 0 or spec.profile is None or spec.generates:
         return ""
     rate_rps = float(trace.counts()[model]) / trace.duration_s
-    catalog, hosts = deployment.catalog(), hosts_of(deployment.cluster)
+    catalog = deployment.catalog()
     limits_rps = {
         config: _most_rps(catalog.costs(spec.name, config))
         for config in spec.profile.entries
-        if allows(spec, config) and equal_meshes(hosts, config)
+        if allows(spec, config) and _has_devices(deployment.cluster, config)
     }
     if not limits_rps or rate_rps <= max(limits_rps.values()):
         return ""

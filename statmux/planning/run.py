@@ -50,7 +50,7 @@ def run_plan(asked: Asked, console: Console) -> int:
         _draw(asked.plot, made, searched, document)
     console.result(document, lambda: plan_text(document))
     _say_next(console, document)
-    if not searched.found.is_complete:
+    if not searched.found.is_complete or (asked.time_budget_s is None and not searched.is_complete):
         console.warn("interrupted: this is the best placement so far")
         return INTERRUPTED_EXIT_CODE
     if verdict is not None:
