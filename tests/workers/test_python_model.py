@@ -14,6 +14,7 @@ from vocabulary.deployment import ModelSpec, Policy
 from vocabulary.errors import InvalidInput
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Group
+from workers.graphs.serving import type_of_kind
 from workers.loading import load_models
 from workers.profiler import Effort, profile_model
 from workers.python_model import PythonModel, load_python_model
@@ -143,6 +144,20 @@ def test_a_function_that_cannot_be_served_is_explained(tmp_path, body, message):
     (tmp_path / "own.py").write_text(f"{MODULE[:start]}        return {body}\n\n{MODULE[stop:]}")
     with pytest.raises(InvalidInput, match=message):
         loaded(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("cpu", "cpu"),
+        ("NVIDIA H200", "h200-141g"),
+        ("NVIDIA A100-SXM4-80GB", "a100-40g"),
+        ("TPU v5 lite", "tpu-v5e"),
+        ("an unknown one", "a100-80g"),
+    ],
+)
+def test_a_device_is_planned_for_with_the_speeds_of_its_kind(kind, name):
+    assert type_of_kind(kind).name == name
 
 
 def test_a_function_is_not_cut_into_stages(folder):

@@ -54,7 +54,7 @@ def share(source: PythonSource, devices: Sequence[jax.Device], batch_sizes: Sequ
         inputs = dict(source.structs(rows))
         program = traced(source, lambda inputs=inputs: read_program(source.apply, source.parameters, inputs))
         graph = layer_graph(program)
-        mesh = device_mesh(_type_of(devices[0]), graph, tensor=len(devices))
+        mesh = device_mesh(type_of_kind(devices[0].device_kind), graph, tensor=len(devices))
         plan = parallelize(graph, mesh, memory_bytes=_memory_bytes(devices[0]), freedom=Freedom(fixed=fixed))
         fixed = tuple((number, plan.layouts[number]) for number in graph.parameters)
         sharded = shard_function(program, plan, devices, source.parameters, inputs)
@@ -78,10 +78,10 @@ def _alone(source: PythonSource, device: jax.Device, batch_sizes: Sequence[int])
     return SharedFunctions(jax.device_put(source.parameters, here), by_rows)
 
 
-def _type_of(device: jax.Device) -> DeviceType:
-    """The type in the data file whose name begins with a word of the device's kind, like H100."""
+def type_of_kind(kind: str) -> DeviceType:
+    """The type in the data file whose name begins with a word of what JAX calls the device, like H100."""
     known = device_types()
-    words = device.device_kind.lower().replace("-", " ").split()
+    words = kind.lower().replace("-", " ").split()
     names = (name for name in known if name.split("-")[0] in words)
     return known[next(names, _DEFAULT_TYPE)]
 
