@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -13,6 +14,7 @@ from vocabulary.errors import InvalidInput
 
 if TYPE_CHECKING:
     from statmux.profiling.estimating import Wanted
+    from vocabulary.deployment import Deployment
     from vocabulary.profile import Profile
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -39,15 +41,32 @@ def profile(
     sequence_length: options.SequenceLength = None,
     generate: options.Generate = False,
 ) -> None:
-    """Measure stage latencies and memory of every (tensor, pipeline) that the deployment allows."""
+    """Measure stage latencies and memory of every (tensor, pipeline) that the deployment allows.
+
+    With --estimate, --complete or --import-alpa nothing is measured, and no device is needed.
+    """
     console = Console(ctx.obj)
     asked = [correct_from is not None, estimate, complete is not None, import_alpa is not None]
     if sum(asked) > 1:
         raise InvalidInput("give one of --correct-from, --estimate, --complete and --import-alpa")
+    if model is not None and not estimate and complete is None:
+        raise InvalidInput(
+            "--model describes what is estimated", hint="add --estimate, or --complete PROFILE"
+        )
+    wanted = None
+    if estimate or complete is not None:
+        wanted = _wanted(
+            device_type=device_type,
+            dtype=dtype,
+            tensor=tensor,
+            pipeline=pipeline,
+            batch_sizes=batch_sizes,
+            sequence_length=sequence_length,
+            generates=generate,
+        )
     if import_alpa is not None:
-        _import_alpa(console, import_alpa, device_type, sequence_length, out)
-    elif complete is not None or (estimate and model is not None):
-        wanted = _wanted(device_type, dtype, tensor, pipeline, batch_sizes, sequence_length, generate)
+        _import_alpa(console, import_alpa, device_type=device_type, sequence_length=sequence_length, out=out)
+    elif wanted is not None and (complete is not None or model is not None):
         _estimate_one(console, wanted, complete=complete, model=model, name=name, out=out)
     elif deployment is None:
         raise InvalidInput(
@@ -59,24 +78,29 @@ def profile(
 
         correct(console, deployment, models or [], run=correct_from, out=out, overrides=ctx.obj.overrides)
     else:
-        wanted = _wanted(device_type, dtype, tensor, pipeline, batch_sizes, sequence_length, generate)
-        _deployment(ctx, console, deployment, models or [], out, rounds, wanted if estimate else None)
+        read = _read(deployment, ctx.obj.overrides)
+        _profile_models(console, read, models or [], out=out, num_rounds=rounds, wanted=wanted)
 
 
-def _deployment(
-    ctx: typer.Context,
+def _read(deployment: Path, overrides: Sequence[str]) -> Deployment:
+    from vocabulary.formats.disk import load_deployment
+
+    return load_deployment(deployment, overrides=overrides, needs_profiles=False)
+
+
+def _profile_models(
     console: Console,
-    deployment: Path,
-    names: list[str],
+    read: Deployment,
+    names: Sequence[str],
+    *,
     out: Path | None,
-    rounds: int,
+    num_rounds: int,
     wanted: Wanted | None,
 ) -> None:
     """Every chosen model, measured, or estimated when that is `wanted`."""
     from statmux.profiling import measuring
-    from vocabulary.formats.disk import load_deployment, write_profile
+    from vocabulary.formats.disk import write_profile
 
-    read = load_deployment(deployment, overrides=ctx.obj.overrides, needs_profiles=False)
     chosen = measuring.chosen_models(read, names)
     targets = {one.name: measuring.target_of(one, read, out) for one in chosen}
     if wanted is None:
@@ -89,7 +113,7 @@ def _deployment(
                 found[one.name] = measuring.measured_profile(
                     one,
                     read,
-                    num_rounds=rounds,
+                    num_rounds=num_rounds,
                     progress=lambda note, number=number: progress.step(number, note=note),
                 )
             else:
@@ -127,7 +151,12 @@ def _estimate_one(
 
 
 def _import_alpa(
-    console: Console, file: Path, device_type: str | None, sequence_length: int | None, out: Path | None
+    console: Console,
+    file: Path,
+    *,
+    device_type: str | None,
+    sequence_length: int | None,
+    out: Path | None,
 ) -> None:
     from vocabulary.formats.disk import read_text, write_profile
     from vocabulary.formats.importers.alpa import read_alpa
@@ -149,25 +178,15 @@ def _import_alpa(
     _show(console, found, targets)
 
 
-def _wanted(
-    device_type: str | None,
-    dtype: str | None,
-    tensor: str,
-    pipeline: str,
-    batch_sizes: str,
-    sequence_length: int | None,
-    generate: bool,
-) -> Wanted:
+def _wanted(*, tensor: str, pipeline: str, batch_sizes: str, **said: Any) -> Wanted:
+    """Lists as they stand on the command line, the rest as `Wanted` has it."""
     from statmux.profiling.estimating import Wanted, whole_numbers
 
     return Wanted(
-        device_type,
-        dtype,
-        whole_numbers(tensor, "--tensor"),
-        whole_numbers(pipeline, "--pipeline"),
-        whole_numbers(batch_sizes, "--batch-sizes"),
-        sequence_length,
-        generate,
+        tensor=whole_numbers(tensor, "--tensor"),
+        pipeline=whole_numbers(pipeline, "--pipeline"),
+        batch_sizes=whole_numbers(batch_sizes, "--batch-sizes"),
+        **said,
     )
 
 

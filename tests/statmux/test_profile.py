@@ -123,6 +123,7 @@ def test_alpas_profiles_become_a_file_a_model_and_what_is_left_out_is_told(
     [
         (["profile"], 2, "no deployment to profile"),
         ([*ESTIMATE, "--complete", "p.json"], 2, "give one of --correct-from, --estimate, --complete"),
+        (["profile", "deployment.yaml", "--model", NUMBERS], 2, "--model describes what is estimated"),
         (["profile", "--complete", "p.json"], 2, "--complete needs the model's shape"),
         (["profile", "--estimate", "--model", NUMBERS], 2, "no device type to estimate for"),
         ([*ESTIMATE, "--tensor", "1,x"], 2, "--tensor: 'x' is not a positive whole number"),
