@@ -37,7 +37,8 @@ def explanation_text(document: dict[str, Any]) -> str:
     on = f"on {', '.join(held)}" if held else "on no group"
     slo = "" if document["slo_s"] is None else f" (SLO {milliseconds(document['slo_s'])})"
     lines = [f"{document['model']}{slo} is {on}: {share} of its {num_requests} requests are in time"]
-    lines += [line for line in (document["impossible"], _drop(document), _next(document)) if line]
+    told = (document["impossible"], _drop(document), _elsewhere(document), _next(document))
+    lines += [line for line in told if line]
     headings = ("group", "mesh", "alone", "room", "drop", "add", "move", "exchange")
     rows = [_row(one, document["slo_s"]) for one in document["groups"]]
     foot = (
@@ -60,19 +61,25 @@ def _drop(document: dict[str, Any]) -> str:
     return f"least missed would be the replica on {least['id']}: {_change(least['drop'])} requests in time"
 
 
-def _next(document: dict[str, Any]) -> str:
-    """The best next replica; where none gains, the best move."""
-    best = next((one for one in document["groups"] if one["id"] == document["next_replica"]), None)
-    if best is not None:
-        gain = f"the next replica would gain most on {best['id']}: {_change(best['add'])} requests in time"
-        return f"{gain}; {_room(best)}"
-    moves = [one for one in document["groups"] if one["move"] is not None and one["move"]["num_all"] > 0]
+def _elsewhere(document: dict[str, Any]) -> str:
+    """Whether the replica that is missed least would do better on another group."""
     spare = _spare(document)
-    if not moves or spare is None:
-        return "no further replica would gain anything"
+    moves = [one for one in document["groups"] if one["move"] is not None]
+    if spare is None or not moves:
+        return ""
     best = max(moves, key=lambda one: one["move"]["num_all"])
-    gain = f"{_change(best['move'])} requests in time if it moved from {spare['id']} to {best['id']}"
-    return f"no further replica would gain anything, but {gain}; {_room(best)}"
+    change = f"{_change(best['move'])} requests in time"
+    if best["move"]["num_all"] <= 0:
+        return f"no other place is better: moved to {best['id']}, the best, {change}"
+    return f"moved from {spare['id']} to {best['id']}, {change}; {_room(best)}"
+
+
+def _next(document: dict[str, Any]) -> str:
+    best = next((one for one in document["groups"] if one["id"] == document["next_replica"]), None)
+    if best is None:
+        return "no further replica would gain anything"
+    gain = f"the next replica would gain most on {best['id']}: {_change(best['add'])} requests in time"
+    return f"{gain}; {_room(best)}"
 
 
 def _room(one: dict[str, Any]) -> str:

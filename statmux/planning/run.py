@@ -211,12 +211,16 @@ def _say_next(console: Console, document: dict[str, Any]) -> None:
         console.warn(f"{left_out[0]} has no place; its requests count as missed")
     elif left_out:
         console.warn(f"{listed(left_out)} have no place; their requests count as missed")
+    is_short = False
     for name, one in document["models"].items():
         wanted = one["attainment_wanted"]
         if wanted is not None and one["slo_attainment"] < wanted:
             console.warn(
                 f"{name} is predicted to attain {one['slo_attainment']:.2%}, {wanted:.2%} is asked for"
             )
+            is_short = True
+    if is_short and not document["smallest_changes"]:
+        console.hint("`statmux capacity --minimize devices` says how many devices would be enough")
     if document["next"] is None:
         console.hint("keep it with --out plan.yaml")
     else:

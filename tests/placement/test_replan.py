@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -149,3 +150,33 @@ def test_a_pinned_model_is_not_moved_off_its_devices() -> None:
 
 def test_latency_of_the_fleet_is_what_the_tests_count_on() -> None:
     assert LATENCY_S < 1.0
+
+
+def test_no_permutation_of_equal_devices_keeps_more_bytes() -> None:
+    rng = np.random.default_rng(0)
+    sizes = {"a": 10, "b": 20, "c": 30, "d": 35}
+    fleet = deployment(*(model(name, size) for name, size in sizes.items()), num_devices=4)
+
+    def drawn() -> Placement:
+        return Placement(tuple(
+            group(f"g{number}", f"0.{number}", *sorted(rng.choice(list(sizes), 2, replace=False)))
+            for number in range(4)
+        ))  # fmt: skip
+
+    def kept_bytes(old: Placement, new: Placement) -> int:
+        held = {one.devices: set(one.models) for one in old.groups}
+        return sum(sizes[m] for one in new.groups for m in one.models if m in held[one.devices])
+
+    for _ in range(20):
+        old, new = drawn(), drawn()
+        moved = with_fewest_moves(old, new, deployment=fleet)
+        devices = [one.devices for one in new.groups]
+        best = max(
+            kept_bytes(
+                old,
+                Placement(tuple(replace(one, devices=d) for one, d in zip(new.groups, order, strict=True))),
+            )
+            for order in permutations(devices)
+        )
+        assert kept_bytes(old, moved) == best
+        assert [one.models for one in moved.groups] == [one.models for one in new.groups]
