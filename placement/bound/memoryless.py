@@ -7,10 +7,11 @@ and first come first served is not monotone: a plan may be better, if seldom.
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from placement.candidate import Candidate
 from placement.groups import Layout, Mesh, carve, hosts_of
@@ -18,6 +19,7 @@ from placement.memory import allows
 from placement.problem import Problem
 from simulator.fast import supports
 from simulator.fast_or_events import outcomes_of
+from simulator.generation.arrivals import asks_for_tokens
 from vocabulary.catalog import Catalog
 from vocabulary.deployment import Deployment
 from vocabulary.outcomes import kept_rows, statistics
@@ -47,12 +49,15 @@ def without_memory(
 ) -> Reference:
     """All models on every group, the best of equal groups of each configuration that a profile has.
 
-    Where the compiled scorer does not have the policy, it ranks the layouts and the event simulator has the
-    word, best first; `budget_s` (30 by default) is looked at between two layouts, and one is always scored.
+    Where the compiled scorer does not have the policy, or answers are tokens, it ranks the layouts and the
+    event simulator has the word, best first; `budget_s` (30 by default) is looked at between two layouts, and
+    one is always scored.
     """
     start_s = time.perf_counter()
     stop_s = start_s + (DEFAULT_BUDGET_S if budget_s is None else budget_s)
     aligned = trace.aligned_to(deployment.model_names)
+    deployment = roomy(deployment)
+    asks_tokens = asks_for_tokens(aligned)
     problem = Problem(deployment, aligned, trim_s=trim_s)
     candidates = list(_everything_everywhere(deployment))
     ranked: list[tuple[float, Candidate]] = []
@@ -62,7 +67,7 @@ def without_memory(
         ranked.append((problem.tally(candidate).attainment, candidate))
     ranked.sort(key=lambda one: -one[0])
     is_complete = len(ranked) == len(candidates)
-    if ranked and not supports(deployment.policy):
+    if ranked and (asks_tokens or not supports(deployment.policy)):
         exact = list(_simulated(ranked, deployment, aligned, trim_s=trim_s, stop_s=stop_s))
         is_complete = is_complete and len(exact) == len(ranked)
         ranked = sorted(exact, key=lambda one: -one[0])
@@ -71,6 +76,18 @@ def without_memory(
         return Reference(0.0, "no group of any configuration", seconds, 0, is_complete)
     attainment, best = ranked[0]
     return Reference(attainment, _in_words(best.layout), seconds, len(candidates), is_complete)
+
+
+def roomy(deployment: Deployment) -> Deployment:
+    """The same on devices where every model has the weights and the room that it could have alone."""
+    profiles = [model.profile for model in deployment.models if model.profile is not None]
+    weights = sum(max(max(e.weight_bytes) for e in profile.entries.values()) for profile in profiles)
+    more_bytes = math.ceil(weights / (1.0 - deployment.cluster.reserve))
+    nodes = tuple(
+        replace(node, memory_bytes=node.memory_bytes * (1 + len(profiles)) + more_bytes)
+        for node in deployment.cluster.nodes
+    )
+    return replace(deployment, cluster=replace(deployment.cluster, nodes=nodes))
 
 
 def _everything_everywhere(deployment: Deployment) -> Iterator[Candidate]:

@@ -21,15 +21,14 @@ from vocabulary.deployment import Deployment
 
 # Devices of a choice, as a share of all that are used, by which it matters.
 SHARE = 0.02
-# While parts can be split, rounds that lower the bound by less than this share are not worth their time.
-SMALL_GAIN = 1e-4
-# A bound so near to what is known before is not lowered further.
-CLOSE = 1e-6
+# Rounds that lower the bound by less than these shares are not worth their time: until no part is split any
+# more, and then.
+SMALL_GAIN, CLOSE = 1e-4, 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Solved:
-    """at_most: requests in time; is_exact: nothing was left that could lower it, rather than time."""
+    """at_most: requests in time; is_exact: no time was missing: what could be added lowers it no further."""
 
     at_most: float
     num_columns: int
@@ -42,9 +41,8 @@ def solved(deployment: Deployment, choices: Sequence[Choice], bursts: Bursts, *,
     parts: tuple[Part, ...] = (tuple(range(len(choices))),)
     cuts: tuple[Cut, ...] = ()
     at_most, num_columns, num_rows = np.inf, 0, 0
-    is_exact, pace = not choices, 0.0
+    is_exact, pace, small_gain = not choices, 0.0, SMALL_GAIN
     while not is_exact and time.perf_counter() < stop_s:
-        small_gain = SMALL_GAIN if any(len(part) > 1 for part in parts) else CLOSE
         found = refined(
             deployment,
             choices,
@@ -58,11 +56,11 @@ def solved(deployment: Deployment, choices: Sequence[Choice], bursts: Bursts, *,
         at_most = min(at_most, found.at_most)
         num_columns, num_rows = max(num_columns, found.num_columns), max(num_rows, found.num_rows)
         finer = split(parts, choices, found.groups)
-        is_exact = finer == parts and not found.ran_out
-        if finer == parts:
+        is_exact = finer == parts and small_gain == CLOSE and not found.ran_out
+        if found.ran_out:
             break
-        cuts, pace = tuple(_inherited(found.cuts, parts, finer)), found.pace
-        parts = finer
+        small_gain = CLOSE if finer == parts else small_gain
+        cuts, pace, parts = tuple(_inherited(found.cuts, parts, finer)), found.pace, finer
     return Solved(at_most, num_columns, num_rows, is_exact)
 
 

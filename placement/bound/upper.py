@@ -30,9 +30,8 @@ class Bound:
 
     attainment: share of the counted requests; seconds: what finding it took; num_windows: groups of requests
     of one model that are told apart no further, window_s: from the first to the last arrival of the longest;
-    num_columns, num_rows: of the largest programme, 0 if none was solved; is_exact: this is the optimum of
-    the programme, so that only narrower windows could say more; why_not: what it is instead, empty where
-    is_exact.
+    num_columns, num_rows: of the largest programme, 0 if none was solved; is_exact: nothing that could be
+    added lowers it, so that only narrower windows might; why_not: what ended it otherwise, else empty.
     """
 
     attainment: float

@@ -8,7 +8,10 @@ from placement.bound.memoryless import without_memory
 from simulator.fast_or_events import outcomes_of
 from tests.placement import published
 from tests.placement.fleets import deployment, model, requests
+from tests.simulator.generating_fleets import fleet as generating_fleet
+from tests.simulator.generating_fleets import generating, trace_of
 from vocabulary.deployment import Policy
+from vocabulary.mesh import Cluster, NodeClass
 from vocabulary.placement import Group, Placement
 
 MODELS = (model("a", 60, (1, 1), (1, 2)), model("b", 60, (1, 1), (1, 2)))
@@ -43,6 +46,15 @@ def test_one_layout_is_looked_at_without_time_and_the_others_are_said_to_be_miss
     found = without_memory(deployment(*MODELS, num_devices=2), TRACE, budget_s=0.0)
     assert found.attainment > 0
     assert not found.is_complete
+
+
+def test_answers_of_tokens_are_simulated_and_have_all_the_memory_that_they_want() -> None:
+    chats = (generating("chat", stages=(1,)), generating("poet", stages=(1,)))
+    fleet = replace(generating_fleet(*chats), cluster=Cluster((NodeClass("n", 1, "cpu", 2, 401),)))
+    trace = trace_of(fleet, ("chat", 0.0, 4, 3), ("poet", 0.5, 8, 2), ("chat", 1.0, 4, 2))
+    found = without_memory(fleet, trace)
+    assert found.attainment == 1.0
+    assert found.is_complete
 
 
 @published.needed

@@ -10,7 +10,7 @@ from tests.placement.bound.instances import Instance, instance
 from tests.placement.bound.optimum import clairvoyant_optimum, counted_good, policy_optimum
 from vocabulary.errors import Infeasible
 
-SEEDS = range(40)
+SEEDS = range(30)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
