@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
+from itertools import islice
 
 import jax
 import numpy as np
@@ -121,7 +122,14 @@ def carry_arrays(
         members=members,
         first_tag=first_tag,
     )
-    return {target: room.array() for target, room in rooms.items()}
+    # One call for all of them: each costs as much as a small tensor.
+    placed = iter(
+        jax.device_put(
+            [block for room in rooms.values() for block in room.blocks],
+            [device for room in rooms.values() for device in room.devices],
+        )
+    )
+    return {target: room.array(list(islice(placed, len(room.devices)))) for target, room in rooms.items()}
 
 
 def carry_on_device(
@@ -173,18 +181,18 @@ class _Room:
     def __init__(self, struct: jax.ShapeDtypeStruct) -> None:
         self._struct = struct
         self._boxes = _boxes(struct.sharding, struct.shape)
-        self._blocks = {box: _POOL.empty(box.shape, struct.dtype) for box in set(self._boxes.values())}
+        made = {box: _POOL.empty(box.shape, struct.dtype) for box in set(self._boxes.values())}
+        # For each device; once they are full and handed over, they are JAX's.
+        self.blocks = [made[box] for box in self._boxes.values()]
+        devices = {device.id: device for device in struct.sharding.addressable_devices}
+        self.devices = [devices[device] for device in self._boxes]
 
     def tiles(self) -> Iterable[tuple[int, np.ndarray]]:
-        return ((device, self._blocks[box]) for device, box in self._boxes.items())
+        return zip(self._boxes, self.blocks, strict=True)
 
-    def array(self) -> jax.Array:
-        """To be called once, when the blocks are full: they are JAX's from here on."""
-        struct = self._struct
-        devices = {device.id: device for device in struct.sharding.addressable_devices}
-        blocks = [self._blocks[box] for box in self._boxes.values()]
-        tiles = jax.device_put(blocks, [devices[device] for device in self._boxes])
-        return jax.make_array_from_single_device_arrays(struct.shape, struct.sharding, tiles)
+    def array(self, tiles: list[jax.Array]) -> jax.Array:
+        """The blocks, put on the devices."""
+        return jax.make_array_from_single_device_arrays(self._struct.shape, self._struct.sharding, tiles)
 
 
 class _Pieces:
