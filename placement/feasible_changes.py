@@ -13,7 +13,7 @@ from placement.groups import carve, hosts_of
 from placement.memory import allows
 from placement.problem import Problem
 from placement.required import open_as_needed
-from placement.why_missed import impossible_slo
+from placement.why_limits import impossible_slo
 from vocabulary.deployment import Deployment, ModelSpec
 from vocabulary.parallel import ParallelConfig
 from vocabulary.trace import Trace

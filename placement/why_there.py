@@ -11,7 +11,7 @@ import numpy as np
 from placement.candidate import Candidate
 from placement.memory import NOWHERE
 from placement.why import Change, Room, WhatIf
-from placement.why_missed import impossible_slo
+from placement.why_limits import impossible_slo
 from vocabulary.deployment import Deployment
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Placement

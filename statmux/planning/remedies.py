@@ -57,7 +57,7 @@ def without_plan(error: Infeasible, deployment: Deployment, console: Console) ->
 def broken_promise(deployment: Deployment, document: dict[str, Any], console: Console) -> Verdict | None:
     """If an SLO that a model asks to be met is one that nothing can meet, or if nothing is in time."""
     from placement.feasible_changes import Reach, can_be_in_time
-    from placement.why_missed import impossible_slo
+    from placement.why_limits import impossible_slo
 
     texts = {index: impossible_slo(deployment, index) for index in range(len(deployment.models))}
     asked = [index for index, model in enumerate(deployment.models) if texts[index] and model.slo.attainment]
