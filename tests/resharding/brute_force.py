@@ -1,4 +1,4 @@
-"""The best there is, by trying everything: whole tasks in the paper's model, few equal chunks step by step."""
+"""The best there is, by trying everything: whole tasks as the paper has them, few equal chunks by steps."""
 
 from __future__ import annotations
 

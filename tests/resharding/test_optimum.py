@@ -63,7 +63,7 @@ def test_two_replicas_feed_three_hosts_in_three_quarters_of_the_best_time_of_who
 
 
 def _few_chunks(rng: random.Random) -> list[Move]:
-    """Up to three chunks of up to three tensors, each whole on some of up to four hosts and lacked by others."""
+    """Up to three chunks of up to three tensors, whole on some of up to four hosts and lacked by others."""
     hosts = list(range(rng.randint(2, 4)))
     left, moves = rng.randint(1, 3), []
     while left:
