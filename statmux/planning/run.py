@@ -7,18 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from statmux.planning import bounding, remedies
-from statmux.planning.asked import DEFAULT_HORIZON_S, Asked, Prepared, prepare
+from statmux.planning.asked import Asked, Prepared, prepare
 from statmux.planning.document import plan_document
 from statmux.planning.explaining import explanation_document, explanation_text
-from statmux.planning.moving import (
-    difference_document,
-    difference_text,
-    network_of,
-    replan_document,
-    replan_text,
-)
+from statmux.planning.moving import difference_text, replan_text
 from statmux.planning.searching import Searched, minimised_document, minimised_text, search_for
 from statmux.planning.tables import plan_table
+from statmux.planning.weighing import weighed
 from statmux.render import Console
 from statmux.reporting.words import listed
 
@@ -38,7 +33,7 @@ def run_plan(asked: Asked, console: Console) -> int:
     prepared = prepare(asked)
     for sentence in prepared.remarks:
         console.say(sentence)
-    searched, moves = _weighed(asked, prepared, search_for(asked, prepared, console))
+    searched, moves = weighed(asked, prepared, search_for(asked, prepared, console))
     made = replace(searched.plan(), inputs=_inputs(deployment=asked.deployment, trace=asked.trace))
     if asked.out is not None:
         write_plan(asked.out, made)
@@ -69,42 +64,6 @@ def plan_text(document: dict[str, Any]) -> str:
     if document["difference"] is not None:
         parts.append(difference_text(document["difference"]))
     return "\n\n".join(parts)
-
-
-def _weighed(asked: Asked, prepared: Prepared, searched: Searched) -> tuple[Searched, dict[str, Any]]:
-    """What was found on the devices where least has to move, or what is there already; and why."""
-    if prepared.old is None:
-        return searched, {}
-    from placement.difference import difference
-    from placement.replan import replan
-    from placement.replan_devices import with_fewest_moves
-    from resharding.move_costs import Store
-
-    deployment, old, found = searched.deployment, prepared.old.placement, searched.found
-    network, store = network_of(deployment.cluster), Store(asked.store_bytes_per_s)
-    name = str(prepared.old.path)
-    if asked.current is None:
-        placement = with_fewest_moves(old, found.placement, deployment=deployment)
-        changed = difference(old, placement, deployment=deployment, network=network, store=store)
-        moved = replace(searched, found=replace(found, placement=placement))
-        return moved, {"difference": difference_document(changed, old=name)}
-    horizon_s = DEFAULT_HORIZON_S if asked.horizon_s is None else asked.horizon_s
-    weighed = replan(
-        old,
-        deployment,
-        searched.trace,
-        horizon_s=horizon_s,
-        network=network,
-        store=store,
-        restart_s=asked.restart_s,
-        proposals={"search": found.placement},
-    )
-    placement = weighed.chosen.placement
-    changed = difference(old, placement, deployment=deployment, network=network, store=store)
-    return replace(searched, found=replace(found, placement=placement)), {
-        "replan": replan_document(weighed, horizon_s=horizon_s, old=name),
-        "difference": difference_document(changed, old=name),
-    }
 
 
 def _document(asked: Asked, prepared: Prepared, searched: Searched, made: Plan) -> dict[str, Any]:
