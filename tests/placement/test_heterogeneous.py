@@ -13,11 +13,13 @@ from placement.minimise import minimise
 from placement.search import search
 from simulator.fast_or_events import outcomes_of
 from simulator.simulate import simulate
+from statmux.recording import write_served
 from tests.placement.fleets import deployment, model, requests
 from tests.statmux.plan_files import Desk, desk
 from vocabulary.deployment import Deployment, ModelSpec, Slo
 from vocabulary.fit import check_fit
 from vocabulary.formats.disk import load_deployment, load_plan, load_trace
+from vocabulary.formats.plan import parse_plan
 from vocabulary.mesh import Cluster, Links, NodeClass
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Group, Placement
@@ -223,6 +225,17 @@ def test_plan_puts_the_model_in_a_hurry_on_the_fast_device_and_the_calm_one_on_t
         "simulate", "mixed.yaml", "--plan", "plan.yaml", "--trace", "mixed.csv", "-o", "json"
     )
     assert simulated.document["slo_attainment"] == 1.0
+
+
+def test_a_record_of_two_device_types_is_read_back_as_it_was(desk: Desk):
+    write_profiles(desk)
+    desk.write("mixed.yaml", FLEET)
+    read = load_deployment("mixed.yaml")
+    plan = parse_plan("groups: [{id: g0, devices: ['s-1:0'], models: [calm]}]", name="p", deployment=read)
+    write_served(desk.folder / "record", read, plan)
+    again = load_deployment(desk.folder / "record" / "deployment.yaml")
+    assert again.catalog().profiles["calm"].entries == read.catalog().profiles["calm"].entries
+    assert load_plan(desk.folder / "record" / "plan.yaml", deployment=again).placement == plan.placement
 
 
 def test_plan_takes_the_hosts_that_are_enough_and_cheapest(desk: Desk):

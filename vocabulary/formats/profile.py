@@ -87,7 +87,8 @@ def parse_profile(text: str, *, name: str) -> Profile:
 
 
 def format_profile(profile: Profile) -> str:
-    """JSON with one line an entry."""
+    """JSON with one line an entry, of one device type (`vocabulary.profile.profiles_by_type`)."""
+    assert not any(config.device_type for config in profile.entries), profile.device_type
     header: dict[str, Any] = {
         "api_version": "v1alpha1",
         "kind": "ModelProfile",
