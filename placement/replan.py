@@ -81,7 +81,8 @@ def replan(
     Weighed are: to keep the current placement; to add replicas where there is room; to fill the same groups
     anew; and `proposals`, by name (without any, what `placement.search` finds). Each takes the devices where
     least has to be moved. restart_s: what a group with other devices or another configuration takes to start,
-    besides its weights. Among equals the one that moves less.
+    besides its weights. Among equals the one that moves less. A current placement that does not fit any more,
+    or breaks a rule of the deployment, is kept only where there is nothing else.
 
     Raises Infeasible for a model that no group holds, without a store to read it from.
     """
@@ -89,12 +90,14 @@ def replan(
     weigh = _Scales(current, deployment, aligned, horizon_s, network, store, restart_s)
     if proposals is None:
         proposals = {"search": search(deployment, aligned).placement}
+    is_sound = _is_sound(current, deployment)
+    nearby = _nearby(current, deployment, aligned) if is_sound else {}
     found = [weigh.option(KEEP, current)]
-    for name, placement in {**_nearby(current, deployment, aligned), **proposals}.items():
+    for name, placement in {**nearby, **proposals}.items():
         moved = with_fewest_moves(current, placement, deployment=deployment)
         if moved.groups and all(set(moved.groups) != set(one.placement.groups) for one in found):
             found.append(weigh.option(name, moved))
-    order = sorted(found, key=lambda one: (-one.net, one.moving_s))
+    order = sorted(found, key=lambda one: (one.name == KEEP and not is_sound, -one.net, one.moving_s))
     return Replan(order[0], tuple(order))
 
 
@@ -184,7 +187,7 @@ def _replica_rates(placement: Placement, outcomes: Outcomes) -> dict[tuple[str, 
 
 def _nearby(current: Placement, deployment: Deployment, trace: Trace) -> dict[str, Placement]:
     """Placements that leave the groups as they are: with more replicas, and filled anew."""
-    if not current.groups or not _is_sound(current, deployment):
+    if not current.groups:
         return {}
     problem = Problem(deployment, trace)
     candidate = candidate_of(current, deployment)

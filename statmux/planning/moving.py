@@ -105,7 +105,9 @@ def replan_text(document: dict[str, Any]) -> str:
     """Every option weighed; the first is taken."""
     best = document["options"][0]
     horizon = shown_s(document["horizon_s"])
-    if document["is_move"]:
+    if document["is_move"] and best["net"] <= 0:
+        verdict = f"{document['old']} cannot stay: it does not fit any more, or breaks a rule"
+    elif document["is_move"]:
         verdict = f"moving pays: {best['net']:,.0f} more requests in time within {horizon}"
     else:
         verdict = f"{document['old']} is kept: no move pays within {horizon}"

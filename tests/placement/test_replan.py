@@ -14,7 +14,7 @@ from tests.placement.test_difference import group
 from vocabulary.deployment import Deployment
 from vocabulary.mesh import Cluster, NodeClass
 from vocabulary.placement import Placement
-from vocabulary.rules import PlacementRules
+from vocabulary.rules import Apart, PlacementRules
 from vocabulary.trace import Trace
 
 # A byte a second between hosts and from the store.
@@ -180,3 +180,21 @@ def test_no_permutation_of_equal_devices_keeps_more_bytes() -> None:
         )
         assert kept_bytes(old, moved) == best
         assert [one.models for one in moved.groups] == [one.models for one in new.groups]
+
+
+def test_a_placement_that_does_not_fit_any_more_is_left_whatever_that_costs() -> None:
+    fleet = deployment(model("a", 60), model("b", 60), num_devices=1)
+    too_much = Placement((group("g0", "0.0", "a", "b"),))
+    found = decided(too_much, fleet, only_b(), 1.0, proposals={"search": ON_B})
+    assert found.is_move
+    assert found.chosen.placement.models == {"b"}
+    assert found.options[-1].name == "keep"
+
+
+def test_rules_that_are_new_are_heeded() -> None:
+    fleet = deployment(model("a", 40), model("b", 40), num_devices=2)
+    apart = replace(fleet, rules=PlacementRules(separate=(Apart(("a", "b")),)))
+    both = Placement((group("g0", "0.0", "a", "b"),))
+    alone = Placement((group("g0", "0.0", "a"), group("g1", "0.1", "b")))
+    assert not decided(both, fleet, only_b(), 1.0, proposals={"search": alone}).is_move
+    assert decided(both, apart, only_b(), 1.0, proposals={"search": alone}).is_move

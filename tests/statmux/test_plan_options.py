@@ -264,3 +264,16 @@ def test_a_time_budget_is_kept_and_gives_a_plan(desk: Desk) -> None:
     ).document
     assert document["is_complete"]
     assert document["slo_attainment"] > 0.9
+
+
+def test_a_current_plan_that_does_not_fit_any_more_cannot_stay(desk: Desk) -> None:
+    old = {
+        "api_version": "v1alpha1",
+        "kind": "PlacementPlan",
+        "groups": [{"id": "g0", "devices": ["n-0:0"], "models": ["a", "b"]}],
+    }
+    desk.write("old.yaml", json.dumps(old))
+    words = ("plan", "deployment.yaml", *QUICK, *SMALL, "--current", "old.yaml", "--horizon", "1ms")
+    result = desk.statmux(*words)
+    assert result.code == 0
+    assert "old.yaml cannot stay: it does not fit any more" in result.out
