@@ -37,10 +37,11 @@ class Room(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def propose(held, room, weight, draws, proposed):
+def propose(held, room, weight, leaving, draws, proposed):
     """Writes a neighbour of `held` (bool [groups, models]) into each of `proposed` [n, groups, models].
 
-    weight: float64 [models], how likely a model is chosen to be added, positive. draws: float64 [n, many] in
+    weight: float64 [models], how likely a model is chosen to be added; leaving: float64 [groups, models], how
+    likely a replica is chosen to leave; all positive. draws: float64 [n, many] in
     [0, 1), a row for each neighbour: with the same draws the same neighbours. Where none was found it is
     `held` again.
     """
@@ -53,14 +54,14 @@ def propose(held, room, weight, draws, proposed):
         choice = _next(draw)
         if choice < ADDED:
             if not _added(here, room, replicas, weight, group, -1, draw):
-                _exchanged(here, room, replicas, weight, group, draw)
+                _exchanged(here, room, replicas, weight, leaving, group, draw)
         elif choice < ADDED + MOVED and num_groups > 1:
             other = (group + 1 + _index(draw, num_groups - 1)) % num_groups
-            _moved(here, room, replicas, weight, group, other, draw)
+            _moved(here, room, replicas, weight, leaving, group, other, draw)
         elif choice < ADDED + MOVED + PUT:
-            _put(here, room, replicas, weight, group, draw)
+            _put(here, room, replicas, weight, leaving, group, draw)
         else:
-            _exchanged(here, room, replicas, weight, group, draw)
+            _exchanged(here, room, replicas, weight, leaving, group, draw)
 
 
 @njit(cache=True, nogil=True)
@@ -82,33 +83,33 @@ def _index(draw, count):
 
 
 @njit(cache=True, nogil=True)
-def _exchanged(here, room, replicas, weight, group, draw):
+def _exchanged(here, room, replicas, weight, leaving, group, draw):
     """One or two replicas leave the group, others take their room."""
-    gone = _dropped(here, room, replicas, group, draw)
+    gone = _dropped(here, room, replicas, leaving, group, draw)
     if gone < 0:
         _refilled(here, room, replicas, weight, group, -1, draw)
         return
     if _next(draw) < 0.3:
-        _dropped(here, room, replicas, group, draw)
+        _dropped(here, room, replicas, leaving, group, draw)
     _refilled(here, room, replicas, weight, group, gone, draw)
 
 
 @njit(cache=True, nogil=True)
-def _moved(here, room, replicas, weight, group, other, draw):
+def _moved(here, room, replicas, weight, leaving, group, other, draw):
     """A replica goes to another group, where others make room; both groups are filled up again."""
-    model = _member(here, group, draw)
+    model = _member(here, leaving, group, draw)
     if model < 0 or here[other, model] or not room.allowed[other, model]:
-        _exchanged(here, room, replicas, weight, other, draw)
+        _exchanged(here, room, replicas, weight, leaving, other, draw)
         return
     here[group, model] = False
-    if not _squeezed_in(here, room, replicas, other, model, draw):
+    if not _squeezed_in(here, room, replicas, leaving, other, model, draw):
         here[group, model] = True  # it was there before, so there is room for it
     _refilled(here, room, replicas, weight, group, model, draw)
     _refilled(here, room, replicas, weight, other, -1, draw)
 
 
 @njit(cache=True, nogil=True)
-def _put(here, room, replicas, weight, group, draw):
+def _put(here, room, replicas, weight, leaving, group, draw):
     """A model comes to the group, chosen by weight whether or not there is room; others leave for it."""
     wanted = np.zeros(here.shape[1])
     for model in range(here.shape[1]):
@@ -116,27 +117,27 @@ def _put(here, room, replicas, weight, group, draw):
             wanted[model] = weight[model]
     chosen = _chosen(wanted, draw)
     has_place = chosen >= 0 and replicas[chosen] < room.max_replicas[chosen]
-    if has_place and _squeezed_in(here, room, replicas, group, chosen, draw):
+    if has_place and _squeezed_in(here, room, replicas, leaving, group, chosen, draw):
         replicas[chosen] += 1
     _refilled(here, room, replicas, weight, group, -1, draw)
 
 
 @njit(cache=True, nogil=True)
-def _squeezed_in(here, room, replicas, group, model, draw):
+def _squeezed_in(here, room, replicas, leaving, group, model, draw):
     """Adds the model once enough random others have left; whether it is there."""
     for _ in range(MAX_EVICTED):
         if _fits(here, room, group, model):
             here[group, model] = True
             return True
-        if _dropped(here, room, replicas, group, draw) < 0:
+        if _dropped(here, room, replicas, leaving, group, draw) < 0:
             return False
     return False
 
 
 @njit(cache=True, nogil=True)
-def _dropped(here, room, replicas, group, draw):
+def _dropped(here, room, replicas, leaving, group, draw):
     """Takes a random replica away that may leave; the model, or -1."""
-    model = _member(here, group, draw)
+    model = _member(here, leaving, group, draw)
     if model < 0 or replicas[model] <= room.min_replicas[model]:
         return -1
     here[group, model] = False
@@ -145,18 +146,9 @@ def _dropped(here, room, replicas, group, draw):
 
 
 @njit(cache=True, nogil=True)
-def _member(here, group, draw):
+def _member(here, leaving, group, draw):
     """A random model of the group; -1 of an empty one."""
-    count = here[group].sum()
-    if count == 0:
-        return -1
-    chosen = _index(draw, count)
-    for model in range(here.shape[1]):
-        if here[group, model]:
-            if chosen == 0:
-                return model
-            chosen -= 1
-    return -1
+    return _chosen(np.where(here[group], leaving[group], 0.0), draw)
 
 
 @njit(cache=True, nogil=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
@@ -26,13 +27,13 @@ def ignore(report: Report) -> None:
 class Incumbent:
     """Keeps the first of the best that it is offered, and reports every offer.
 
-    What is better in value but worse on the given trace is not taken: more time never gives a plan that is
-    worse in either.
+    floor: what a placement should be worth on the given trace; one that is not stands behind all that are.
     """
 
     def __init__(self, progress: Callable[[Report], None] = ignore) -> None:
         self._progress = progress
         self.best: Scored | None = None
+        self.floor = -math.inf
         self.num_evaluated = 0
 
     def offer(self, scored: Scored | None, *, phase: str, num_evaluated: int) -> None:
@@ -47,6 +48,8 @@ class Incumbent:
         self.best = scored
         self.offer(None, phase=phase, num_evaluated=num_evaluated)
 
-    @staticmethod
-    def _is_better(one: Scored, other: Scored) -> bool:
-        return one.value > other.value and one.value_seen >= other.value_seen
+    def _is_better(self, one: Scored, other: Scored) -> bool:
+        return self._rank(one) > self._rank(other)
+
+    def _rank(self, scored: Scored) -> tuple[bool, float]:
+        return scored.value_seen >= self.floor, scored.value

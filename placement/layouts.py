@@ -1,4 +1,4 @@
-"""Layouts to look at: equal groups of every configuration, two sharing the devices, and neighbours of those."""
+"""Layouts to look at: equal groups of every configuration, two that share the devices, their neighbours."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from placement.memory import allows
 from placement.problem import Problem
 from vocabulary.parallel import ParallelConfig
 
+# Layouts of a device type that are combined with those of others.
+FIRST = 3
 # Shares of the devices that the first of two configurations gets.
 SHARES = (0.25, 0.5, 0.75)
 
@@ -18,27 +20,27 @@ SHARES = (0.25, 0.5, 0.75)
 def equal_layouts(problem: Problem, hosts: tuple[Host, ...]) -> Iterator[Layout]:
     """The published layouts, then equal groups of every other configuration that a model may have.
 
-    With several device types, those of each type alone.
+    Of a configuration that says a device type, on the devices of that type alone.
     """
     seen = set()
-    configs = allowed_configs(problem)
-    if not any(config.device_type for config in configs):
-        for layout in published_layouts(hosts):
-            seen.add(layout[0].config)
-            yield layout
-    for config in sorted(configs - seen):
+    for layout in published_layouts(hosts):
+        seen.update(mesh.config for mesh in layout[:1] if not mesh.config.device_type)
+        yield layout
+    for config in sorted(allowed_configs(problem) - seen):
         layout = carve(hosts, config)
         if layout:
             yield layout
 
 
 def side_by_side(layouts: Sequence[Layout]) -> Iterator[Layout]:
-    """One layout of each device type, in every combination."""
+    """A layout of each device type, in every combination of the first few of each."""
     by_type: dict[str, list[Layout]] = {}
     for layout in layouts:
-        by_type.setdefault(layout[0].config.device_type, []).append(layout)
+        types = {mesh.config.device_type for mesh in layout}
+        if len(types) == 1:
+            by_type.setdefault(types.pop(), []).append(layout)
     if len(by_type) > 1:
-        for parts in product(*by_type.values()):
+        for parts in product(*(of_type[:FIRST] for of_type in by_type.values())):
             yield tuple(mesh for part in parts for mesh in part)
 
 
@@ -98,7 +100,7 @@ def _instead(free: Sequence[Host], taken: Sequence[Mesh], config: ParallelConfig
     """Groups of one configuration on the devices of a mesh, or of two; empty where that leaves some over."""
     size = sum(len(mesh.devices) for mesh in taken)
     wanted = (1, 2) if len(taken) == 1 else (1,)
-    if config == taken[0].config or size not in [count * config.num_devices for count in wanted]:
+    if config == taken[0].config.inside or size not in [count * config.num_devices for count in wanted]:
         return ()
     layout = carve(free, config)
     return layout if len(layout) * config.num_devices == size else ()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from placement.candidate import Candidate
 from placement.constraints import Constraints
 from placement.memory import Memory
-from placement.objectives import objective_of, objective_value, unserved
+from placement.objectives import objective_of, objective_value, objective_values, unserved
 from simulator.fast import Scorer, Tally, supports
 from vocabulary.deployment import Deployment, Policy
 from vocabulary.trace import Trace
@@ -78,6 +78,18 @@ class Problem:
         good = objective_value(self.objective, tally, num_requests=part)
         mean_s = tally.total_latency_s / num_requests
         return good - LATENCY_WEIGHT * mean_s + REPLICA_WEIGHT * candidate.num_replicas
+
+    def values(
+        self,
+        num_good: NDArray[np.int64],
+        num_requests: NDArray[np.int64],
+        total_latency_s: NDArray[np.float64],
+        num_replicas: NDArray[np.int64],
+    ) -> NDArray[np.float64]:
+        """`value` of many candidates [n]; num_good: [n, models], num_requests: [models], the others [n]."""
+        good = objective_values(self.objective, num_good, num_requests)
+        mean_s = total_latency_s / max(1, int(num_requests.sum()))
+        return good - LATENCY_WEIGHT * mean_s + REPLICA_WEIGHT * num_replicas
 
     def unserved(self, tally: Tally) -> NDArray[np.float64]:
         """How much each model stands to gain from a replica [models]."""

@@ -54,6 +54,8 @@ class Units:
 
     def any_pair(self, by_models: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Whether it holds for some model of one unit and some of another [units, units]."""
+        if not by_models.any():
+            return np.zeros((len(self.members), len(self.members)), dtype=bool)
         rows = [by_models[list(models)].any(axis=0) for models in self.members]
         return np.array([[row[list(models)].any() for models in self.members] for row in rows])
 

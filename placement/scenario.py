@@ -7,79 +7,73 @@ measured on redrawn traffic that no step of the search has seen.
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Sequence
+from typing import NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from placement.candidate import Candidate
-from placement.greedy import Scored
 from placement.groups import Layout
-from placement.objectives import objective_values
-from placement.problem import LATENCY_WEIGHT, REPLICA_WEIGHT, Problem
+from placement.problem import Problem
 from simulator.fast import Scorer
-from simulator.lanes import LaneCounts, LaneScorer, held_of, lanes_support
+from simulator.lanes import LaneCounts, LaneScorer, lanes_support
 from simulator.traffic.blocks import one_after_another, redrawn, slices
 from vocabulary.trace import Trace
 
 Values = NDArray[np.float64]
 
-# Traces as long as the given one, drawn anew from it.
-NUM_REDRAWN = 2
-NUM_UNSEEN = 2
-# Key of the generators of redrawn traffic that no search sees.
-UNSEEN = 2**32
-# Requests of the given trace that rough steps look at, in so many slices.
+# Requests of traces as long as the given one that are drawn anew from it, for walks and for judging what they
+# find; at least so many traces, at most so many.
+WALKED_REQUESTS, JUDGED_REQUESTS = 25_000, 75_000
+WALKED_TRACES, JUDGED_TRACES = (1, 3), (2, 6)
+# Keys of the generators of redrawn traffic: for walks, for judging, and such as no search sees.
+WALKED, JUDGED, UNSEEN = 0, 2**31, 2**32
+# Most requests of a trace that a step of a walk looks at, in so many slices of it.
 SCREENED_REQUESTS = 60_000
 NUM_SLICES = 8
 
 
+class Judged(NamedTuple):
+    """Of many candidates: values [n], requests that are missed [n, models], and those that were sent to each
+    replica [n, groups, models]."""
+
+    values: Values
+    missed: Values
+    routed: NDArray[np.int64]
+
+
 @final
 class Scenario:
-    """Values many candidates at once on the given trace, or a part of it, and on others beside it.
+    """Values many candidates at once, on several traces together.
 
-    num_requests: of one candidate's simulation. most: the highest value there can be. demand: requests
-    [models]. May be used by several threads if `is_threaded`.
+    num_requests: of one candidate's simulation. demand: requests [models]. May be used by several threads if
+    `is_threaded`.
     """
 
-    def __init__(self, problem: Problem, trace: Trace, *, trim_s: float = 0.0, beside: Trace | None = None):
+    def __init__(self, problem: Problem, traces: Sequence[Trace], *, trim_s: float = 0.0) -> None:
+        """`trim_s`: of the first trace."""
         self._problem = problem
-        self.is_threaded = lanes_support(problem.scored, num_requests=len(trace))
-        self._scorers = [self._scorer(trace, trim_s)]
-        if beside is not None:
-            self._scorers.append(self._scorer(beside, 0.0))
-        self.num_requests = len(trace) + (0 if beside is None else len(beside))
-        self.demand = np.sum([scorer.num_requests for scorer in self._scorers], axis=0).astype(float)
-        self.most = 1.0
+        self.num_requests = sum(map(len, traces))
+        self.is_threaded = lanes_support(problem.scored, num_requests=self.num_requests)
+        self._scorers = [
+            self._scorer(trace, trim_s if number == 0 else 0.0) for number, trace in enumerate(traces)
+        ]
+        self._asked = np.sum([scorer.num_requests for scorer in self._scorers], axis=0)
+        self.demand = self._asked.astype(float)
 
-    def values(self, layout: Layout, held: NDArray[np.bool_]) -> tuple[Values, Values, Values]:
-        """Of candidates [n, groups, models]: on all traffic, on the given trace [n]; misses [n, models]."""
+    def judged(self, layout: Layout, held: NDArray[np.bool_]) -> Judged:
+        """Of candidates [n, groups, models]."""
         configs = tuple(mesh.config for mesh in layout)
         parts = [scorer.counts(configs, held) for scorer in self._scorers]
-        num_replicas = held.sum(axis=(1, 2))
-        on_trace = self._valued(parts[:1], num_replicas)
-        values = on_trace if len(parts) == 1 else self._valued(parts, num_replicas)
-        missed = self.demand - np.sum([part.num_good for part in parts], axis=0)
-        return values, on_trace, missed
-
-    def scored(self, candidate: Candidate) -> Scored:
-        """One candidate, valued."""
-        held = held_of(
-            [candidate.content], num_groups=len(candidate.layout), num_models=self._problem.num_models
-        )
-        values, on_trace, _ = self.values(candidate.layout, held)
-        return Scored(candidate, float(values[0]), float(on_trace[0]))
-
-    def _valued(self, parts: list[LaneCounts], num_replicas: NDArray[np.int64]) -> Values:
         num_good = np.sum([part.num_good for part in parts], axis=0)
-        asked = np.sum([scorer.num_requests for scorer in self._scorers[: len(parts)]], axis=0)
-        mean_s = np.sum([part.total_latency_s for part in parts], axis=0) / max(1, int(asked.sum()))
-        good = objective_values(self._problem.objective, num_good, asked)
-        return good - LATENCY_WEIGHT * mean_s + REPLICA_WEIGHT * num_replicas
+        total_s = np.sum([part.total_latency_s for part in parts], axis=0)
+        values = self._problem.values(num_good, self._asked, total_s, held.sum(axis=(1, 2)))
+        routed = np.sum([part.num_routed for part in parts], axis=0)
+        return Judged(values, self._asked - num_good, routed)
 
     def _scorer(self, trace: Trace, trim_s: float) -> LaneScorer | _OneByOne:
         problem = self._problem
-        if lanes_support(problem.scored, num_requests=len(trace)):
+        if self.is_threaded:
             return LaneScorer(trace, deployment=problem.scored, trim_s=trim_s, table=problem.table)
         return _OneByOne(Scorer(trace, deployment=problem.scored, trim_s=trim_s, table=problem.table))
 
@@ -97,31 +91,46 @@ class _OneByOne:
         tallies = [self._scorer.tally(configs, content) for content in contents]
         return LaneCounts(
             np.array([tally.num_good for tally in tallies]),
-            np.array([tally.num_routed for tally in tallies]),
+            # Not known by replica: all of a group alike.
+            np.array([tally.num_routed for tally in tallies])[..., None] * held,
             np.array([tally.total_latency_s for tally in tallies]),
         )
 
 
 def rough(problem: Problem) -> Scenario:
     """The given trace, or slices of it where it is long."""
-    part = slices(problem.trace, num_requests=SCREENED_REQUESTS, num_slices=NUM_SLICES, gap_s=_gap_s(problem))
-    return Scenario(problem, part, trim_s=problem.trim_s if part is problem.trace else 0.0)
+    part = _screened(problem, problem.trace)
+    return Scenario(problem, [part], trim_s=problem.trim_s if part is problem.trace else 0.0)
 
 
 def full(problem: Problem) -> Scenario:
-    """The given trace, whole, and others drawn anew from it."""
-    return Scenario(problem, problem.trace, trim_s=problem.trim_s, beside=_redrawn(problem, 0, NUM_REDRAWN))
+    """That, and some traffic drawn anew: what walks go by."""
+    part = _screened(problem, problem.trace)
+    drawn = [_screened(problem, trace) for trace in _redrawn(problem, WALKED, WALKED_REQUESTS, WALKED_TRACES)]
+    return Scenario(problem, [part, *drawn], trim_s=problem.trim_s if part is problem.trace else 0.0)
+
+
+def unwalked(problem: Problem) -> Trace:
+    """Traffic drawn anew that walks do not go by: what placements are chosen by, beside the given trace."""
+    drawn = _redrawn(problem, JUDGED, JUDGED_REQUESTS, JUDGED_TRACES)
+    return one_after_another(drawn, gap_s=_gap_s(problem))
 
 
 def unseen(problem: Problem) -> Trace:
-    """Traffic drawn anew that `full` does not hold."""
-    return _redrawn(problem, UNSEEN, NUM_UNSEEN)
-
-
-def _redrawn(problem: Problem, key: int, count: int) -> Trace:
-    seeds = [np.random.SeedSequence((problem.deployment.seed, key + number)) for number in range(count)]
-    drawn = [redrawn(problem.trace, np.random.Generator(np.random.PCG64(seed))) for seed in seeds]
+    """Traffic drawn anew that no search has seen."""
+    drawn = _redrawn(problem, UNSEEN, JUDGED_REQUESTS, JUDGED_TRACES)
     return one_after_another(drawn, gap_s=_gap_s(problem))
+
+
+def _screened(problem: Problem, trace: Trace) -> Trace:
+    return slices(trace, num_requests=SCREENED_REQUESTS, num_slices=NUM_SLICES, gap_s=_gap_s(problem))
+
+
+def _redrawn(problem: Problem, key: int, num_requests: int, bounds: tuple[int, int]) -> list[Trace]:
+    fewest, most = bounds
+    count = max(fewest, min(most, round(num_requests / max(1, len(problem.trace)))))
+    seeds = [np.random.SeedSequence((problem.deployment.seed, key + number)) for number in range(count)]
+    return [redrawn(problem.trace, np.random.Generator(np.random.PCG64(seed))) for seed in seeds]
 
 
 def _gap_s(problem: Problem) -> float:

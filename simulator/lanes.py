@@ -43,8 +43,8 @@ def lanes_support(deployment: Deployment, *, num_requests: int) -> bool:
 class LaneCounts(NamedTuple):
     """As `fast.Tally`, of many candidates.
 
-    num_good: int64 [candidates, models]; num_routed: int64 [candidates, groups]; total_latency_s: float64
-    [candidates].
+    num_good: int64 [candidates, models]; num_routed: int64 [candidates, groups, models]; total_latency_s:
+    float64 [candidates].
     """
 
     num_good: NDArray[np.int64]
@@ -78,7 +78,8 @@ class LaneScorer:
         """Counts over the trimmed trace for each content of the layout, in order."""
         held = held_of(contents, num_groups=len(layout), num_models=self.table.num_models)
         counts = self.counts(layout, held, num_threads=num_threads)
-        rows = zip(counts.num_good, counts.num_routed, counts.total_latency_s.tolist(), strict=True)
+        num_routed = counts.num_routed.sum(axis=2)
+        rows = zip(counts.num_good, num_routed, counts.total_latency_s.tolist(), strict=True)
         return [Tally(good, self.num_requests, routed, total_s) for good, routed, total_s in rows]
 
     def counts(self, layout: Layout, held: NDArray[np.bool_], *, num_threads: int = 1) -> LaneCounts:
@@ -97,7 +98,8 @@ class LaneScorer:
                 parts = list(pool.map(lambda batch: self._lockstep(layout, batch), batches))
         if len(parts) == 1:
             return parts[0]
-        shapes = ((0, self.table.num_models), (0, len(layout)), (0,))
+        num_models = self.table.num_models
+        shapes = ((0, num_models), (0, len(layout), num_models), (0,))
         none = LaneCounts(*(np.zeros(shape, dtype=np.int64) for shape in shapes))
         return LaneCounts(*(np.concatenate(columns) for columns in zip(*(parts or [none]), strict=True)))
 

@@ -83,12 +83,14 @@ class Lockstep:
         return counts.num_good.reshape(-1, LANES).T.astype(np.int64)
 
     def num_routed(self, counts: Counts) -> NDArray[np.int64]:
-        """[lanes, groups]."""
+        """[lanes, groups, models]."""
         group = self._group + np.arange(LANES) * (self._num_groups + 1)
+        replica = group * self._num_models + self._model[:, None]
         # As weights the counts become floats, which hold them exactly.
-        size = LANES * (self._num_groups + 1)
-        routed = np.bincount(group.ravel(), weights=counts.num_chosen, minlength=size)
-        return routed.reshape(LANES, -1)[:, : self._num_groups].astype(np.int64)
+        size = LANES * (self._num_groups + 1) * self._num_models
+        routed = np.bincount(replica.ravel(), weights=counts.num_chosen, minlength=size)
+        by_replica = routed.reshape(LANES, -1, self._num_models)
+        return by_replica[:, : self._num_groups].astype(np.int64)
 
     def _place(self, held: NDArray[np.bool_]) -> None:
         """Sets _first_row, _model [rows], _group [rows, lanes] and _num_held [models, lanes]."""
