@@ -151,7 +151,7 @@ class Lane:
             return False
         work = self._waiting.popleft()
         for place, word in words.items():
-            _check(word, work, place, is_sent=self._rank == 0)
+            self._check(word, work, place)
         if not work.hold():
             return False  # The channel has ended: its thread finds out next.
         self._current, self._next_byte = work, 0
@@ -236,7 +236,7 @@ class Lane:
             return False
         work = self._leaving.popleft()
         for place, word in words.items():
-            _check(word, work, place, is_sent=self._rank == 0)
+            self._check(word, work, place)
         if self._rank == 0 and len(self.chain) > 2:
             self._tell(Kind.ARRIVED, work, self._fingerprint())
         work.advance(work.spans.num_bytes, is_done=True)
@@ -255,9 +255,23 @@ class Lane:
             return None
         return {place: words.popleft() for place, words in zip(self.peers, heard, strict=True) if words}
 
+    def _check(self, word: Word, work: DeviceTransfer, place: int) -> None:
+        if word.slice_bytes != self._slice_bytes:
+            sizes = f"{word.slice_bytes} bytes, this member of {self._slice_bytes}"
+            raise LaneFailed(f"it moves slices of {sizes}: slice_bytes must be the same at all", peer=place)
+        if (word.tag, word.num_bytes) != (work.tag, work.spans.num_bytes):
+            theirs, ours = ("wants", "is sent") if self._rank == 0 else ("sends", "is wanted")
+            raise LaneFailed(
+                f"it {theirs} transfer {word.tag} of {word.num_bytes} bytes where transfer {work.tag} of "
+                f"{work.spans.num_bytes} bytes {ours}: both ends must issue the same transfers (of the same "
+                "plan) in one order",
+                peer=place,
+            )
+
     def _tell(self, kind: Kind, work: DeviceTransfer, fingerprint: bytes) -> None:
+        word = Word(kind, self.chain, work.tag, work.spans.num_bytes, self._slice_bytes, fingerprint)
         for place in self.peers:
-            self._say(place, Word(kind, self.chain, work.tag, work.spans.num_bytes, fingerprint))
+            self._say(place, word)
 
     def _fingerprint(self) -> bytes:
         return self._circuit.fingerprint if self._circuit is not None else NO_FINGERPRINT
@@ -270,17 +284,6 @@ class Lane:
     def _work(self) -> DeviceTransfer:
         assert self._current is not None
         return self._current
-
-
-def _check(word: Word, work: DeviceTransfer, place: int, *, is_sent: bool) -> None:
-    if (word.tag, word.num_bytes) != (work.tag, work.spans.num_bytes):
-        theirs, ours = ("wants", "is sent") if is_sent else ("sends", "is wanted")
-        raise LaneFailed(
-            f"it {theirs} transfer {word.tag} of {word.num_bytes} bytes where transfer {work.tag} of "
-            f"{work.spans.num_bytes} bytes {ours}: both ends must issue the same transfers (of the same "
-            "plan) in one order",
-            peer=place,
-        )
 
 
 def _key(fingerprint: bytes) -> str:

@@ -17,12 +17,16 @@ _PLACE = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """WANTED, STARTS or ARRIVED. chain: places in the group, the sender first; fingerprint: of a circuit."""
+    """WANTED, STARTS or ARRIVED. chain: places in the group, the sender first; fingerprint: of a circuit.
+
+    slice_bytes: after so many the sender's and the receivers' calls must meet.
+    """
 
     kind: Kind
     chain: tuple[int, ...]
     tag: int
     num_bytes: int
+    slice_bytes: int
     fingerprint: bytes
 
 
@@ -42,7 +46,9 @@ class Speaker:
         """Raises LinkLost."""
         payload = word.fingerprint + b"".join(_PLACE.pack(place) for place in word.chain)
         checksum = checksum_of([payload])
-        frame = Frame(word.kind, self._epoch, word.tag, 0, len(payload), word.num_bytes, checksum)
+        frame = Frame(
+            word.kind, self._epoch, word.tag, word.slice_bytes, len(payload), word.num_bytes, checksum
+        )
         self.link.send(frame, [payload])
 
     def say_goodbye(self) -> None:
@@ -85,7 +91,8 @@ def _hear(link: Link, epoch: int) -> Word | Kind | None:
     match frame.kind:
         case Kind.WANTED | Kind.STARTS | Kind.ARRIVED if len(words) >= FINGERPRINT_BYTES:
             chain = tuple(place for (place,) in _PLACE.iter_unpack(words[FINGERPRINT_BYTES:]))
-            return Word(frame.kind, chain, frame.tag, frame.total_bytes, words[:FINGERPRINT_BYTES])
+            fingerprint = words[:FINGERPRINT_BYTES]
+            return Word(frame.kind, chain, frame.tag, frame.total_bytes, frame.offset, fingerprint)
         case Kind.GOODBYE:
             return Kind.GOODBYE
         case Kind.ABORT:

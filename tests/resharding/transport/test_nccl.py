@@ -191,6 +191,14 @@ def test_nothing_is_left_at_the_rendezvous(library: ctypes.CDLL) -> None:
     _close(transports)
 
 
+def test_members_with_other_slices_are_told_so(library: ctypes.CDLL) -> None:
+    transports = _pair(library, LocalRendezvous(), slice_bytes=(2**20, 2**21))
+    for work in _send_between(transports):
+        with pytest.raises(TransferFailed, match="slice_bytes must be the same at all"):
+            work.wait()
+    _close(transports)
+
+
 def test_memory_of_another_kind_or_device_is_refused(circle: Circle) -> None:
     channel = circle.open(1)[0]
     with pytest.raises(InvalidInput, match="memory of device 0, this is a ndarray"):
@@ -205,7 +213,7 @@ def test_a_word_that_makes_no_sense_ends_the_channel(circle: Circle, kind: Kind)
     link = circle.intruder(1, 1)
     speaker = Speaker(link, epoch=1, lost=lambda why: None)
     chain = (1, 0) if kind is Kind.WANTED else (2, 1, 0)
-    speaker.say(Word(kind, chain, 1, 5, bytes(16)))
+    speaker.say(Word(kind, chain, 1, 5, 2**18, bytes(16)))
     with pytest.raises(TransferFailed, match="that is not its part"):
         work.wait()
 
@@ -252,9 +260,13 @@ def _check_rendezvous(library: ctypes.CDLL, rendezvous: Any, words: str) -> None
     _close(transports)
 
 
-def _pair(library: ctypes.CDLL, rendezvous: Any) -> list[NcclTransport]:
+def _pair(
+    library: ctypes.CDLL, rendezvous: Any, *, slice_bytes: tuple[int, int] = (2**20, 2**20)
+) -> list[NcclTransport]:
     cuda, nccl = Cuda(library), Nccl(library)
-    return [NcclTransport(rendezvous=rendezvous, cuda=cuda, nccl=nccl) for _ in range(2)]
+    return [
+        NcclTransport(rendezvous=rendezvous, cuda=cuda, nccl=nccl, slice_bytes=size) for size in slice_bytes
+    ]
 
 
 def _send_between(transports: list[NcclTransport]) -> list[Any]:
