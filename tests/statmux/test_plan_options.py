@@ -273,7 +273,7 @@ def test_a_current_plan_that_does_not_fit_any_more_cannot_stay(desk: Desk) -> No
         "groups": [{"id": "g0", "devices": ["n-0:0"], "models": ["a", "b"]}],
     }
     desk.write("old.yaml", json.dumps(old))
-    words = ("plan", "deployment.yaml", *QUICK, *SMALL, "--current", "old.yaml", "--horizon", "1ms")
+    words = ("plan", "deployment.yaml", *QUICK, *SMALL, "--current", "old.yaml", "--group-start", "2h")
     result = desk.statmux(*words)
     assert result.code == 0
     assert "old.yaml cannot stay: it does not fit any more" in result.out
