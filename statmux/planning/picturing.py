@@ -17,10 +17,8 @@ def picture_of(placement: Placement, deployment: Deployment, document: Mapping[s
     rows = {one["id"]: one for one in document["groups"]}
     columns = tuple(_column(group, deployment, rows[group.id]) for group in placement.groups)
     test = document["slo_attainment_test"]
-    words = (
-        f"SLO attainment {marked(percent(document['slo_attainment']), is_estimated=document['estimated'])}"
-    )
-    words += "" if test is None else f", on other traffic {percent(test)}"
+    words = f"SLO attainment {_share(document['slo_attainment'], document)}"
+    words += "" if test is None else f", on other traffic {_share(test, document)}"
     num_free = len(deployment.cluster.free_devices) - sum(len(group.devices) for group in placement.groups)
     counted = (
         f"{len(placement.groups)} groups, {placement.num_replicas} replicas of {len(placement.models)} models"
@@ -33,7 +31,7 @@ def picture_of(placement: Placement, deployment: Deployment, document: Mapping[s
     if document["not_placed"]:
         remarks.append(f"Without a place: {listed(list(document['not_placed']))}")
     if num_free:
-        remarks.append(f"{num_free} devices are free")
+        remarks.append("1 device is free" if num_free == 1 else f"{num_free} devices are free")
     return Picture(f"{document['deployment']} by {document['algorithm']}", lines, columns, tuple(remarks))
 
 
