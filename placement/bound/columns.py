@@ -79,7 +79,7 @@ def _kinds(choices: Sequence[Choice], can: NDArray[np.bool_]) -> tuple[NDArray[n
     for index, choice in enumerate(choices):
         for row, model in enumerate(choice.models):
             parts = (choice.latest_s[row : row + 1], choice.work_s[row], choice.fill_s[row])
-            costs[int(model)].append(b"".join((bytes([index % 256]), *(part.tobytes() for part in parts))))
+            costs[int(model)].append(b"".join((index.to_bytes(4), *(part.tobytes() for part in parts))))
     kinds: dict[tuple[bytes, ...], list[int]] = {}
     for model, cost in costs.items():
         kinds.setdefault(tuple(cost), []).append(model)
