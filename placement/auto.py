@@ -13,7 +13,7 @@ from typing import final
 from placement.budget import Budget
 from placement.candidate import Candidate
 from placement.confirm import confirmed
-from placement.findings import Findings, best_of_layouts, layouts_of
+from placement.findings import Findings
 from placement.greedy import Scored, fill, fill_up
 from placement.groups import Layout, hosts_of
 from placement.incumbent import Incumbent
@@ -25,10 +25,11 @@ from placement.starts import taken_over
 from placement.walk import HEAT
 from placement.walkers import Walkers
 
-# Layouts that are walked on roughly, of those in full, and of those to the end; and how many are looked at
-# beside the equal ones.
-NUM_ROUGH, NUM_FULL, NUM_LAST, NUM_OTHERS = 6, 4, 2, 24
-ROUGH_STEPS, FULL_STEPS, LAST_STEPS = 50, 40, 100
+# Layouts that are walked on roughly, of those in full, and of those to the end. Configurations that share the
+# devices by twos, and how many layouts are looked at beside the equal ones.
+NUM_ROUGH, NUM_FULL, NUM_LAST = 4, 3, 2
+NUM_SHARED, NUM_OTHERS = 3, 24
+ROUGH_STEPS, FULL_STEPS, LAST_STEPS = 40, 120, 80
 # How often the layout may change for a neighbour of it.
 MAX_TURNS = 2
 # Nothing is left to gain: who misses less than this share of requests is not improved.
@@ -92,16 +93,16 @@ class _Search:
         starts = self._filled(equal_layouts(self._problem, self._hosts))
         # What the published algorithm would answer, or better: below that no plan is taken.
         self._incumbent.floor = max((start.value for start in starts), default=-math.inf)
-        layouts = [start.candidate.layout for start in best_of_layouts(starts)]
+        layouts = [start.candidate.layout for start in self._findings.best_starts(starts)]
         starts += self._filled(side_by_side(layouts))
-        best = best_of_layouts(starts)
+        best = self._findings.best_starts(starts)
         if not best or leaves_out(self._problem, best[0].candidate):
             for candidate in open_as_needed(self._problem):
                 if starts and self._budget.is_over:
                     break
                 starts.append(fill_up(self._problem, candidate, self._budget if starts else None).best)
                 self._findings.offer(starts[-1:], phase="open unequal groups")
-        return best_of_layouts(starts)[:NUM_ROUGH]
+        return self._findings.best_starts(starts)[:NUM_ROUGH]
 
     def _filled(self, layouts: Iterable[Layout]) -> list[Scored]:
         starts: list[Scored] = []
@@ -116,12 +117,12 @@ class _Search:
         return starts
 
     def _other_starts(self) -> list[Scored]:
-        """Of the best three configurations, any two sharing the devices."""
-        best = self._findings.best(NUM_FULL - 1)
+        """Of the best few configurations, any two sharing the devices."""
+        best = self._findings.best(NUM_SHARED)
         configs = list(dict.fromkeys(scored.candidate.layout[0].config for scored in best))
         pairs = [(one, other) for one in configs for other in configs if one != other]
         layouts = (layout for pair in pairs for layout in shared_between(self._hosts, *pair))
-        return self._taken_over(layouts, best)[: NUM_ROUGH - 2]
+        return self._taken_over(layouts, best)[:NUM_ROUGH]
 
     def _neighbour_starts(self) -> list[Scored]:
         best = self._findings.best(NUM_FULL)
@@ -139,14 +140,14 @@ class _Search:
             start = None if self._findings.has(layout) else taken_over(self._problem, layout, candidates)
             if start is not None:
                 starts.append(start)
-        return best_of_layouts(starts)
+        return self._findings.best_starts(starts)
 
     def _turned(self) -> bool:
         """Whether a neighbour of the best layout turned out better."""
         before = self._incumbent.best
         starts = self._neighbour_starts()
         self._walk_roughly(starts, phase="neighbours")
-        if layouts_of(self._findings.best(NUM_LAST)) & layouts_of(starts):
+        if self._findings.share_layouts(starts, self._findings.best(NUM_LAST)):
             self._walk_fully(NUM_LAST, LAST_STEPS, phase="neighbours")
         return self._incumbent.best is not before
 

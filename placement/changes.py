@@ -96,14 +96,21 @@ def _exchanged(here, room, replicas, weight, leaving, group, draw):
 
 @njit(cache=True, nogil=True)
 def _moved(here, room, replicas, weight, leaving, group, other, draw):
-    """A replica goes to another group, where others make room; both groups are filled up again."""
+    """A replica goes to another group, where others make room and come back; both are filled up again."""
     model = _member(here, leaving, group, draw)
     if model < 0 or here[other, model] or not room.allowed[other, model]:
         _exchanged(here, room, replicas, weight, leaving, other, draw)
         return
+    before = here[other].copy()
     here[group, model] = False
     if not _squeezed_in(here, room, replicas, leaving, other, model, draw):
         here[group, model] = True  # it was there before, so there is room for it
+    for evicted in range(len(before)):
+        if before[evicted] and not here[other, evicted] and not here[group, evicted]:
+            has_place = replicas[evicted] < room.max_replicas[evicted]
+            if has_place and _fits(here, room, group, evicted):
+                here[group, evicted] = True
+                replicas[evicted] += 1
     _refilled(here, room, replicas, weight, group, model, draw)
     _refilled(here, room, replicas, weight, other, -1, draw)
 

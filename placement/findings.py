@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import final
 
 from placement.greedy import Scored
@@ -14,19 +14,23 @@ from placement.problem import Problem
 
 @final
 class Findings:
-    """Judges what is offered, remembers it by layout, and passes it on to the incumbent."""
+    """Judges what is offered, remembers it by layout, and passes it on to the incumbent.
+
+    Layouts of the same groups are one, whichever devices they are on, unless a rule names devices.
+    """
 
     def __init__(self, problem: Problem, incumbent: Incumbent) -> None:
         self._problem = problem
         self._incumbent = incumbent
         self._judge = Judge(problem)
-        self._by_layout: dict[Layout, Scored] = {}
+        self._names_devices = problem.constraints.names_devices
+        self._by_layout: dict[object, Scored] = {}
 
     def offer(self, found: Iterable[Scored], *, phase: str) -> None:
         """The best first, so that of one stage the best is taken."""
         valued = sorted((self._judge.scored(one.candidate) for one in found), key=_by_value)
         for scored in valued:
-            key = _key(scored.candidate.layout)
+            key = self._key(scored.candidate.layout)
             if key not in self._by_layout or scored.value > self._by_layout[key].value:
                 self._by_layout[key] = scored
             self._incumbent.offer(scored, phase=phase, num_evaluated=self._problem.num_evaluated)
@@ -36,25 +40,25 @@ class Findings:
         return sorted(self._by_layout.values(), key=_by_value)[:number]
 
     def has(self, layout: Layout) -> bool:
-        return _key(layout) in self._by_layout
+        return self._key(layout) in self._by_layout
 
+    def best_starts(self, starts: Iterable[Scored]) -> list[Scored]:
+        """Of what has not been offered, the best of every layout, best first."""
+        found: dict[object, Scored] = {}
+        for start in sorted(starts, key=_by_value):
+            found.setdefault(self._key(start.candidate.layout), start)
+        return list(found.values())
 
-def best_of_layouts(starts: Iterable[Scored]) -> list[Scored]:
-    """The best start of every layout, best first."""
-    found: dict[Layout, Scored] = {}
-    for start in sorted(starts, key=_by_value):
-        found.setdefault(_key(start.candidate.layout), start)
-    return list(found.values())
+    def share_layouts(self, some: Iterable[Scored], others: Iterable[Scored]) -> bool:
+        """Whether a layout of some is among those of the others."""
+        keys = {self._key(one.candidate.layout) for one in some}
+        return not keys.isdisjoint(self._key(one.candidate.layout) for one in others)
 
-
-def layouts_of(found: Sequence[Scored]) -> frozenset[Layout]:
-    """Whatever the order of their groups."""
-    return frozenset(_key(scored.candidate.layout) for scored in found)
+    def _key(self, layout: Layout) -> object:
+        """Whatever the order of the groups."""
+        position = (lambda mesh: mesh.position) if self._names_devices else (lambda mesh: (0, 0))
+        return tuple(sorted((mesh.kind, position(mesh)) for mesh in layout))
 
 
 def _by_value(scored: Scored) -> float:
     return -scored.value
-
-
-def _key(layout: Layout) -> Layout:
-    return tuple(sorted(layout, key=lambda mesh: (mesh.position, mesh.config)))

@@ -21,12 +21,12 @@ WIDTH = 16
 # Random numbers that a neighbour may use; after them they come again.
 DRAWS = 48
 # The noise at the start, as a share of what the start lacks to 1: a walk over placements that miss 10 % of
-# requests takes losses of about 0.1 points.
-HEAT = 0.01
+# requests takes losses of about 0.2 points.
+HEAT = 0.02
 # How likely a model is added: by its share of what is missed, and this much of its requests in any case.
 CURIOSITY = 0.02
 # How likely a replica leaves: the inverse of its requests a byte, relative to the mean, plus this.
-USE = 0.7
+USE = 0.2
 
 
 @final
