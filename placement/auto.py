@@ -27,11 +27,11 @@ from placement.walkers import Walkers
 
 # Layouts that are walked on roughly, of those in full, and of those to the end. Configurations that share the
 # devices by twos, and how many layouts are looked at beside the equal ones.
-NUM_ROUGH, NUM_FULL, NUM_LAST = 4, 3, 2
+NUM_ROUGH, NUM_FULL, NUM_LAST = 5, 3, 2
 NUM_SHARED, NUM_OTHERS = 3, 24
-ROUGH_STEPS, FULL_STEPS, LAST_STEPS = 40, 120, 80
+ROUGH_STEPS, FULL_STEPS, LAST_STEPS, POLISH_STEPS = 25, 100, 80, 50
 # How often the layout may change for a neighbour of it.
-MAX_TURNS = 2
+MAX_TURNS = 1
 # Nothing is left to gain: who misses less than this share of requests is not improved.
 PERFECT = 0.9995
 
@@ -72,7 +72,7 @@ class _Search:
         for _ in range(MAX_TURNS):
             if not self._turned():
                 break
-        self._walk_fully(NUM_LAST, FULL_STEPS, phase="polish", heat=0.0)
+        self._walk_fully(NUM_LAST, POLISH_STEPS, phase="polish", heat=0.0)
         while self._budget.is_limited and not self._is_done:
             self._walk_roughly(self._neighbour_starts(), phase="more layouts")
             self._walk_fully(NUM_FULL, LAST_STEPS, phase="more walks", heat=2 * HEAT)

@@ -24,7 +24,7 @@ Values = NDArray[np.float64]
 
 # Requests of traces as long as the given one that are drawn anew from it, for walks and for judging what they
 # find; at least so many traces, at most so many.
-WALKED_REQUESTS, JUDGED_REQUESTS = 25_000, 75_000
+WALKED_REQUESTS, JUDGED_REQUESTS = 12_000, 75_000
 WALKED_TRACES, JUDGED_TRACES = (1, 3), (2, 6)
 # Keys of the generators of redrawn traffic: for walks, for judging, and such as no search sees.
 WALKED, JUDGED, UNSEEN = 0, 2**31, 2**32
