@@ -16,9 +16,9 @@ from placement.scenario import Scenario
 from placement.walk import HEAT, Walk
 
 # Steps without a better placement after which a walk ends. This and the numbers of steps are for a fleet of
-# SMALL groups times models; on larger ones more, by the square root.
+# SMALL groups times models; on larger ones more, by the square root, up to LONGEST.
 PATIENCE = 50
-SMALL = 200
+SMALL, LONGEST = 200, 6.0
 # Beyond this, threads are held up by each other's Python.
 MAX_THREADS = 8
 
@@ -44,7 +44,8 @@ class Walkers:
         ]
 
         def run(walk: Walk) -> None:
-            longer = max(1.0, (len(walk.layout) * self._problem.num_models / SMALL) ** 0.5)
+            size = len(walk.layout) * self._problem.num_models
+            longer = min(LONGEST, max(1.0, (size / SMALL) ** 0.5))
             walk.run(int(num_steps * longer), self._budget, heat=heat, patience=int(PATIENCE * longer))
 
         if scenario.is_threaded and len(self._walks) > 1:

@@ -13,6 +13,8 @@ from resharding.moves import Placed, on_hosts
 from vocabulary.errors import InvalidInput
 from vocabulary.sharding import Sharding
 
+# Of a mesh: more than this are planned for minutes.
+MAX_DEVICES = 4096
 _AXES = {"0": "hosts", "1": "devices"}
 _HINT = "write it like (2,4):S0,R - hosts and devices of each, then S0, S1, S01 or R for every dimension"
 
@@ -39,9 +41,10 @@ def parse_layout(text: str, *, shape: tuple[int, ...], where: str) -> LayoutSpec
     if match is None:
         raise InvalidInput(f"{text!r} is no layout", where=where, hint=_HINT)
     num_hosts, devices_per_host = int(match[1]), int(match[2])
-    if not (1 <= num_hosts <= 4096 and 1 <= devices_per_host <= 4096):
-        message = f"a mesh of {num_hosts} hosts x {devices_per_host} devices"
-        raise InvalidInput(message, where=where, hint="give each from 1 to 4096")
+    if not 1 <= num_hosts * devices_per_host <= MAX_DEVICES:
+        message = f"{text!r} is a mesh of {num_hosts} hosts x {devices_per_host} devices"
+        hint = f"give at least 1 of each, and at most {MAX_DEVICES} devices in all"
+        raise InvalidInput(message, where=where, hint=hint)
     dims = tuple(_dim(word.strip(), text, where) for word in match[3].split(","))
     spec = LayoutSpec(text, num_hosts, devices_per_host, dims)
     _check(spec, shape, where)
@@ -79,6 +82,6 @@ def _check(spec: LayoutSpec, shape: tuple[int, ...], where: str) -> None:
     for number, (size, dim) in enumerate(zip(shape, spec.dims, strict=True)):
         num_shards = math.prod(sizes[axis] for axis in dim)
         if num_shards > size:
-            message = f"dimension {number} of {size} elements in {num_shards} shards leaves some empty"
+            message = f"{spec.text!r} cuts dimension {number} of {size} elements into {num_shards} shards"
             hint = f"shard a dimension of at least {num_shards} elements, or use a smaller mesh"
             raise InvalidInput(message, where=where, hint=hint)

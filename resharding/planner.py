@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
 from resharding.bound import best_split
@@ -16,13 +17,18 @@ from resharding.latency_bound import messages_in_a_row
 from resharding.moves import Move
 from resharding.network import Network
 from resharding.sends import Timed, last_end_s
+from vocabulary.errors import InvalidInput
+
+# Planning them takes about ten seconds; fewer hold whole models on hundreds of hosts.
+MAX_LEAST_MESSAGES = 2**17
 
 
 @dataclass(frozen=True, slots=True)
 class TransferPlan:
     """Messages in an order that every port keeps, by start, and what they cost.
 
-    makespan_s, lower_bound_s: between and inside hosts; no schedule ends before the bound.
+    makespan_s, lower_bound_s: between and inside hosts; no schedule ends before the bound. plan_s: how long
+    planning took here; equal plans may differ in it.
     """
 
     classes: tuple[TransferClass, ...]
@@ -31,6 +37,7 @@ class TransferPlan:
     lower_bound_s: float
     bytes_out: Mapping[int, int]
     bytes_in: Mapping[int, int]
+    plan_s: float = field(default=0.0, compare=False)
 
     @property
     def ratio(self) -> float:
@@ -41,10 +48,13 @@ class TransferPlan:
 def plan_transfer(moves: Sequence[Move], network: Network) -> TransferPlan:
     """Classes, their split over replicas, and the best of some schedules.
 
-    Asserts that the sources hold all that the targets want.
+    Asserts that the sources hold all that the targets want. Raises InvalidInput for more classes and hosts
+    than can be planned.
     """
+    start_s = time.perf_counter()
     with _no_collection():
-        return _plan(moves, network)
+        plan = _plan(moves, network)
+    return replace(plan, plan_s=time.perf_counter() - start_s)
 
 
 @contextlib.contextmanager
@@ -62,6 +72,7 @@ def _no_collection() -> Iterator[None]:
 
 def _plan(moves: Sequence[Move], network: Network) -> TransferPlan:
     traffic = traffic_of(moves)
+    _check_size(traffic)
     split = best_split(traffic.classes, network)
     sends = best_schedule(moves, traffic.classes, split, network) if traffic.classes else ()
     inside_s = _inside_hosts_s(traffic, network)
@@ -76,6 +87,16 @@ def _plan(moves: Sequence[Move], network: Network) -> TransferPlan:
         bytes_out=bytes_out,
         bytes_in=bytes_in,
     )
+
+
+def _check_size(traffic: Traffic) -> None:
+    number = sum(len(one.receivers) for one in traffic.classes)
+    if number > MAX_LEAST_MESSAGES:
+        raise InvalidInput(
+            f"{len(traffic.classes)} classes of bytes take {number} messages at least, planned are at most "
+            f"{MAX_LEAST_MESSAGES}",
+            hint="use meshes of fewer hosts, or shard what is replicated over them",
+        )
 
 
 def _inside_hosts_s(traffic: Traffic, network: Network) -> float:

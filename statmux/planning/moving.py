@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from statmux.render import percent, table
@@ -12,24 +11,6 @@ from vocabulary.units import format_bytes
 if TYPE_CHECKING:
     from placement.difference import Difference
     from placement.replan import Option, Replan
-    from resharding.network import Network
-    from vocabulary.mesh import Cluster
-
-# What `statmux reshard` assumes of a network that nobody described.
-_NIC_BYTES_PER_S, _INTRA_BYTES_PER_S, _LATENCY_S = 12.5e9, 100e9, 10e-6
-
-
-def network_of(cluster: Cluster) -> Network:
-    """The cluster's own links; 100Gb/s between hosts and 100GB/s inside, where it does not say."""
-    from resharding.network import Network
-
-    links = cluster.links
-    is_said = math.isfinite(links.inter_node_bytes_per_s)
-    return Network(
-        links.inter_node_bytes_per_s if is_said else _NIC_BYTES_PER_S,
-        links.intra_node_bytes_per_s if math.isfinite(links.intra_node_bytes_per_s) else _INTRA_BYTES_PER_S,
-        links.inter_node_latency_s if is_said else _LATENCY_S,
-    )
 
 
 def difference_document(found: Difference, *, old: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from statmux.planning.asked import DEFAULT_HORIZON_S, Asked, Prepared
-from statmux.planning.moving import difference_document, network_of, replan_document
+from statmux.planning.moving import difference_document, replan_document
 from statmux.planning.searching import Searched
 
 
@@ -18,6 +18,7 @@ def weighed(asked: Asked, prepared: Prepared, searched: Searched) -> tuple[Searc
     from placement.replan import replan
     from placement.replan_devices import with_fewest_moves
     from resharding.move_costs import Store
+    from resharding.network import network_of
 
     deployment, old, found = searched.deployment, prepared.old.placement, searched.found
     network, store = network_of(deployment.cluster), Store(asked.store_bytes_per_s)

@@ -25,6 +25,8 @@ ITEM_BYTES = {
 }  # fmt: skip
 # Past so many tasks the paper's greedy scheduler takes longer than a user waits.
 MAX_TASKS = 256
+# Past so many pairs of devices finding the tasks does.
+MAX_PAIRS = 2**16
 # An exbibyte: far past any tensor, and all sums of bytes stay within 64 bits.
 MAX_TENSOR_BYTES = 2**60
 _LAYOUT = "(HOSTS,DEVICES):S0,R"
@@ -37,8 +39,10 @@ def _bandwidth(text: str) -> float:
         found = parse_bandwidth(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    if found <= 0:
-        raise typer.BadParameter(f"{text!r} moves nothing; write it like 300GB/s (bytes) or 100Gb/s (bits)")
+    if not 0 < found < math.inf:
+        raise typer.BadParameter(
+            f"{text!r} is no speed of a link; write it like 300GB/s (bytes) or 100Gb/s (bits)"
+        )
     return found
 
 
@@ -80,8 +84,9 @@ def reshard(
     console = Console(ctx.obj)
     move = _move(_shape(shape), dtype, source, target, shared_hosts)
     network = Network(nic, intra, latency, nics, not half_duplex)
-    plan_ms, plan = _timed(lambda: plan_transfer([move], network))
-    document = _document(move, plan, network, plan_ms)
+    plan_transfer([move], network)  # the first use imports and warms the solver
+    plan = plan_transfer([move], network)
+    document = _document(move, plan, network)
     if plot is not None:
         from statmux.reporting.transfer_chart import write_transfer_chart
 
@@ -91,9 +96,12 @@ def reshard(
 
 def _shape(text: str) -> tuple[int, ...]:
     words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() and int(word) > 0 for word in words):
-        hint = "write the elements of each dimension, like 4096,4096"
+    hint = "write the elements of each dimension, like 4096,4096"
+    if not all(word.isdecimal() for word in words):
         raise InvalidInput(f"{text!r} is no shape", where="--shape", hint=hint)
+    empty = [number for number, word in enumerate(words) if int(word) == 0]
+    if empty:
+        raise InvalidInput(f"{text!r} has 0 elements in dimension {empty[0]}", where="--shape", hint=hint)
     return tuple(int(word) for word in words)
 
 
@@ -121,22 +129,13 @@ def _move(shape: tuple[int, ...], dtype: str, source: str, targets: list[str], s
     return Move(shape, ITEM_BYTES[dtype], start.on(tuple(range(start.num_hosts))), tuple(placed))
 
 
-def _timed(plan: Any) -> tuple[float, TransferPlan]:
-    import time
-
-    plan()  # the first use imports and warms the solver
-    start_s = time.perf_counter()
-    found = plan()
-    return (time.perf_counter() - start_s) * 1e3, found
-
-
-def _document(move: Move, plan: TransferPlan, network: Network, plan_ms: float) -> dict[str, Any]:
+def _document(move: Move, plan: TransferPlan, network: Network) -> dict[str, Any]:
     return {
         "estimated": True,
         "lower_bound_s": plan.lower_bound_s,
         "makespan_s": plan.makespan_s,
         "ratio": plan.ratio,
-        "plan_ms": plan_ms,
+        "plan_ms": 1e3 * plan.plan_s,
         "num_messages": len(plan.sends),
         "moved_bytes": sum(plan.bytes_in.values()),
         "bytes_in": plan.bytes_in,
@@ -150,7 +149,8 @@ def _document(move: Move, plan: TransferPlan, network: Network, plan_ms: float) 
 
 
 def _strategies(move: Move, network: Network, bound_s: float) -> dict[str, float | None]:
-    """Seconds of each of the paper's strategies, with its best scheduler; None where they do not apply.
+    """Seconds of each of the paper's strategies, with its best scheduler; None where they do not apply, or
+    would take minutes to find.
 
     They know neither bytes that are there already nor hosts that send and receive. Their formulas have no
     slow links inside a host: what the bound says of these holds for them too.
@@ -159,11 +159,12 @@ def _strategies(move: Move, network: Network, bound_s: float) -> dict[str, float
     from resharding.baselines.strategies import STRATEGIES
     from resharding.baselines.tasks import tasks_of
 
-    tasks = tasks_of([move])
     hosts = {host for host, _ in move.source.devices}
     is_theirs = all(hosts.isdisjoint(host for host, _ in target.devices) for target in move.targets)
-    if not is_theirs or not network.is_full_duplex:
+    num_pairs = len(move.source.devices) * sum(len(target.devices) for target in move.targets)
+    if not is_theirs or not network.is_full_duplex or num_pairs > MAX_PAIRS:
         return dict.fromkeys(STRATEGIES)
+    tasks = tasks_of([move])
     scheduler = "greedy" if len(tasks) <= MAX_TASKS else "size"
     return {
         name: max(bound_s, makespan_s(tasks, network, strategy=name, scheduler=scheduler))

@@ -53,22 +53,28 @@ def test_plot_draws_the_messages(tmp_path: Path, suffix: str) -> None:
     ("flags", "words"),
     [
         (("--dtype", "int3"), "unknown type 'int3'"),
-        (("--shape", "4096,0"), "is no shape"),
+        (("--shape", "4096,0"), "has 0 elements in dimension 1"),
+        (("--shape", "4096x4096"), "is no shape"),
         (("--nic", "100"), "is not a bandwidth"),
-        (("--nic", "0Gb/s"), "moves nothing"),
+        (("--nic", "0Gb/s"), "is no speed of a link"),
+        (("--intra", "1e400GB/s"), "is no speed of a link"),
         (("--shared-hosts", "9"), "9 shared hosts, and a mesh of 2"),
         (("--plot", "plan.gif"), "cannot draw"),
         (("--shape", "99999999999999999999,8"), "takes more than 1 EiB"),
         (("--target", "(3,4):R,R,R"), "lays 3 dimensions"),
         (("--target", "(3,4):S0,S0"), "shards 2 dimensions over the hosts"),
         (("--target", "(3,4):S2,R"), "names axis 2"),
-        (("--target", "(64,128):S01,R"), "dimension 0 of 4096 elements in 8192 shards"),
+        (("--shape", "4096,3"), "'(3,4):R,S1' cuts dimension 1 of 3 elements into 4 shards"),
+        (("--target", "(64,128):S01,R"), "'(64,128):S01,R' is a mesh of 64 hosts x 128 devices"),
+        (("--target", "(3,0):R,R"), "a mesh of 3 hosts x 0 devices"),
+        (("--source", "(256,16):S01,R", "--target", "(256,16):R,S01"), "into 4096 x 4096 cells"),
+        (("--source", "(512,1):S0,R", "--target", "(512,1):R,R"), "263680 messages at least"),
         (("--latency", "soon"), "is not a duration"),
         (("--nics", "0"), "'--nics'"),
     ],
 )
 def test_wrong_flags_get_one_error_with_a_remedy(
-    flags: tuple[str, str], words: str, capsys: pytest.CaptureFixture
+    flags: tuple[str, ...], words: str, capsys: pytest.CaptureFixture
 ) -> None:
     assert run([*MOVE, *flags]) == 2
     error = capsys.readouterr().err
