@@ -31,7 +31,7 @@ def test_s01_shards_over_hosts_and_then_their_devices() -> None:
         ("(2,4):S2,R", "names axis 2, and a mesh has axes 0 and 1"),
         ("(2,4):S00,R", "shards dimension 0 2 times, over hosts and hosts"),
         ("(0,4):S0,R", "0 hosts"),
-        ("(2,4):R,S01", "dimension 1 of 4 elements in 8 shards"),
+        ("(2,4):R,S01", "dimension 1 of 4 elements into 8 shards"),
     ],
 )
 def test_a_wrong_layout_is_told_the_numbers_and_the_remedy(text: str, words: str) -> None:
