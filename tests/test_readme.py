@@ -164,7 +164,7 @@ def test_the_deployments_in_the_readme_are_valid(tmp_path: Path) -> None:
 
 def test_the_python_in_the_readme_compiles_and_imports_what_exists() -> None:
     texts = blocks(README, "python")
-    assert len(texts) == 3
+    assert len(texts) == 2
     for name in (name for text in texts for name in imported_names(text)):
         module, _, last = name.rpartition(".")
         assert find_spec(name) if not module else exists_in(module, last), name
