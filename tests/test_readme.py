@@ -170,6 +170,14 @@ def test_the_python_in_the_readme_compiles_and_imports_what_exists() -> None:
         assert find_spec(name) if not module else exists_in(module, last), name
 
 
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "docs" / "reference").glob("*.md")), ids=lambda page: page.name
+)
+def test_the_python_in_the_reference_runs(page: Path) -> None:
+    for text in blocks(page, "python"):
+        exec(compile(text, page.name, "exec"), {})
+
+
 def test_the_metrics_in_the_readme_exist() -> None:
     metrics = FleetMetrics(["chat"])
     metrics.watch_groups(Placement(()), waiting=float, running=float, stage_busy_s=lambda index: ())
