@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,9 +59,7 @@ def main() -> int:
 def measure(document: Mapping[str, Any]) -> Case:
     move = move_of(document)
     plan_transfer([move], NETWORK)
-    start_s = time.perf_counter()
     plan = plan_transfer([move], NETWORK)
-    plan_ms = (time.perf_counter() - start_s) * 1e3
     tasks = tasks_of([move])
     ways_s = {
         f"{strategy}, {scheduler}": makespan_s(tasks, NETWORK, strategy=strategy, scheduler=scheduler)
@@ -70,7 +67,8 @@ def measure(document: Mapping[str, Any]) -> Case:
         for scheduler in SCHEDULERS
     }
     suite = document.get("suite", "n_to_m")
-    return Case(document["name"], suite, plan.lower_bound_s, ways_s | {"statmux": plan.makespan_s}, plan_ms)
+    ways_s["statmux"] = plan.makespan_s
+    return Case(document["name"], suite, plan.lower_bound_s, ways_s, 1e3 * plan.plan_s)
 
 
 def move_of(document: Mapping[str, Any]) -> Move:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import statistics
 import sys
-import time
 from dataclasses import dataclass
 
 from resharding.baselines.tasks import tasks_of
@@ -81,9 +80,8 @@ def _planned(moves: list[Move]) -> tuple[TransferPlan, float]:
     took_ms = []
     for _ in range(NUM_ROUNDS):
         forget_cuts()
-        start_s = time.perf_counter()
         plan = plan_transfer(moves, NETWORK)
-        took_ms.append((time.perf_counter() - start_s) * 1e3)
+        took_ms.append(1e3 * plan.plan_s)
     return plan, statistics.median(took_ms)
 
 

@@ -40,7 +40,7 @@ def exchange(
     """All messages of `host`; blocks until they have arrived.
 
     payload: of the class of this number, always the same one; meanwhile: work of this host alone, done while
-    messages are under way. Raises TransferFailed, when nothing moves any more.
+    messages are under way. Raises TransferFailed, when nothing moves any more; any error ends the channel.
     """
     _Exchange(plan, host, channel, members, first_tag, payload).run(meanwhile)
 
@@ -66,14 +66,20 @@ class _Exchange:
         self._arriving: dict[int, list[Work]] = defaultdict(list)
 
     def run(self, meanwhile: Callable[[], None]) -> None:
+        is_done = False
         try:
             self._run(meanwhile)
-        except TransferFailed:
-            # All others have failed too, or will now: afterwards their memory is the caller's again.
-            for work in self._works:
-                with contextlib.suppress(TransferFailed):
-                    work.wait()
-            raise
+            is_done = True
+        finally:
+            if not is_done:
+                self._give_up()
+
+    def _give_up(self) -> None:
+        """Whatever went wrong: nobody waits for the rest, and no memory is in use afterwards."""
+        self._channel.abort()
+        for work in self._works:
+            with contextlib.suppress(TransferFailed):
+                work.wait()
 
     def _run(self, meanwhile: Callable[[], None]) -> None:
         """Room for all that comes first: nobody waits for us. Then what goes, and what is here already."""

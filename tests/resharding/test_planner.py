@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 
 import pytest
 
@@ -15,6 +16,7 @@ from resharding.network import Network
 from resharding.planner import plan_transfer
 from tests.resharding.checks import check_delivery, check_ports
 from tests.resharding.drawn_moves import PAPER, move, placed, random_move, random_moves
+from vocabulary.errors import InvalidInput
 from vocabulary.sharding import Sharding
 
 FREE = Network(1.25e9, latency_s=0.0)
@@ -114,9 +116,28 @@ def test_a_host_that_only_lacks_it_on_another_device_moves_it_inside() -> None:
     assert plan.makespan_s == plan.lower_bound_s == pytest.approx(1000 * 250 * 4 / FREE.intra_bytes_per_s)
 
 
-def test_the_same_moves_give_the_same_plan() -> None:
+def test_the_same_moves_give_the_same_plan_however_long_planning_took() -> None:
     one = random_move(random.Random(9), is_shared=True)
-    assert plan_transfer([one], NETWORKS["latency"]) == plan_transfer([one], NETWORKS["latency"])
+    plans = [plan_transfer([one], NETWORKS["latency"]) for _ in range(2)]
+    assert plans[0] == plans[1]
+    assert all(plan.plan_s > 0 for plan in plans)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "specs", "words"),
+    [
+        (512, ((("h",), ()), ((), ("h",))), "1024 hosts cut a tensor of shape (512, 512) into 512 x 512"),
+        (365, ((("h",), ()), ((), ())), "365 classes of bytes take 133225 messages at least"),
+    ],
+)
+def test_meshes_too_large_to_plan_are_refused_with_the_numbers(hosts: int, specs: tuple, words: str) -> None:
+    source, target = (
+        placed((hosts, 1), spec, tuple(range(first, first + hosts)))
+        for spec, first in zip(specs, (0, hosts), strict=True)
+    )
+    with pytest.raises(InvalidInput, match=re.escape(words)) as refused:
+        plan_transfer([Move((hosts, hosts), 4, source, (target,))], FREE)
+    assert refused.value.hint
 
 
 @pytest.mark.parametrize(
