@@ -109,6 +109,14 @@ class Constraints:
 
         Memory is looked at for companions only: of a model alone `Memory.fitting` knows.
         """
+        allowed = self.permitted(layout, content, group)
+        for joined in self._joined:
+            if allowed[joined[0]] and not self._has_room(layout[group], content[group], joined):
+                allowed[list(joined)] = False
+        return allowed
+
+    def permitted(self, layout: Layout, content: Content, group: int) -> Models:
+        """`addable`, were there memory for everything [models]."""
         allowed = np.ones(len(self._models), dtype=np.bool_)
         allowed[list(content[group])] = False
         if self._has_maximum:
@@ -119,9 +127,7 @@ class Constraints:
             self._forbid(apart, allowed, layout, content, group)
         for joined in self._joined:
             together = list(joined)
-            allowed[together] = allowed[together].all() and self._has_room(
-                layout[group], content[group], joined
-            )
+            allowed[together] = allowed[together].all()
         return allowed
 
     def removable(self, layout: Layout, content: Content, group: int) -> Models:

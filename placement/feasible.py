@@ -38,10 +38,12 @@ def why_nothing(problem: Problem, algorithm: str) -> Infeasible:
     required = [model for model in models if model.min_replicas]
     if required:
         return _too_many(problem.deployment, required)
-    num_devices = problem.deployment.cluster.num_devices
-    return Infeasible(
-        f"{algorithm} makes no groups on {num_devices} devices that hold a model", hint="use --algorithm auto"
-    )
+    num_devices = len(problem.deployment.cluster.free_devices)
+    made = f"{algorithm} makes no groups on {num_devices} devices that hold a model"
+    if algorithm == "auto" and _has_rules(problem.deployment):
+        hint = "loosen a rule, or add devices or memory"
+        return Infeasible(f"{made} under placement.constraints, though some would fit without", hint=hint)
+    return Infeasible(made, hint="use --algorithm auto")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,7 @@ def _too_many(deployment: Deployment, required: list[ModelSpec]) -> Infeasible:
     needed = sum(_least_total_bytes(model) * model.min_replicas for model in required)
     available = sum(map(deployment.cluster.usable_bytes, deployment.cluster.free_devices))
     names = ", ".join(f"{model.min_replicas} x {model.name}" for model in required)
-    rules = deployment.rules
-    has_rules = bool(rules.colocate or rules.separate or rules.pin)
+    has_rules = _has_rules(deployment)
     under = " under placement.constraints" if has_rules else ""
     held = f"no arrangement of groups found that holds them{under}"
     binds = "device memory binds" if needed > available else held
@@ -107,6 +108,11 @@ def _too_many(deployment: Deployment, required: list[ModelSpec]) -> Infeasible:
         hint=f"lower replicas.min, {'loosen a rule, ' if has_rules else ''}add devices or memory, or use "
         "--algorithm auto",
     )
+
+
+def _has_rules(deployment: Deployment) -> bool:
+    rules = deployment.rules
+    return bool(rules.colocate or rules.separate or rules.pin)
 
 
 def _least_total_bytes(model: ModelSpec) -> int:

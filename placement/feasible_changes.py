@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from placement.constraints import Constraints
 from placement.greedy import with_required
 from placement.groups import carve, hosts_of
 from placement.memory import allows
@@ -97,8 +98,14 @@ def can_hold(deployment: Deployment) -> bool:
         return any(with_required(problem, layout) is not None for layout in layouts) or any(
             candidate.num_replicas for candidate in open_as_needed(problem)
         )
-    meshes = {mesh.kind: mesh for layout in layouts for mesh in layout}
-    return any(problem.memory.fitting(mesh, ()).any() for mesh in meshes.values())
+    rules = Constraints(deployment)
+    meshes = {
+        (mesh.kind, mesh.devices if rules.names_devices else ()): mesh for one in layouts for mesh in one
+    }
+    return any(
+        (problem.memory.fitting(mesh, ()) & rules.addable((mesh,), ((),), 0)).any()
+        for mesh in meshes.values()
+    )
 
 
 def can_be_in_time(deployment: Deployment) -> bool:

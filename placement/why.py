@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placement.candidate import Candidate
+from placement.constraints import Constraints
 from placement.groups import Mesh
 from placement.problem import Problem
 from simulator.fast import Tally
@@ -45,6 +46,7 @@ class WhatIf:
         self.placement = placement
         self.problem = Problem(deployment, trace.aligned_to(deployment.model_names), trim_s=trim_s)
         self.candidate = candidate_of(placement, deployment)
+        self._rules = Constraints(deployment)
         self.tally = self.problem.tally(self.candidate)
 
     @property
@@ -60,11 +62,34 @@ class WhatIf:
         gain = tally.num_good - self.tally.num_good
         return Change(int(gain.sum()), 0 if model is None else int(gain[model]))
 
+    def plus(self, candidate: Candidate, group: int, model: int) -> Candidate:
+        """With the model on a group, and with it all that must be where it is."""
+        for one in self._rules.companions(model):
+            if one not in candidate.content[group]:
+                candidate = candidate.plus(group, one)
+        return candidate
+
+    def minus(self, candidate: Candidate, group: int, model: int) -> Candidate:
+        """Without the model on a group, and without all that must be where it is."""
+        for one in self._rules.companions(model):
+            candidate = candidate.minus(group, one)
+        return candidate
+
+    def permits(self, candidate: Candidate, group: int, model: int) -> bool:
+        """Whether rules allow one more replica on a group of a candidate, were there memory."""
+        return bool(self._rules.permitted(candidate.layout, candidate.content, group)[model])
+
+    def may_leave(self, group: int, model: int) -> bool:
+        """Whether the rules can do without a replica that is there."""
+        layout, content = self.candidate.layout, self.candidate.content
+        return bool(self._rules.removable(layout, content, group)[model])
+
     def room(self, group: int, model: int, *, without: Iterable[int] = ()) -> Room:
-        """For one more model beside those that are on a group, less some of them."""
+        """For one more model, and all that must be where it is, on a group less some that it has."""
         mesh, held = self.candidate.layout[group], self.candidate.content[group]
         gone = frozenset(without)
-        used = self.problem.memory.used(mesh, (*(one for one in held if one not in gone), model))
+        there = {one for one in held if one not in gone} | set(self._rules.companions(model))
+        used = self.problem.memory.used(mesh, sorted(there))
         stage = int(used.argmax())
         return Room(int(used[stage]) - mesh.usable_bytes, stage)
 

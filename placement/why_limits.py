@@ -26,6 +26,18 @@ def impossible_slo(deployment: Deployment, model: int) -> str:
     return f"{_slo(spec)} is below its quickest latency, {1e3 * seconds[config]:.1f} ms on {config}"
 
 
+def foreign_profile(deployment: Deployment, model: int) -> str:
+    """Why a model may be on no device: its profile is of others. Empty if it is of some that are there."""
+    spec, types = deployment.models[model], deployment.cluster.device_types
+    if spec.profile is None or len(types) < 2:
+        return ""
+    profiled = {config.device_type for config in spec.profile.entries}
+    if profiled & set(types):
+        return ""
+    known, there = ", ".join(sorted(profiled)), ", ".join(types)
+    return f"profile of {spec.name}: it is for {known}, the cluster has {there}"
+
+
 def slow_groups(deployment: Deployment, model: int, placement: Placement) -> str:
     """Why no group keeps a model's SLO, though another configuration would. Empty if some group does."""
     spec, seconds = deployment.models[model], alone_s(deployment, model)

@@ -9,7 +9,7 @@ import numpy as np
 
 from placement.memory import NOWHERE
 from placement.why import Change, Room, WhatIf
-from placement.why_limits import exceeding_rate, impossible_slo, slow_groups
+from placement.why_limits import exceeding_rate, foreign_profile, impossible_slo, slow_groups
 from simulator.generation.arrivals import asks_for_tokens
 from vocabulary.deployment import Deployment, ModelSpec, Parallelism
 from vocabulary.outcomes import Outcomes
@@ -22,6 +22,8 @@ NEGLIGIBLE = 1e-4
 # Simulated requests that looking for the constraint may cost, about a second on one core, and simulations.
 MAX_REQUESTS = 40_000_000
 MAX_SIMULATIONS = 40
+# Groups on which one more replica is tried; the other simulations are for other limits.
+MAX_TRIED = MAX_SIMULATIONS - 8
 # Memory binds too where lifting it saves this share of what is missed, though devices would save more.
 WORTHWHILE = 0.25
 
@@ -30,8 +32,8 @@ WORTHWHILE = 0.25
 class Relaxation:
     """One limit in a sentence, and how many more requests are in time with a little more of it.
 
-    kind: memory, parallelism, replicas, slo, rate, devices, links, search. num_gained: None if it is certain
-    without a simulation, or none can tell (requests that ask for tokens).
+    kind: memory, parallelism, replicas, rules, slo, rate, devices, links, search. num_gained: None if it is
+    certain without a simulation, or none can tell (requests that ask for tokens).
     """
 
     kind: str
@@ -140,12 +142,23 @@ class _Look:
         there = [group for group in nearest if rooms[group].missing_bytes < NOWHERE // 2]
         if not there:
             return self._parallelism()
+        permitted = [group for group in there if self._may_be_on(group)]
         if not self._is_certain:
-            is_short = rooms[there[0]].missing_bytes > 0
-            return self._short(there[0], rooms[there[0]], None) if is_short else None
-        gains = {group: self._gain(self._added(group)) for group in there[: MAX_SIMULATIONS - 8]}
-        best = max(gains, key=lambda group: gains[group])
-        return self._short(best, rooms[best], gains[best]) if gains[best] > 0 else None
+            short = [group for group in permitted[:1] if rooms[group].missing_bytes > 0]
+            return self._short(short[0], rooms[short[0]], None) if short else None
+        forbidden = [group for group in there if group not in permitted]
+        gains = {group: self._gain(self._added(group)) for group in (*permitted, *forbidden)[:MAX_TRIED]}
+        for groups, said in ((permitted, self._short), (forbidden, self._ruled_out)):
+            best = max((group for group in groups if group in gains), key=gains.__getitem__, default=None)
+            if best is not None and gains[best] > 0:
+                return said(best, rooms[best], gains[best])
+        return None
+
+    def _ruled_out(self, group: int, room: Room, gain: int | None) -> Relaxation:
+        name, where = self._spec.name, self._placement.groups[group].id
+        missing = f", and {format_bytes(room.missing_bytes)} are missing" if room.missing_bytes > 0 else ""
+        text = f"placement.constraints: they allow no replica of {name} on {where}{missing}"
+        return self.relaxation("rules", text, what="one there", gain=gain)
 
     def _short(self, group: int, room: Room, gain: int | None) -> Relaxation:
         name, where = self._spec.name, self._placement.groups[group].id
@@ -157,14 +170,19 @@ class _Look:
 
     def _parallelism(self) -> Relaxation:
         """No group has a configuration that the deployment lets the model use: what if it did?"""
-        text = f"parallelism of {self._spec.name}: no other group has a configuration it may use"
+        name = self._spec.name
+        foreign = foreign_profile(self._deployment, self._model)
+        if foreign:
+            return self.relaxation("parallelism", foreign)
+        other = "other " if self._placement.holders(name) else ""
+        text = f"parallelism of {name}: no {other}group has a configuration it may use"
         free = replace(self._spec, parallelism=Parallelism())
         models = tuple(free if one is self._spec else one for one in self._deployment.models)
         deployment = replace(self._deployment, models=models)
         what_if = WhatIf(self._placement, self._what_if.problem.trace, deployment=deployment)
         gains = [
-            self._gain(what_if.change(what_if.candidate.plus(group, self._model)))
-            for group in self._others()[: MAX_SIMULATIONS - 8]
+            self._gain(what_if.change(what_if.plus(what_if.candidate, group, self._model)))
+            for group in self._others()[:MAX_TRIED]
             if free.profile is not None and free.profile.supports(self._placement.groups[group].config)
         ]
         return self.relaxation("parallelism", text, what="one there", gain=max(gains, default=0))
@@ -203,7 +221,11 @@ class _Look:
         return [group for group in range(len(self._placement.groups)) if group not in held]
 
     def _added(self, group: int) -> Change:
-        return self._what_if.change(self._what_if.candidate.plus(group, self._model))
+        candidate = self._what_if.plus(self._what_if.candidate, group, self._model)
+        return self._what_if.change(candidate)
+
+    def _may_be_on(self, group: int) -> bool:
+        return self._what_if.permits(self._what_if.candidate, group, self._model)
 
     def _gain(self, change: Change) -> int:
         return round(change.num_all * self._scale)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -34,9 +34,10 @@ class Seat:
     """One group, as one model sees it.
 
     alone_s: a request of its on the idle group, None where its profile has no such configuration; room: for
-    one replica more, None where it is or may not be. dropped: without the replica that is here; added: with
-    one more here, whatever the memory; moved: with the replica here that is missed least elsewhere;
-    exchanged: the best of those that make room by taking one other model away.
+    one replica more, None where it is or cannot be; is_ruled_out: the rules allow no further one.
+    dropped: without the replica that is here; added: with one more here, whatever the memory; moved: with the
+    replica here that is missed least elsewhere; exchanged: the best of those that make room by taking one
+    other model away. Models of one `colocate` come and go together.
     """
 
     group: str
@@ -44,6 +45,7 @@ class Seat:
     is_held: bool
     alone_s: float | None
     room: Room | None
+    is_ruled_out: bool = False
     dropped: Change | None = None
     added: Change | None = None
     moved: Change | None = None
@@ -95,7 +97,7 @@ class _Explainer:
 
     def explanation(self) -> Explanation:
         tally = self._what_if.tally
-        dropped = {group: self._change(self._candidate.minus(group, self._model)) for group in self._held}
+        dropped = {group: self._change(self._without(group)) for group in self._held}
         spare = max(dropped, key=lambda group: dropped[group].num_all, default=None)
         groups = range(len(self._candidate.layout))
         seats = [
@@ -117,18 +119,27 @@ class _Explainer:
 
     def _own_seat(self, group: int, dropped: Change) -> Seat:
         there = self._what_if.placement.groups[group]
-        return Seat(there.id, there.config, True, self._alone_s(there.config), None, dropped)
+        return Seat(there.id, there.config, True, self._alone_s(there.config), None, dropped=dropped)
 
     def _other_seat(self, group: int, spare: int | None) -> Seat:
         """Moves take the replica away that is missed least."""
         there = self._what_if.placement.groups[group]
+        alone_s = self._alone_s(there.config)
         room = self._what_if.room(group, self._model)
         if room.missing_bytes >= NOWHERE // 2:
-            return Seat(there.id, there.config, False, self._alone_s(there.config), None)
-        added = self._candidate.plus(group, self._model)
-        moved = None if spare is None else self._change(added.minus(spare, self._model))
-        alone_s = self._alone_s(there.config)
-        return Seat(there.id, there.config, False, alone_s, room, None, self._change(added), moved)
+            return Seat(there.id, there.config, False, alone_s, None)
+        added = self._with(self._candidate, group)
+        moved = None if spare is None else self._with(self._without(spare), group)
+        return Seat(there.id, there.config, False, alone_s, room, added is None, added=added, moved=moved)
+
+    def _with(self, candidate: Candidate, group: int) -> Change | None:
+        """With one more on a group of a candidate, None where the rules allow none."""
+        if not self._what_if.permits(candidate, group, self._model):
+            return None
+        return self._change(self._what_if.plus(candidate, group, self._model))
+
+    def _without(self, group: int) -> Candidate:
+        return self._what_if.minus(self._candidate, group, self._model)
 
     def _with_exchanges(self, seats: list[Seat]) -> Iterator[Seat]:
         """Groups that lack room get the best exchange, as long as the simulations are affordable."""
@@ -139,23 +150,24 @@ class _Explainer:
             if not leaving or num_left < 0:
                 yield seat
                 continue
-            larger = self._candidate.plus(group, self._model)
-            changes = {other: self._change(larger.minus(group, other)) for other in leaving}
+            changes = {other: self._change(self._exchanged(group, other)) for other in leaving}
             best = max(changes, key=lambda other: changes[other].num_all)
-            exchange = Exchange(self._deployment.models[best].name, changes[best])
-            yield Seat(
-                seat.group, seat.config, seat.is_held, seat.alone_s, seat.room,
-                added=seat.added, moved=seat.moved, exchanged=exchange,
-            )  # fmt: skip
+            yield replace(seat, exchanged=Exchange(self._deployment.models[best].name, changes[best]))
 
     def _making_room(self, group: int) -> list[int]:
         """Models whose leaving is enough, and that may go."""
+        what_if = self._what_if
         return [
             other
             for other in self._candidate.content[group]
-            if self._what_if.room(group, self._model, without=(other,)).missing_bytes <= 0
-            and self._candidate.replicas_of(other) > self._deployment.models[other].min_replicas
+            if what_if.room(group, self._model, without=(other,)).missing_bytes <= 0
+            and what_if.may_leave(group, other)
+            and what_if.permits(what_if.minus(self._candidate, group, other), group, self._model)
         ]
+
+    def _exchanged(self, group: int, leaving: int) -> Candidate:
+        smaller = self._what_if.minus(self._candidate, group, leaving)
+        return self._what_if.plus(smaller, group, self._model)
 
     def _alone_s(self, config: ParallelConfig) -> float | None:
         if self._spec.profile is None or not self._spec.profile.supports(config):

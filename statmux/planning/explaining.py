@@ -77,6 +77,9 @@ def _elsewhere(document: dict[str, Any]) -> str:
 def _next(document: dict[str, Any]) -> str:
     best = next((one for one in document["groups"] if one["id"] == document["next_replica"]), None)
     if best is None:
+        others = [one for one in document["groups"] if not one["is_held"]]
+        if others and all(one["is_ruled_out"] for one in others):
+            return "the rules of the deployment allow no further replica"
         return "no further replica would gain anything"
     gain = f"the next replica would gain most on {best['id']}: {_change(best['add'])} requests in time"
     return f"{gain}; {_room(best)}"
@@ -98,6 +101,8 @@ def _row(one: dict[str, Any], slo_s: float | None) -> tuple[object, ...]:
     if one["missing_bytes"] is not None:
         short = f"-{format_bytes(one['missing_bytes'])} on stage {one['missing_stage']}"
         room = "yes" if one["missing_bytes"] <= 0 else short
+    if one["is_ruled_out"]:
+        room = "against the rules"
     exchange = one["exchange"]
     return (
         one["id"],
@@ -125,6 +130,7 @@ def _seat(seat: Seat) -> dict[str, Any]:
         "id": seat.group,
         "mesh": f"{seat.config.tensor} x {seat.config.pipeline}",
         "is_held": seat.is_held,
+        "is_ruled_out": seat.is_ruled_out,
         "alone_s": seat.alone_s,
         "missing_bytes": None if seat.room is None else seat.room.missing_bytes,
         "missing_stage": None if seat.room is None else seat.room.stage,

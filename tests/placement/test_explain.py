@@ -5,11 +5,13 @@ import pytest
 
 from placement.explain import binding_constraints, predict
 from simulator.fast_or_events import outcomes_of
-from tests.placement.fleets import LATENCY_S, ONE_DEVICE_ONLY, deployment, model
+from tests.placement.fleets import LATENCY_S, ONE_DEVICE_ONLY, deployment, model, profile
 from vocabulary.deployment import Deployment, Slo
-from vocabulary.mesh import Links
+from vocabulary.mesh import Cluster, Links
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Group, Placement
+from vocabulary.profile import profile_on_types
+from vocabulary.rules import Apart, PlacementRules
 from vocabulary.trace import Trace
 
 
@@ -53,6 +55,29 @@ def test_memory_binds_where_another_replica_lacks_bytes() -> None:
     fleet = deployment(model("a", 60), model("b", 70), num_devices=2)
     (text,) = binding(fleet, on(("a",), ("b",)), burst(50))
     assert text.startswith("memory of stage 0 on g1: 30 B short of a replica; a misses most, 45 of 50")
+
+
+def test_a_rule_binds_where_it_alone_keeps_a_replica_out() -> None:
+    fleet = replace(
+        deployment(model("a", 20), model("b", 20), num_devices=2),
+        rules=PlacementRules(separate=(Apart(("a", "b")),)),
+    )
+    (text,) = binding(fleet, on(("a",), ("b",)), burst(50))
+    assert text.startswith("placement.constraints: they allow no replica of a on g1; a misses most")
+    assert text.endswith("one there would keep 5 more in time")
+
+
+def test_a_profile_of_other_devices_binds() -> None:
+    fleet = deployment(model("a", 20), model("b", 20), num_devices=1)
+    (node,) = fleet.cluster.nodes
+    nodes = (node, replace(node, name="m", device_type="gpu"))
+    foreign = profile_on_types({"tpu": profile(20, (1, 1))})
+    here = profile_on_types({"cpu": profile(20, (1, 1))})
+    models = (replace(fleet.models[0], profile=foreign), replace(fleet.models[1], profile=here))
+    two = replace(fleet, cluster=Cluster(nodes), models=models)
+    placement = Placement((Group("g0", ("n-0:0",), ParallelConfig(device_type="cpu"), ("b",)),))
+    (text,) = binding(two, placement, burst(5))
+    assert text.startswith("profile of a: it is for tpu, the cluster has cpu, gpu; a misses most")
 
 
 def test_stage_time_binds_where_every_group_holds_the_model() -> None:

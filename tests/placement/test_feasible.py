@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,7 @@ from placement.search import search
 from tests.placement.fleets import LATENCY_S, deployment, model, requests
 from vocabulary.deployment import Deployment, Slo
 from vocabulary.errors import Infeasible
+from vocabulary.rules import PlacementRules
 from vocabulary.trace import Trace
 
 
@@ -64,6 +67,16 @@ def test_what_can_be_held_is_what_a_search_finds_a_place_for() -> None:
         assert can_hold(fleet) == is_found, fleet
         seen.add(is_found)
     assert seen == {True, False}
+
+
+def test_rules_count_for_what_can_be_held() -> None:
+    pair = deployment(model("a", 60, (1, 1)), model("b", 70, (1, 1)), num_devices=2, memory_bytes=100)
+    fleet = replace(pair, rules=PlacementRules(colocate=(("a", "b"),)))
+    assert can_hold(pair)
+    assert not can_hold(fleet)
+    assert changes(fleet) == {"memory_bytes": 130}
+    with pytest.raises(Infeasible, match=r"2 devices that hold a model under placement\.constraints"):
+        search(fleet, requests({"a": 1.0, "b": 1.0}, duration_s=10.0))
 
 
 def test_an_slo_below_every_latency_needs_as_much_longer() -> None:

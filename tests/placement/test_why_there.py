@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from tests.placement.fleets import LATENCY_S, ONE_DEVICE_ONLY, deployment, model
 from tests.placement.test_difference import group
 from vocabulary.deployment import Deployment, Slo
 from vocabulary.placement import Placement
+from vocabulary.rules import Apart, PlacementRules
 from vocabulary.trace import Trace
 
 FLEET = deployment(model("a", 60), model("b", 50), model("c", 30), num_devices=3)
@@ -71,6 +74,31 @@ def test_a_group_that_a_model_may_not_use_has_no_numbers() -> None:
     there = seat(explain("a", on, bursts(9, 0), deployment=alone), "g1")
     assert (there.room, there.added, there.moved) == (None, None, None)
     assert there.alone_s == pytest.approx(LATENCY_S)
+
+
+def test_where_rules_keep_a_model_out_no_replica_is_weighed() -> None:
+    apart = replace(FLEET, rules=PlacementRules(separate=(Apart(("a", "c")),)))
+    found = about("a", 20, 0, 0, fleet=apart)
+    assert [seat(found, name).is_ruled_out for name in ("g0", "g1", "g2")] == [False, True, True]
+    assert (seat(found, "g2").added, seat(found, "g2").moved, found.next_replica) == (None, None, None)
+
+
+def test_a_limit_of_replicas_lets_them_move() -> None:
+    once = deployment(model("a", 60, max_replicas=1), model("b", 50), model("c", 30), num_devices=3)
+    there = seat(about("a", 20, 0, 0, fleet=once), "g2")
+    assert there.is_ruled_out
+    assert there.moved == Change(0, 0)
+
+
+def test_models_that_must_be_together_come_and_go_together() -> None:
+    pair = replace(FLEET, rules=PlacementRules(colocate=(("b", "c"),)))
+    on = Placement((group("g0", "0.0", "a"), group("g1", "0.1", "b", "c"), group("g2", "0.2")))
+    found = about("b", 0, 2, 3, fleet=pair, on=on)
+    assert seat(found, "g1").dropped == Change(-5, -2)
+    room = seat(found, "g0").room
+    assert room is not None
+    # 60, 50 and 30 bytes of 100.
+    assert room.missing_bytes == 40
 
 
 def test_an_slo_that_nothing_keeps_is_said() -> None:
