@@ -76,7 +76,9 @@ def given(folder: Path) -> Case:
     """A published workload's files, with the artifact's latency model."""
     deployment = replace(load_deployment(folder / "deployment.yaml"), latency=ARTIFACT_LATENCY)
     train, test = (
-        load_trace(folder / f"{part}.csv.gz", models=deployment.model_names).aligned_to(deployment.model_names)
+        load_trace(folder / f"{part}.csv.gz", models=deployment.model_names).aligned_to(
+            deployment.model_names
+        )
         for part in ("train", "test")
     )
     return Case(folder.name, deployment, train, test)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import final
 
 from placement.budget import Budget
@@ -59,7 +60,8 @@ class _Search:
         self._incumbent = incumbent
         self._budget = budget
         self._hosts = hosts_of(problem.deployment.cluster)
-        self._rough, self._full = rough(problem), full(problem)
+        self._rough = rough(problem)
+        self._stages = count()
         self._findings = Findings(problem, incumbent)
         self._walkers = Walkers(problem, self._findings, budget)
 
@@ -159,7 +161,8 @@ class _Search:
         """From the best of so many layouts."""
         starts = self._findings.best(number)
         if starts and not self._is_done:
-            self._walkers.walk(starts, self._full, num_steps, phase=phase, heat=heat)
+            scenario = full(self._problem, next(self._stages))
+            self._walkers.walk(starts, scenario, num_steps, phase=phase, heat=heat)
 
     def _confirm(self) -> None:
         """Where searches score by a stand-in for the deployment's own policy, that one has the last word."""

@@ -35,6 +35,7 @@ class Minimised:
     value: devices used, cost per hour of the hosts used, or the rate scale. deployment: with the devices
     reserved that its search did without; trace: the traffic it was found for, faster by the scale.
     is_monotone: no size failed that contains one that held. is_complete: neither interrupted nor out of time.
+    is_at_limit: the rate scale is the largest that is tried, and may be larger still.
     """
 
     objective: str
@@ -47,6 +48,7 @@ class Minimised:
     tried: tuple[Try, ...]
     is_monotone: bool
     is_complete: bool
+    is_at_limit: bool = False
 
     def plan(self) -> Plan:
         """The plan with its predictions, what it was asked, and what was tried on the way."""

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from placement.groups import Layout
 from placement.problem import Problem
+from placement.redrawing import drawn_anew
 from simulator.fast import Scorer
 from simulator.lanes import LaneCounts, LaneScorer, lanes_support
-from simulator.traffic.blocks import one_after_another, redrawn, slices
+from simulator.traffic.blocks import one_after_another, slices
 from vocabulary.trace import Trace
 
 Values = NDArray[np.float64]
@@ -25,12 +26,13 @@ Values = NDArray[np.float64]
 # Requests of traces as long as the given one that are drawn anew from it, for walks and for judging what they
 # find; at least so many traces, at most so many.
 WALKED_REQUESTS, JUDGED_REQUESTS = 12_000, 75_000
-WALKED_TRACES, JUDGED_TRACES = (1, 3), (2, 6)
+MAX_TRACES = 6
+WALKED_TRACES, JUDGED_TRACES = (1, 3), (2, MAX_TRACES)
 # Keys of the generators of redrawn traffic: for walks, for judging, and such as no search sees.
 WALKED, JUDGED, UNSEEN = 0, 2**31, 2**32
 # Most requests of a trace that a step of a walk looks at, in so many slices of it.
-SCREENED_REQUESTS = 60_000
-NUM_SLICES = 8
+SCREENED_REQUESTS = 20_000
+NUM_SLICES = 4
 
 
 class Judged(NamedTuple):
@@ -103,10 +105,11 @@ def rough(problem: Problem) -> Scenario:
     return Scenario(problem, [part], trim_s=problem.trim_s if part is problem.trace else 0.0)
 
 
-def full(problem: Problem) -> Scenario:
-    """That, and some traffic drawn anew: what walks go by."""
+def full(problem: Problem, stage: int) -> Scenario:
+    """That, and some traffic drawn anew, other at every stage: what walks go by."""
     part = _screened(problem, problem.trace)
-    drawn = [_screened(problem, trace) for trace in _redrawn(problem, WALKED, WALKED_REQUESTS, WALKED_TRACES)]
+    key = WALKED + MAX_TRACES * stage
+    drawn = [_screened(problem, trace) for trace in _redrawn(problem, key, WALKED_REQUESTS, WALKED_TRACES)]
     return Scenario(problem, [part, *drawn], trim_s=problem.trim_s if part is problem.trace else 0.0)
 
 
@@ -129,8 +132,10 @@ def _screened(problem: Problem, trace: Trace) -> Trace:
 def _redrawn(problem: Problem, key: int, num_requests: int, bounds: tuple[int, int]) -> list[Trace]:
     fewest, most = bounds
     count = max(fewest, min(most, round(num_requests / max(1, len(problem.trace)))))
-    seeds = [np.random.SeedSequence((problem.deployment.seed, key + number)) for number in range(count)]
-    return [redrawn(problem.trace, np.random.Generator(np.random.PCG64(seed))) for seed in seeds]
+    return [
+        drawn_anew(problem.deployment, problem.trace, keys=(problem.deployment.seed, key + number))
+        for number in range(count)
+    ]
 
 
 def _gap_s(problem: Problem) -> float:

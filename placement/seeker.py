@@ -84,7 +84,8 @@ class Seeker:
                 raise
         best = machine.best
         self.held = [held for held in self.held if best is None or held.value <= best]
-        return self._answer(max, is_monotone=True, is_complete=is_complete)
+        found = self._answer(max, is_monotone=True, is_complete=is_complete)
+        return replace(found, is_at_limit=machine.is_at_least)
 
     def _try(self, deployment: Deployment, scale: float, clusters: Smaller | None) -> bool:
         """Search once, and note what came out."""

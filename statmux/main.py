@@ -25,7 +25,7 @@ from vocabulary.errors import RuntimeFailure, StatmuxError
 VERBS = {
     "init": "Write a commented deployment.yaml to start from.",
     "validate": "Check a deployment, offline.",
-    "profile": "Measure what models cost on this machine's devices.",
+    "profile": "Measure, estimate, complete or import what models cost.",
     "plan": "Search for the placement that keeps most requests within their SLO.",
     "simulate": "Replay a trace on a plan, in virtual time.",
     "capacity": "Sweep devices, rate, SLO and burstiness; find the smallest fleet that holds.",

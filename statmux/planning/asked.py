@@ -13,6 +13,7 @@ from statmux.reporting.placement_picture import check_suffix
 from vocabulary.deployment import Deployment
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.disk import load_deployment, load_trace
+from vocabulary.outcomes import kept_rows
 from vocabulary.trace import Trace
 
 DEFAULT_HORIZON_S = 3600.0
@@ -46,13 +47,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Traces are aligned to the deployment; old: of --diff or --current; remarks: sentences for the user."""
+    """Traces are aligned to the deployment; old: of --diff or --current; remarks, warnings: sentences for
+    the user."""
 
     deployment: Deployment
     train: Trace
     test: Trace | None
     old: OldPlan | None
     remarks: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def prepare(asked: Asked) -> Prepared:
@@ -64,11 +67,15 @@ def prepare(asked: Asked) -> Prepared:
     if asked.objective is not None:
         deployment = replace(deployment, objective=asked.objective)
     _check_models(asked.explain, deployment)
+    _check_algorithm(asked.algorithm)
     path = asked.diff or asked.current
     old = None if path is None else load_old(path, deployment)
     train, remarks = _traffic(asked, deployment)
     test = None if asked.test_trace is None else _loaded(asked.test_trace, deployment)
-    return Prepared(deployment, train, test, old, (*remarks, *(old.remarks if old else ())))
+    for trace in (train, test):
+        _check_trim(asked.trim_s, trace)
+    remarks += old.remarks if old else ()
+    return Prepared(deployment, train, test, old, remarks, deployment.warnings)
 
 
 def _check_words(asked: Asked) -> None:
@@ -109,6 +116,22 @@ def _check_models(names: Sequence[str], deployment: Deployment) -> None:
             shown = ", ".join(deployment.model_names[:8])
             hint = f"did you mean {near[0]}?" if near else f"it has {shown}"
             raise InvalidInput(f"{deployment.name} has no model {name!r}", where="--explain", hint=hint)
+
+
+def _check_algorithm(name: str | None) -> None:
+    from placement.search import algorithm_names
+
+    known = algorithm_names()
+    if name is not None and name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"choose among {', '.join(known)}"
+        raise InvalidInput(f"there is no placement algorithm {name!r}", where="--algorithm", hint=hint)
+
+
+def _check_trim(trim_s: float, trace: Trace | None) -> None:
+    if trace is not None and len(trace) and not len(range(len(trace))[kept_rows(trace, trim_s)]):
+        message = f"{trim_s:g} s at both ends leave none of {len(trace)} requests in {trace.duration_s:.1f} s"
+        raise InvalidInput(message, where="--trim-s", hint="trim less than half of the trace")
 
 
 def _traffic(asked: Asked, deployment: Deployment) -> tuple[Trace, tuple[str, ...]]:

@@ -8,11 +8,15 @@ from statmux.render import Console
 from vocabulary.deployment import Deployment
 from vocabulary.trace import Trace
 
+# Both are shares of the same requests, so they differ by less only where they are equal.
+ROUNDING = 1e-12
+
 UNASKED: dict[str, Any] = {
     "bound": None,
     "bound_gap": None,
     "bound_seconds": None,
     "bound_is_exact": None,
+    "bound_why_not": None,
     "attainment_without_memory": None,
     "layout_without_memory": None,
 }
@@ -27,7 +31,10 @@ def bounds(
     budget_s: float | None,
     console: Console,
 ) -> dict[str, Any]:
-    """Keys of the document, about the trace that was planned for. Interrupted, what is missing is None."""
+    """Keys of the document, about the trace that was planned for. Interrupted, what is missing is None.
+
+    A bound below what was found would be wrong: the gap is then negative, and the user is told.
+    """
     from placement.bound.memoryless import without_memory
     from placement.bound.upper import upper_bound
 
@@ -42,9 +49,16 @@ def bounds(
     except KeyboardInterrupt:
         console.warn("interrupted: the bound is left out")
         return found
+    gap = bound.attainment - attainment
+    if gap < -ROUNDING:
+        console.warn(
+            f"the upper bound, {bound.attainment:.6f}, is below what the plan attains, {attainment:.6f}: one "
+            "of them is wrong, which is a bug in statmux; please report it with the deployment and the trace"
+        )
     return found | {
         "bound": bound.attainment,
-        "bound_gap": max(0.0, bound.attainment - attainment),
+        "bound_gap": 0.0 if abs(gap) <= ROUNDING else gap,
         "bound_seconds": bound.seconds,
         "bound_is_exact": bound.is_exact,
+        "bound_why_not": bound.why_not or None,
     }

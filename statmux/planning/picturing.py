@@ -20,9 +20,9 @@ def picture_of(placement: Placement, deployment: Deployment, document: Mapping[s
     words = f"SLO attainment {_share(document['slo_attainment'], document)}"
     words += "" if test is None else f", on other traffic {_share(test, document)}"
     num_free = len(deployment.cluster.free_devices) - sum(len(group.devices) for group in placement.groups)
-    counted = (
-        f"{len(placement.groups)} groups, {placement.num_replicas} replicas of {len(placement.models)} models"
-    )
+    replicas = _counted(placement.num_replicas, "replica")
+    of_models = _counted(len(placement.models), "model")
+    counted = f"{_counted(len(placement.groups), 'group')}, {replicas} of {of_models}"
     lines = (
         f"{words}; {counted}",
         "Rows are stages; the bar is the memory of a device, its colours are the models on it.",
@@ -33,6 +33,10 @@ def picture_of(placement: Placement, deployment: Deployment, document: Mapping[s
     if num_free:
         remarks.append("1 device is free" if num_free == 1 else f"{num_free} devices are free")
     return Picture(f"{document['deployment']} by {document['algorithm']}", lines, columns, tuple(remarks))
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _share(value: float, document: Mapping[str, Any]) -> str | None:

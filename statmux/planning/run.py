@@ -33,6 +33,8 @@ def run_plan(asked: Asked, console: Console) -> int:
     prepared = prepare(asked)
     for sentence in prepared.remarks:
         console.say(sentence)
+    for sentence in prepared.warnings:
+        console.warn(sentence)
     searched, moves = weighed(asked, prepared, search_for(asked, prepared, console))
     made = replace(searched.plan(), inputs=_inputs(deployment=asked.deployment, trace=asked.trace))
     if asked.out is not None:
@@ -41,9 +43,10 @@ def run_plan(asked: Asked, console: Console) -> int:
     document |= _asked_for(asked, searched, made, document, console)
     verdict = _verdict(asked, searched, document, console) if searched.is_complete else None
     document |= remedies.FEASIBLE if verdict is None else verdict.document
+    document["plot"] = None if asked.plot is None else str(asked.plot)
+    console.result(document, lambda: plan_text(document))
     if asked.plot is not None:
         _draw(asked.plot, made, searched, document)
-    console.result(document, lambda: plan_text(document))
     _say_next(console, document)
     if not searched.found.is_complete or (asked.time_budget_s is None and not searched.is_complete):
         console.warn("interrupted: this is the best placement so far")
@@ -148,7 +151,6 @@ def _draw(path: Path, made: Plan, searched: Searched, document: dict[str, Any]) 
     from statmux.reporting.placement_picture import write_picture
 
     write_picture(path, picture_of(made.placement, searched.deployment, document))
-    document["plot"] = str(path)
 
 
 def _inputs(**paths: Path | None) -> dict[str, object]:
@@ -166,10 +168,11 @@ def _inputs(**paths: Path | None) -> dict[str, object]:
 
 def _say_next(console: Console, document: dict[str, Any]) -> None:
     left_out = document["not_placed"]
-    if len(left_out) == 1:
-        console.warn(f"{left_out[0]} has no place; its requests count as missed")
-    elif left_out:
-        console.warn(f"{listed(left_out)} have no place; their requests count as missed")
+    if left_out:
+        verb = "has" if len(left_out) == 1 else "have"
+        counted = sum(document["models"][name]["num_requests"] for name in left_out)
+        missed = f"{counted} requests count as missed" if counted else "the trace has no request for them"
+        console.warn(f"{listed(left_out)} {verb} no place; {missed}")
     is_short = False
     for name, one in document["models"].items():
         wanted = one["attainment_wanted"]

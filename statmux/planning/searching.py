@@ -79,6 +79,7 @@ def minimised_document(searched: Searched) -> dict[str, Any] | None:
         "required": found.requirement.sentence,
         "is_monotone": found.is_monotone,
         "is_complete": found.is_complete,
+        "is_at_limit": found.is_at_limit,
         "tried": [asdict(one) for one in found.tried],
     }
 
@@ -88,6 +89,8 @@ def minimised_text(document: dict[str, Any]) -> str:
     value = document["value"]
     devices = "device is" if value == 1 else "devices are"
     answer = _SOUGHT[document["objective"]].format(value=value, devices=devices)
+    if document["is_at_limit"]:
+        answer = f"no traffic that was tried is too fast, the fastest {value:.4g} times the rate,"
     rows = [
         (
             one["num_devices"],

@@ -46,10 +46,10 @@ def _bound_lines(document: dict[str, Any]) -> list[str]:
             f"{document['layout_without_memory']} (a reference, no bound)"
         )
     if document["bound"] is not None:
-        exact = "" if document["bound_is_exact"] else ", more time may lower it"
+        why_not = "" if document["bound_is_exact"] else f"; {document['bound_why_not']}"
         lines.append(
             f"upper bound {_attained(document['bound'], document)} for any placement and policy: "
-            f"a gap of {100 * document['bound_gap']:.2f} points ({document['bound_seconds']:.1f} s{exact})"
+            f"a gap of {100 * document['bound_gap']:.2f} points ({document['bound_seconds']:.1f} s{why_not})"
         )
     return lines
 

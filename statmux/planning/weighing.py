@@ -9,6 +9,8 @@ from statmux.planning.asked import DEFAULT_HORIZON_S, Asked, Prepared
 from statmux.planning.moving import difference_document, replan_document
 from statmux.planning.searching import Searched
 
+SEARCH = "search"
+
 
 def weighed(asked: Asked, prepared: Prepared, searched: Searched) -> tuple[Searched, dict[str, Any]]:
     """What was found on the devices where least has to move, or what is there already; and why."""
@@ -37,11 +39,13 @@ def weighed(asked: Asked, prepared: Prepared, searched: Searched) -> tuple[Searc
         network=network,
         store=store,
         restart_s=asked.restart_s,
-        proposals={"search": found.placement},
+        proposals={SEARCH: found.placement},
     )
     placement = best.chosen.placement
     changed = difference(old, placement, deployment=deployment, network=network, store=store)
-    return replace(searched, found=replace(found, placement=placement)), {
+    # What the search said of its own placement it did not say of another.
+    gap = found.overfit_gap if best.chosen.name == SEARCH else None
+    return replace(searched, found=replace(found, placement=placement, overfit_gap=gap)), {
         "replan": replan_document(best, horizon_s=horizon_s, old=name),
         "difference": difference_document(changed, old=name),
     }

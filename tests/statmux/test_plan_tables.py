@@ -80,6 +80,7 @@ def test_a_plan_beside_its_references(request: pytest.FixtureRequest) -> None:
         "bound_gap": 0.05,
         "bound_seconds": 2.5,
         "bound_is_exact": False,
+        "bound_why_not": "the budget ended first",
         "attainment_without_memory": 0.93,
         "layout_without_memory": "4 x (tensor 1, pipeline 1)",
     }
