@@ -1,4 +1,4 @@
-"""A channel between hosts: what is sent and wanted by whom, and the one error that ends it all."""
+"""A channel between hosts: what is sent and wanted by whom."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from resharding.transport.arena import Arena
 from resharding.transport.dialing import Call, Dialer
 from resharding.transport.errors import TransferFailed
 from resharding.transport.inlets import Inlet
-from resharding.transport.last_words import spread
-from resharding.transport.links import GaveUp, Link, LinkLost
+from resharding.transport.lifetime import Lifetime
+from resharding.transport.links import Link, LinkLost
 from resharding.transport.outlets import Outlet, Parcel
 from resharding.transport.pacing import EmulatedNic
 from resharding.transport.spans import Spans
-from resharding.transport.works import Pulse, Transfer
+from resharding.transport.works import Transfer
 
 # Nobody passes on what is only sent: the outlet's own limits hold.
 _WHOLE_BYTES = 2**62
@@ -45,13 +45,10 @@ class HostChannel:
     def __init__(self, call: Call, means: Means) -> None:
         self.call = call
         self._means = means
-        self._pulse = Pulse()
-        self._error: TransferFailed | None = None
-        self._is_closed = False
-        self._pending: dict[Transfer, None] = {}
+        self._life = Lifetime(call, dialer=means.dialer, timeout_s=means.timeout_s)
+        self._pulse = self._life.pulse
         self._wanted: dict[int, deque[Transfer]] = defaultdict(deque)
         self._outlets: dict[int, Outlet] = {}
-        self._links: list[tuple[int, Link]] = []
         self._threads: list[threading.Thread] = []
         self._ports: dict[bool, queue.SimpleQueue[Parcel | None]] = {}
 
@@ -87,9 +84,7 @@ class HostChannel:
         self._end("it was aborted here", peer=self.call.place)
 
     def close(self) -> None:
-        with self._pulse.changed:
-            is_clean = self._error is None and not self._pending
-        if is_clean:
+        if self._life.is_idle():
             self._close()
         else:
             self._end("its channel was closed here", peer=self.call.place)
@@ -98,15 +93,15 @@ class HostChannel:
 
     def take(self, link: Link, place: int) -> None:
         """Serve a link on which the member at `place` sends, until it says goodbye. Raises LinkLost."""
-        self._join(place, link)
+        self._life.join(place, link)
         try:
             Inlet(link, epoch=self.call.epoch, awaited=lambda: self._next_wanted(place)).run()
         except LinkLost as lost:
             self._lose(lost, peer=place)
             link.abort(str(lost), epoch=self.call.epoch)
             raise
+        self._life.leave(link)
         with self._pulse.changed:
-            self._links = [one for one in self._links if one[1] is not link]
             is_early = bool(self._wanted[place])
         if is_early:
             self._end("it has closed its channel and sends no more", peer=place)
@@ -130,16 +125,12 @@ class HostChannel:
             pulse=self._pulse,
             timeout_s=self._means.timeout_s,
             give_up=self._give_up,
-            on_end=lambda work: self._pending.pop(work, None),
+            on_end=self._life.settle,
             upstream=upstream,
             is_sent=is_sent,
             is_passed_on=is_passed_on,
         )
-        with self._pulse.changed:
-            assert not self._is_closed, "this channel is closed"
-            if self._error is not None:
-                raise self._error.again()
-            self._pending[work] = None
+        self._life.admit(work)
         return work
 
     def _want(self, work: Transfer) -> Transfer:
@@ -153,7 +144,7 @@ class HostChannel:
         """Waits for it: with no limit of its own, as whoever sends has one."""
         with self._pulse.changed:
             while not self._wanted[peer]:
-                if self._error is not None or self._is_closed:
+                if self._life.is_over:
                     return None
                 self._pulse.changed.wait(self._means.timeout_s)
             return self._wanted[peer].popleft()
@@ -189,7 +180,7 @@ class HostChannel:
         return str(lost)
 
     def _next_parcel(self, port: queue.SimpleQueue[Parcel | None]) -> Parcel | None:
-        while self._error is None and not self._is_closed:
+        while not self._life.is_over:
             try:
                 return port.get(timeout=self._means.timeout_s)
             except queue.Empty:
@@ -199,7 +190,7 @@ class HostChannel:
     def _outlet(self, peer: int) -> Outlet:
         if peer not in self._outlets:
             link = self._means.dialer.dial(self.call.group[peer], self.call)
-            self._join(peer, link)
+            self._life.join(peer, link)
             self._outlets[peer] = Outlet(
                 link,
                 epoch=self.call.epoch,
@@ -210,33 +201,11 @@ class HostChannel:
             )
         return self._outlets[peer]
 
-    def _join(self, peer: int, link: Link) -> None:
-        """A channel that has ended meanwhile takes no more links."""
-        with self._pulse.changed:
-            if self._error is not None or self._is_closed:
-                link.close()
-                raise LinkLost("this channel is closed")
-            self._links.append((peer, link))
-
     def _close(self) -> None:
-        self._say_goodbye()
-        with self._pulse.changed:
-            self._is_closed = True
-            self._pulse.end()
+        self._life.say_goodbye(self._outlets)
+        self._life.close()
         # Links on which others send stay until these say goodbye: then they serve again.
-        for port in self._ports.values():
-            port.put(None)
-
-    def _say_goodbye(self) -> None:
-        for peer, outlet in self._outlets.items():
-            try:
-                outlet.say_goodbye()
-            except LinkLost:
-                continue  # It has nothing more to say to us either.
-            if outlet.is_answered:
-                with self._pulse.changed:
-                    self._links = [one for one in self._links if one[1] is not outlet.link]
-                self._means.dialer.give_back(self.call.group[peer], outlet.link)
+        self._stop_ports()
 
     def _give_up(self, work: Transfer) -> None:
         late = work.culprit()
@@ -249,43 +218,13 @@ class HostChannel:
         self._end(why, peer=late.peer, work=late)
 
     def _lose(self, lost: LinkLost, *, peer: int) -> None:
-        self._end(str(lost), peer=peer, is_heard=isinstance(lost, GaveUp))
+        if self._life.lose(lost, peer=peer):
+            self._stop_ports()
 
-    def _end(self, why: str, *, peer: int, work: Transfer | None = None, is_heard: bool = False) -> None:
-        """The first reason counts: all that is pending fails with it, and the peers hear it.
+    def _end(self, why: str, *, peer: int, work: Transfer | None = None) -> None:
+        if self._life.end(why, peer=peer, work=work):
+            self._stop_ports()
 
-        is_heard: the peer says it, and to all others too.
-        """
-        with self._pulse.changed:
-            if self._error is not None or self._is_closed:
-                return
-            pending = list(self._pending)
-            self._pending.clear()
-            self._error = self._failure(why, peer, work or _first_with(peer, pending))
-            reached = [place for place, _ in self._links]
-            # First the links, then the works: whoever is told may write where a peer would still read.
-            for _, link in self._links:
-                link.abort(self._error.message, epoch=self.call.epoch)
-            self._links = []
-            for one in pending:
-                one.fail(self._error)
-            self._pulse.end()
+    def _stop_ports(self) -> None:
         for port in self._ports.values():
             port.put(None)
-        if not is_heard:
-            spread(self._error.message, self.call, self._means.dialer, reached=[peer, *reached])
-
-    def _failure(self, why: str, peer: int, work: Transfer | None) -> TransferFailed:
-        return TransferFailed(
-            why,
-            peer=f"member {peer} ({self.call.group[peer]})",
-            tag=work.tag if work else None,
-            done_bytes=work.done_bytes if work else 0,
-            total_bytes=work.spans.num_bytes if work else 0,
-            timeout_s=self._means.timeout_s,
-        )
-
-
-def _first_with(peer: int, pending: Sequence[Transfer]) -> Transfer | None:
-    """What that peer fails, or at least what fails with it."""
-    return next((one for one in pending if one.peer == peer), next(iter(pending), None))

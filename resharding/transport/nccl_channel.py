@@ -13,15 +13,14 @@ from typing import final
 from resharding.transport.cuda_library import CudaFailure
 from resharding.transport.device_buffers import DeviceBuffer, DeviceSpans
 from resharding.transport.dialing import Call, Dialer
-from resharding.transport.errors import TransferFailed
-from resharding.transport.last_words import spread
-from resharding.transport.links import GaveUp, Link, LinkLost
+from resharding.transport.lifetime import Lifetime
+from resharding.transport.links import Link, LinkLost
 from resharding.transport.nccl_circuits import Circuits, Gpu
 from resharding.transport.nccl_lanes import DeviceTransfer, Lane, LaneFailed
 from resharding.transport.nccl_library import NcclFailure
 from resharding.transport.nccl_words import Speaker, Word, listen
 from resharding.transport.rendezvous import Rendezvous
-from resharding.transport.works import Pulse, Transfer
+from resharding.transport.works import Transfer
 
 # How often the device is asked: often at first, then by a share of the time that it takes already.
 _LEAST_LOOK_S, _MOST_LOOK_S, _LOOK_SHARE = 50e-6, 2e-3, 0.1
@@ -52,13 +51,10 @@ class NcclChannel:
     def __init__(self, call: Call, means: NcclMeans) -> None:
         self.call = call
         self._means = means
-        self._pulse = Pulse()
-        self._error: TransferFailed | None = None
-        self._is_closed = False
-        self._pending: dict[DeviceTransfer, None] = {}
+        self._life = Lifetime(call, dialer=means.dialer, timeout_s=means.timeout_s)
+        self._pulse = self._life.pulse
         self._lanes: dict[tuple[int, ...], Lane] = {}
         self._speakers: dict[int, Speaker] = {}
-        self._links: list[tuple[int, Link]] = []
         # For the thread, from any other: works to begin with and words that came.
         self._mail: deque[Callable[[], None]] = deque()
         self._thread: threading.Thread | None = None
@@ -83,9 +79,7 @@ class NcclChannel:
         self._end("it was aborted here", peer=self.call.place)
 
     def close(self) -> None:
-        with self._pulse.changed:
-            is_clean = self._error is None and not self._pending
-        if is_clean:
+        if self._life.is_idle():
             self._close()
         else:
             self._end("its channel was closed here", peer=self.call.place)
@@ -94,7 +88,7 @@ class NcclChannel:
 
     def take(self, link: Link, place: int) -> None:
         """Hear what the member at `place` says on this link, until it says goodbye. Raises LinkLost."""
-        self._join(place, link)
+        self._life.join(place, link)
         try:
             listen(
                 link, epoch=self.call.epoch, post=lambda word: self._mail_in(partial(self._hear, place, word))
@@ -103,8 +97,7 @@ class NcclChannel:
             self._lose(lost, peer=place)
             link.abort(str(lost), epoch=self.call.epoch)
             raise
-        with self._pulse.changed:
-            self._links = [one for one in self._links if one[1] is not link]
+        self._life.leave(link)
         self._mail_in(partial(self._hear_goodbye, place))
 
     def _post(
@@ -121,29 +114,22 @@ class NcclChannel:
             pulse=self._pulse,
             timeout_s=self._means.timeout_s,
             give_up=self._give_up,
-            on_end=lambda work: self._pending.pop(work, None),
+            on_end=self._life.settle,
             upstream=upstream,
             is_sent=is_sent,
         )
         with self._pulse.changed:
-            assert not self._is_closed, "this channel is closed"
-            if self._error is not None:
-                raise self._error.again()
-            self._pending[work] = None
+            self._life.admit(work)
             self._mail_in(lambda: self._lane(chain).push(work))
         return work
 
     def _mail_in(self, letter: Callable[[], None]) -> None:
         with self._pulse.changed:
             self._mail.append(letter)
-            if self._thread is None and not self._is_over:
+            if self._thread is None and not self._life.is_over:
                 self._thread = threading.Thread(target=self._run, name="statmux-nccl", daemon=True)
                 self._thread.start()
             self._pulse.changed.notify_all()
-
-    @property
-    def _is_over(self) -> bool:
-        return self._error is not None or self._is_closed
 
     def _run(self) -> None:
         try:
@@ -157,12 +143,12 @@ class NcclChannel:
             self._end(f"{type(error).__name__}: {error}", peer=self.call.place)
         finally:
             for lane in self._lanes.values():
-                lane.end(is_clean=self._error is None)
+                lane.end(is_clean=not self._life.has_failed)
 
     def _work_on(self) -> None:
         """Until the channel is over. Between two looks at the device it sleeps."""
         moved_s = time.monotonic()
-        while not self._is_over:
+        while not self._life.is_over:
             is_moved = self._read_mail()
             for lane in self._lanes.values():
                 is_moved |= self._step(lane)
@@ -185,7 +171,7 @@ class NcclChannel:
         is_blocked = any(lane.is_blocked for lane in self._lanes.values())
         look_s = min(max(_LEAST_LOOK_S, since_s * _LOOK_SHARE), _MOST_LOOK_S)
         with self._pulse.changed:
-            if not self._mail and not self._is_over:
+            if not self._mail and not self._life.is_over:
                 self._pulse.changed.wait(look_s if is_moving or is_blocked else self._means.timeout_s)
 
     def _is_late(self, now_s: float) -> bool:
@@ -253,32 +239,14 @@ class NcclChannel:
     def _speaker(self, place: int) -> Speaker:
         if place not in self._speakers:
             link = self._means.dialer.dial(self.call.group[place], self.call)
-            self._join(place, link)
+            self._life.join(place, link)
             lost = partial(self._lose, peer=place)
             self._speakers[place] = Speaker(link, epoch=self.call.epoch, lost=lost)
         return self._speakers[place]
 
-    def _join(self, place: int, link: Link) -> None:
-        """A channel that has ended meanwhile takes no more links."""
-        with self._pulse.changed:
-            if self._is_over:
-                link.close()
-                raise LinkLost("this channel is closed")
-            self._links.append((place, link))
-
     def _close(self) -> None:
-        for peer, speaker in self._speakers.items():
-            try:
-                speaker.say_goodbye()
-            except LinkLost:
-                continue  # It has nothing more to say to us either.
-            if speaker.is_answered:
-                with self._pulse.changed:
-                    self._links = [one for one in self._links if one[1] is not speaker.link]
-                self._means.dialer.give_back(self.call.group[peer], speaker.link)
-        with self._pulse.changed:
-            self._is_closed = True
-            self._pulse.end()
+        self._life.say_goodbye(self._speakers)
+        self._life.close()
 
     def _give_up(self, work: DeviceTransfer) -> None:
         late = work.culprit()
@@ -291,43 +259,8 @@ class NcclChannel:
         self._end(why, peer=late.peer, work=late)
 
     def _lose(self, lost: LinkLost, *, peer: int) -> None:
-        self._end(str(lost), peer=peer, is_heard=isinstance(lost, GaveUp))
+        self._life.lose(lost, peer=peer)
 
-    def _end(
-        self, why: str, *, peer: int, work: DeviceTransfer | None = None, is_heard: bool = False
-    ) -> None:
-        """The first reason counts: all that is pending fails with it, and the peers hear it.
-
-        is_heard: the peer says it, and to all others too. Whoever waits is told when the device has let go of
-        the memory.
-        """
-        with self._pulse.changed:
-            if self._is_over:
-                return
-            pending = list(self._pending)
-            self._pending.clear()
-            self._error = self._failure(why, peer, work or _first_with(peer, pending))
-            reached = [place for place, _ in self._links]
-            for _, link in self._links:
-                link.abort(self._error.message, epoch=self.call.epoch)
-            self._links = []
-            for one in pending:
-                one.fail(self._error)
-            self._pulse.end()
-        if not is_heard:
-            spread(self._error.message, self.call, self._means.dialer, reached=[peer, *reached])
-
-    def _failure(self, why: str, peer: int, work: DeviceTransfer | None) -> TransferFailed:
-        return TransferFailed(
-            why,
-            peer=f"member {peer} ({self.call.group[peer]})",
-            tag=work.tag if work else None,
-            done_bytes=work.done_bytes if work else 0,
-            total_bytes=work.spans.num_bytes if work else 0,
-            timeout_s=self._means.timeout_s,
-        )
-
-
-def _first_with(peer: int, pending: Sequence[DeviceTransfer]) -> DeviceTransfer | None:
-    """What that peer fails, or at least what fails with it."""
-    return next((one for one in pending if one.peer == peer), next(iter(pending), None))
+    def _end(self, why: str, *, peer: int, work: DeviceTransfer | None = None) -> None:
+        """Whoever waits is told when the device has let go of the memory."""
+        self._life.end(why, peer=peer, work=work)
