@@ -96,17 +96,23 @@ def _check_words(asked: Asked) -> None:
 
 def check_writable(path: Path, where: str) -> None:
     """Raises InvalidInput where a file cannot be put, before anything is computed for it."""
+    try:
+        why_not = _why_not_writable(path)
+    except OSError as error:
+        why_not = f"{path} cannot be written: {str(error.strerror).lower()}"
+    if why_not:
+        raise InvalidInput(why_not, where=where, hint="choose another path of a file")
+
+
+def _why_not_writable(path: Path) -> str:
     if path.is_dir():
-        raise InvalidInput(f"{path} is a folder", where=where, hint="name a file in it")
+        return f"{path} is a folder"
     there = path.parent
     while not there.exists() and there != there.parent:
         there = there.parent
     if not there.is_dir():
-        hint = "choose another path"
-        raise InvalidInput(f"{path} cannot be written: {there} is no folder", where=where, hint=hint)
-    if not os.access(there, os.W_OK):
-        hint = "choose another path"
-        raise InvalidInput(f"{path} cannot be written: {there} is read-only", where=where, hint=hint)
+        return f"{path} cannot be written: {there} is no folder"
+    return "" if os.access(there, os.W_OK) else f"{path} cannot be written: {there} is read-only"
 
 
 def _check_models(names: Sequence[str], deployment: Deployment) -> None:

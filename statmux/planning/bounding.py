@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from statmux.render import Console
 from vocabulary.deployment import Deployment
 from vocabulary.trace import Trace
+
+if TYPE_CHECKING:
+    from placement.bound.upper import Bound
 
 # Both are shares of the same requests, so they differ by less only where they are equal.
 ROUNDING = 1e-12
@@ -31,10 +34,7 @@ def bounds(
     budget_s: float | None,
     console: Console,
 ) -> dict[str, Any]:
-    """Keys of the document, about the trace that was planned for. Interrupted, what is missing is None.
-
-    A bound below what was found would be wrong: the gap is then negative, and the user is told.
-    """
+    """Keys of the document, about the trace that was planned for. Interrupted, what is missing is None."""
     from placement.bound.memoryless import without_memory
     from placement.bound.upper import upper_bound
 
@@ -49,13 +49,18 @@ def bounds(
     except KeyboardInterrupt:
         console.warn("interrupted: the bound is left out")
         return found
+    return found | bound_keys(bound, attainment, console=console)
+
+
+def bound_keys(bound: Bound, attainment: float, *, console: Console) -> dict[str, Any]:
+    """Keys of the document. A bound below what was found is wrong: the gap is negative, the user is told."""
     gap = bound.attainment - attainment
     if gap < -ROUNDING:
         console.warn(
             f"the upper bound, {bound.attainment:.6f}, is below what the plan attains, {attainment:.6f}: one "
             "of them is wrong, which is a bug in statmux; please report it with the deployment and the trace"
         )
-    return found | {
+    return {
         "bound": bound.attainment,
         "bound_gap": 0.0 if abs(gap) <= ROUNDING else gap,
         "bound_seconds": bound.seconds,

@@ -13,6 +13,7 @@ import typer
 
 from statmux.durations import seconds
 from statmux.render import Console
+from vocabulary.errors import InvalidInput
 
 if TYPE_CHECKING:
     from placement.costs.devices import DeviceType
@@ -59,7 +60,7 @@ def parallelize(
             show_default=False,
         ),
     ],
-    tensor: Annotated[int, typer.Option(min=1, help="Devices of a host that share the model.")] = 4,
+    tensor: Annotated[int, typer.Option(min=2, help="Devices of a host that share the model.")] = 4,
     hosts: Annotated[int, typer.Option(min=1, help="Hosts that share it too: a second axis.")] = 1,
     batch: Annotated[int, typer.Option(min=1, help="Rows of a batch, for every -1 of an input.")] = 1,
     sequence: Annotated[int, typer.Option(min=1, help="Tokens of a row, of a model source.")] = 128,
@@ -136,9 +137,21 @@ def _read(source: str, *, batch: int, sequence: int, tensor: int) -> tuple[Layer
         return layer_graph(program), {}
     from workers.graphs.families import family_function
 
+    _check_folder(source)
     model = family_function(source, base_dir=Path.cwd())
     program = read_program(model.apply, model.parameters, model.inputs(batch, sequence))
     return layer_graph(program), dict(model.by_hand(tensor))
+
+
+def _check_folder(source: str) -> None:
+    """Raises InvalidInput for what is neither a function nor an address, nor a folder that is there."""
+    try:
+        is_there = "://" in source or Path(source).expanduser().is_dir()
+    except OSError:
+        is_there = False
+    if not is_there:
+        hint = f"write MODULE:FUNCTION, like {Path(source).stem or 'model'}:build, or random://gpt2-base"
+        raise InvalidInput(f"{source!r} is neither a function, a folder nor an address", hint=hint)
 
 
 def _mesh(

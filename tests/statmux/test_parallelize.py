@@ -91,7 +91,9 @@ def test_what_nothing_is_known_about_is_named(capsys: pytest.CaptureFixture) -> 
         (["mlp:build", "--memory", "1MiB"], 3, "no plan fits 1.0 MiB a device: the best takes at least"),
         (["mlp:build", "--memory", "little"], 2, "little"),
         (["mlp:build", "--bandwidth", "0GB/s"], 2, "not above 0"),
-        (["mlp:build", "--tensor", "0"], 2, "tensor"),
+        (["mlp:build", "--tensor", "1"], 2, "tensor"),
+        (["mlp"], 2, "write MODULE:FUNCTION, like mlp:build"),
+        (["m" * 300], 2, "neither a function, a folder nor an address"),
     ],
 )
 def test_a_mistake_is_told_with_its_remedy(

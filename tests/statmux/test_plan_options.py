@@ -165,11 +165,14 @@ def test_a_plan_is_left_only_where_the_move_pays_within_the_horizon(desk: Desk) 
         (["--bound-budget", "3s"], "add --bound"),
         (["--time-budget", "soon"], "soon"),
         (["--time-budget", "0"], "has no length"),
+        (["--algorithm", "mp-serch"], "did you mean mp-search?"),
+        (["--trim-s", "1000"], "1000 s at both ends leave none of"),
         (["--store", "0B/s"], "moves nothing"),
         (["--objective", "best"], "best"),
         (["--plot", "plan.pdf"], "let the name end in .svg or .png"),
         (["--plot", "trace.csv/plan.svg"], "is no folder"),
         (["--plot", "."], "--plot"),
+        (["--plot", f"{'x' * 300}.svg"], "cannot be written: file name too long"),
         (["--out", "trace.csv/plan.yaml"], "is no folder"),
         (["--within", "1..4"], "add --minimize"),
         (["--sweep", "devices=1..2", "--explain", "a"], "this is about one plan, a study has many"),
@@ -193,6 +196,14 @@ def test_a_placement_is_drawn_by_the_end_of_the_name(desk: Desk) -> None:
     for word in ("small by sr-greedy", "g0", "n-0:0", "busy"):
         assert word in svg
     assert Path("plan.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_plan_is_shown_though_its_picture_cannot_be_written(desk: Desk) -> None:
+    Path("drawn").symlink_to("nowhere")
+    result = desk.statmux("plan", "deployment.yaml", *QUICK, "--plot", "drawn/plan.svg")
+    assert result.code == 1
+    assert "SLO attainment" in result.out
+    assert "cannot be written" in result.err
 
 
 def test_a_fleet_without_memory_says_how_much_would_be_enough(desk: Desk) -> None:

@@ -12,17 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from placement.bound.upper import Bound
 from placement.difference import difference
 from placement.replan import replan
 from placement.search import Found, planned
 from placement.why_there import explain
 from resharding.move_costs import Store
 from resharding.network import Network
+from statmux.options import Choices
+from statmux.planning.bounding import bound_keys
 from statmux.planning.document import plan_document
 from statmux.planning.explaining import explanation_document, explanation_text
 from statmux.planning.moving import difference_document, difference_text, replan_document, replan_text
 from statmux.planning.searching import minimised_text
 from statmux.planning.tables import plan_table
+from statmux.render import Console
 from tests.placement.fleets import deployment, model
 from tests.placement.test_difference import group
 from vocabulary.deployment import Slo
@@ -131,6 +135,18 @@ def test_what_was_tried_for_the_smallest_cluster(request: pytest.FixtureRequest)
         "required": "99.00% of all requests within their SLO",
         "is_monotone": True,
         "is_complete": False,
+        "is_at_limit": False,
         "tried": tried,
     }
     check("minimised", minimised_text(found), request)
+    fastest = found | {"objective": "max_rate_scale", "value": 64.0, "is_at_limit": True}
+    assert minimised_text(fastest).startswith("no traffic that was tried is too fast, the fastest 64 times")
+
+
+def test_a_bound_below_the_plan_is_never_hidden(capsys: pytest.CaptureFixture[str]) -> None:
+    bound = Bound(0.9, 1.0, 3, 0.1, 4, 5, True, "")
+    found = bound_keys(bound, 0.95, console=Console(Choices()))
+    assert found["bound_gap"] == pytest.approx(-0.05)
+    assert "0.900000, is below what the plan attains, 0.950000" in capsys.readouterr().err
+    assert bound_keys(bound, 0.9, console=Console(Choices()))["bound_gap"] == 0.0
+    assert capsys.readouterr().err == ""
