@@ -8,6 +8,7 @@ import threading
 from typing import final
 
 import structlog
+from msgspec import MsgspecError
 
 from resharding.transport.host import HostTransport
 from resharding.transport.interface import Channel
@@ -75,10 +76,10 @@ class Follower:
         while not self._ended.is_set():
             try:
                 connected, _ = self._listener.accept()
-                link = NoteLink(connected)
-                note = link.next(within_s=self._spec.peer_timeout_s)
             except OSError:
                 continue  # Who called has hung up, or we are being stopped.
+            link = NoteLink(connected)
+            note = _first_note(link, within_s=self._spec.peer_timeout_s)
             if isinstance(note, Join) and hmac.compare_digest(note.key.encode(), self._spec.key.encode()):
                 self._link = link
                 return link, note
@@ -117,6 +118,14 @@ class Follower:
     def _beat(self, link: NoteLink, serving: _Serving) -> None:
         while not self._ended.wait(self._spec.peer_timeout_s / 8):
             link.send(serving.pulse())
+
+
+def _first_note(link: NoteLink, *, within_s: float) -> Note | None:
+    """None of who says nothing, or what is no note: anybody may call, and must not end this process."""
+    try:
+        return link.next(within_s=within_s)
+    except (OSError, MsgspecError):
+        return None
 
 
 @final

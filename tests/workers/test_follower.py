@@ -193,6 +193,11 @@ async def test_a_caller_without_the_key_leads_nobody(follow: Callable):
     stranger.send(Join("another key", (follower.address.endpoint,), 1))
     assert stranger.next(within_s=PATIENCE_S) is None
     stranger.close()
+    # A note of three bytes that is none, and what no link of ours says.
+    for words in (b"\x03\x00\x00\x00abc", b"GET / HTTP/1.1\r\n\r\n"):
+        with socket.create_connection(address, PATIENCE_S) as caller:
+            caller.sendall(words)
+            assert caller.recv(1) == b""
     async with led(SMALL, follower) as leader:
         assert await leader.outputs(1, "gpt2", ids(1, 1, 4))
 
