@@ -35,6 +35,10 @@ class Findings:
                 self._by_layout[key] = scored
             self._incumbent.offer(scored, phase=phase, num_evaluated=self._problem.num_evaluated)
 
+    def report(self, phase: str, num_walked: int) -> None:
+        """A sign of life, with placements simulated by walks that have not ended."""
+        self._incumbent.offer(None, phase=phase, num_evaluated=self._problem.num_evaluated + num_walked)
+
     def best(self, number: int) -> list[Scored]:
         """Of the best layouts, best first."""
         return sorted(self._by_layout.values(), key=_by_value)[:number]

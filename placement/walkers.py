@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from itertools import count
 from typing import final
 
@@ -19,6 +19,8 @@ from placement.walk import HEAT, Walk
 # SMALL groups times models; on larger ones more, by the square root, up to LONGEST.
 PATIENCE = 50
 SMALL, LONGEST = 200, 6.0
+# Between signs of life.
+SIGN_S = 0.25
 # Beyond this, threads are held up by each other's Python.
 MAX_THREADS = 8
 
@@ -48,12 +50,18 @@ class Walkers:
             longer = min(LONGEST, max(1.0, (size / SMALL) ** 0.5))
             walk.run(int(num_steps * longer), self._budget, heat=heat, patience=int(PATIENCE * longer))
 
-        if scenario.is_threaded and len(self._walks) > 1:
-            with ThreadPoolExecutor(min(MAX_THREADS, len(os.sched_getaffinity(0)))) as pool:
-                list(pool.map(run, self._walks))
-        else:
-            for walk in self._walks:
-                run(walk)
+        num_threads = min(MAX_THREADS, len(os.sched_getaffinity(0))) if scenario.is_threaded else 1
+        with ThreadPoolExecutor(num_threads) as pool:
+            pending = {pool.submit(run, walk) for walk in self._walks}
+            try:
+                while pending:
+                    done, pending = wait(pending, timeout=SIGN_S, return_when=FIRST_EXCEPTION)
+                    for one in done:
+                        one.result()
+                    self._findings.report(phase, sum(walk.num_evaluated for walk in self._walks))
+            except BaseException:  # Ctrl-C among them: who waits for the threads waits for a step only
+                self._budget.stop()
+                raise
         self.collect(phase)
 
     def collect(self, phase: str) -> None:

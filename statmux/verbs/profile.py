@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from statmux.profiling.ways import chosen_way, refuse_unheeded
 from statmux.render import Console
 from statmux.verbs import profile_options as options
 from vocabulary.errors import InvalidInput
@@ -46,13 +47,14 @@ def profile(
     With --estimate, --complete or --import-alpa nothing is measured, and no device is needed.
     """
     console = Console(ctx.obj)
-    asked = [correct_from is not None, estimate, complete is not None, import_alpa is not None]
-    if sum(asked) > 1:
-        raise InvalidInput("give one of --correct-from, --estimate, --complete and --import-alpa")
-    if model is not None and not estimate and complete is None:
-        raise InvalidInput(
-            "--model describes what is estimated", hint="add --estimate, or --complete PROFILE"
-        )
+    way = chosen_way(
+        correct=correct_from is not None,
+        estimate=estimate,
+        complete=complete is not None,
+        import_alpa=import_alpa is not None,
+        model=model is not None,
+    )
+    refuse_unheeded(way, ctx)
     wanted = None
     if estimate or complete is not None:
         wanted = _wanted(
