@@ -142,6 +142,9 @@ def _estimate_one(
 
     if model is None:
         raise InvalidInput("--complete needs the model's shape", hint="give --model, like the model's folder")
+    if name is not None and Path(name).name != name:
+        hint = "write it without slashes; --out says where the file goes"
+        raise InvalidInput(f"{name!r} is no name of a model", where="--name", hint=hint)
     if complete is None:
         found = estimated_model(name or name_of_model(model), model, wanted)
         target = _file(out, found.model)

@@ -126,6 +126,7 @@ def test_alpas_profiles_become_a_file_a_model_and_what_is_left_out_is_told(
         (["profile", "deployment.yaml", "--model", NUMBERS], 2, "--model: measuring does not heed it"),
         (["profile", "deployment.yaml", "--tensor", "2"], 2, "it describes an estimate: add --estimate"),
         (["profile", "deployment.yaml", "--estimate", "--tensor", "2"], 2, "the deployment says so"),
+        ([*ESTIMATE, "--name", "../x"], 2, "write it without slashes"),
         ([*ESTIMATE, "--rounds", "5"], 2, "--rounds: --estimate --model does not heed it"),
         (["profile", "d.yaml", "--import-alpa", "gone.tsv"], 2, "DEPLOYMENT: --import-alpa does not heed it"),
         (["profile", "--complete", "p.json"], 2, "--complete needs the model's shape"),
