@@ -92,5 +92,5 @@ def slots_of(layout: Layout, content: Content, table: StageTable) -> tuple[NDArr
     table_s = table.stacked(configs)
     if len(configs) == 1:
         return first_slot, group, table_s[0][model]
-    config = np.array([configs.index(config) for config in layout])
+    config = np.array([configs.index(config) for config in layout], dtype=np.int64)
     return first_slot, group, table_s[config[group], model]

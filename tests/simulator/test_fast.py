@@ -66,6 +66,12 @@ def test_a_model_that_no_group_holds_is_not_placed() -> None:
     assert FATES[outcomes.fate[0]] is Fate.NOT_PLACED
 
 
+def test_on_a_placement_without_groups_nothing_is_placed() -> None:
+    trace = Trace(np.array([0.0, 1.0]), np.zeros(2, dtype=np.int32), ("a", "b"))
+    outcomes = score(Placement(()), trace, deployment=fleet(slo_s=2.0))
+    assert [FATES[code] for code in outcomes.fate] == [Fate.NOT_PLACED] * 2
+
+
 def test_the_least_clock_wins_even_where_the_request_is_then_refused() -> None:
     deployment = fleet(slo_s=0.9, router="min_stage_clock")
     # Neither group can make it in time; the first on the tie is asked, every time.
