@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -108,11 +108,13 @@ def can_hold(deployment: Deployment) -> bool:
     )
 
 
-def can_be_in_time(deployment: Deployment) -> bool:
-    """Whether every model that asks for a minimal attainment has a configuration as quick as its SLO."""
+def can_be_in_time(deployment: Deployment, models: Collection[int] | None = None) -> bool:
+    """Whether models have a configuration as quick as their SLO: these, or all that ask for an attainment."""
+    asked = range(len(deployment.models)) if models is None else models
     return not any(
-        model.slo.attainment and impossible_slo(deployment, index)
-        for index, model in enumerate(deployment.models)
+        impossible_slo(deployment, index)
+        for index in asked
+        if models is not None or deployment.models[index].slo.attainment
     )
 
 

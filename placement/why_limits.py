@@ -18,8 +18,13 @@ from vocabulary.units import TIME_TOLERANCE_S
 
 
 def impossible_slo(deployment: Deployment, model: int) -> str:
-    """Why no placement keeps a model's SLO: all that it may use is too slow. Empty if something is not."""
+    """Why no placement keeps a model's SLO: all that it may use is too slow. Empty if something is not.
+
+    Of a model that generates: why answers of several tokens are late whatever there is.
+    """
     spec, seconds = deployment.models[model], alone_s(deployment, model)
+    if spec.generates:
+        return _impossible_steps(deployment, spec)
     if not seconds or _is_quick(deployment, model, min(seconds.values())):
         return ""
     config = min(seconds, key=lambda one: (seconds[one], one))
@@ -70,6 +75,24 @@ def alone_s(deployment: Deployment, model: int) -> Mapping[ParallelConfig, float
         for config in spec.profile.entries
         if allows(spec, config) and _has_devices(deployment.cluster, config)
     }
+
+
+def _impossible_steps(deployment: Deployment, spec: ModelSpec) -> str:
+    """Where a step for one token takes longer than the first, or each further, may."""
+    assert spec.profile is not None, spec
+    step_s = {
+        config: sum(step.of(1, 0) for step in entry.step_times)
+        for config, entry in spec.profile.entries.items()
+        if entry.step_times and allows(spec, config) and _has_devices(deployment.cluster, config)
+    }
+    if not step_s:
+        return ""
+    config = min(step_s, key=lambda one: (step_s[one], one))
+    for key, limit_s in (("ttft_ms", spec.slo.ttft_s), ("tpot_ms", spec.slo.tpot_s)):
+        if limit_s is not None and step_s[config] > limit_s + TIME_TOLERANCE_S:
+            shown = f"slo.{key} of {spec.name} ({1e3 * limit_s:.1f} ms)"
+            return f"{shown} is below its quickest step, {1e3 * step_s[config]:.1f} ms on {config}"
+    return ""
 
 
 @lru_cache(maxsize=1024)

@@ -66,7 +66,7 @@ def broken_promise(deployment: Deployment, document: dict[str, Any], console: Co
         asked = [index for index, text in texts.items() if text]
     if not asked:
         return None
-    found = _changes(deployment, can_be_in_time, console, reach=Reach())
+    found = _changes(deployment, lambda changed: can_be_in_time(changed, asked), console, reach=Reach())
     more = f" (and {len(asked) - 1} more models)" if len(asked) > 1 else ""
     hint = _hint(found) or "raise slo.latency_ms"
     return Verdict(Infeasible(f"{texts[asked[0]]}{more}: no placement can help", hint=hint), found)

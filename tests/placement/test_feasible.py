@@ -5,9 +5,13 @@ import pytest
 
 from placement.feasible_changes import Remedy, can_be_in_time, can_hold, smallest_changes
 from placement.search import search
-from tests.placement.fleets import LATENCY_S, deployment, model, requests
+from placement.why_limits import impossible_slo
+from tests.placement.fleets import LATENCY_S, deployment, model, profile, requests
 from vocabulary.deployment import Deployment, Slo
 from vocabulary.errors import Infeasible
+from vocabulary.generation import StepTimes
+from vocabulary.parallel import ParallelConfig
+from vocabulary.profile import Provenance, profile_of
 from vocabulary.rules import PlacementRules
 from vocabulary.trace import Trace
 
@@ -86,6 +90,27 @@ def test_an_slo_below_every_latency_needs_as_much_longer() -> None:
     assert remedy.kind == "slo_scale"
     assert remedy.after == pytest.approx(2.0, rel=0.001)
     assert remedy.after >= 2.0
+
+
+def test_only_the_slos_in_question_count_where_nobody_asks_for_an_attainment() -> None:
+    hurry = Slo(LATENCY_S / 2)
+    fleet = deployment(model("a", 60, (1, 1), slo=hurry), model("b", 60, (1, 1)), num_devices=1)
+    assert can_be_in_time(fleet)
+    assert not can_be_in_time(fleet, [0])
+    assert can_be_in_time(fleet, [1])
+    (longer,) = smallest_changes(fleet, lambda changed: can_be_in_time(changed, [0]))
+    assert longer.kind == "slo_scale"
+    assert longer.after == pytest.approx(2.0, rel=1e-3)
+
+
+def test_an_slo_of_tokens_below_every_step_needs_as_much_longer() -> None:
+    entry = replace(profile(60, (1, 1)).entries[ParallelConfig()], step_times=(StepTimes(0.01, 0.001),))
+    spec = model("a", 60, slo=Slo(tpot_s=0.0055, attainment=0.9))
+    made = profile_of("any", "cpu", [entry], provenance=Provenance())
+    fleet = deployment(replace(spec, profile=made), num_devices=1)
+    assert "slo.tpot_ms of a (5.5 ms) is below its quickest step, 11.0 ms" in impossible_slo(fleet, 0)
+    (longer,) = smallest_changes(fleet, can_be_in_time)
+    assert (longer.kind, round(longer.after, 2)) == ("slo_scale", 2.0)
 
 
 def test_a_fleet_that_nothing_helps_has_no_remedy() -> None:
