@@ -37,11 +37,14 @@ MAX_TURNS = 1
 PERFECT = 0.9995
 
 
-def auto(problem: Problem, incumbent: Incumbent, budget: Budget) -> None:
-    """Leaves its best placement in `incumbent`; the same for the same problem and seed, when it converges."""
+def auto(problem: Problem, incumbent: Incumbent, budget: Budget, *, first: Candidate | None = None) -> None:
+    """Leaves its best placement in `incumbent`; the same for the same problem and seed, when it converges.
+
+    first: a placement to go on from, beside all others.
+    """
     search = _Search(problem, incumbent, budget)
     try:
-        search.run()
+        search.run(first)
     except KeyboardInterrupt:
         search.stop()
         raise
@@ -65,8 +68,10 @@ class _Search:
         self._findings = Findings(problem, incumbent)
         self._walkers = Walkers(problem, self._findings, budget)
 
-    def run(self) -> None:
+    def run(self, first: Candidate | None) -> None:
         """Until it has converged; with a time budget until that is over, or nothing is left to gain."""
+        if first is not None:
+            self._findings.offer([Scored(first, 0.0)], phase="given")
         self._walk_roughly(self._equal_starts(), phase="layouts")
         self._walk_roughly(self._other_starts(), phase="layouts")
         self._walk_fully(NUM_FULL, FULL_STEPS, phase="walks")

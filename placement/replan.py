@@ -88,9 +88,10 @@ def replan(
     """
     aligned = trace.aligned_to(deployment.model_names)
     weigh = _Scales(current, deployment, aligned, horizon_s, network, store, restart_s)
-    if proposals is None:
-        proposals = {"search": search(deployment, aligned).placement}
     is_sound = _is_sound(current, deployment)
+    if proposals is None:
+        start = current if is_sound else None
+        proposals = {"search": search(deployment, aligned, start=start).placement}
     nearby = _nearby(current, deployment, aligned) if is_sound else {}
     found = [weigh.option(KEEP, current)]
     for name, placement in {**nearby, **proposals}.items():

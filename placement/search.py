@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from placement.auto import auto, overfit_gap
 from placement.baselines import BASELINES, Algorithm
@@ -16,6 +17,7 @@ from placement.groups import hosts_of
 from placement.incumbent import Incumbent, Report, ignore
 from placement.layouts import equal_layouts
 from placement.problem import Problem
+from placement.why import candidate_of
 from simulator.fast_or_events import outcomes_of
 from vocabulary.deployment import Deployment
 from vocabulary.errors import InvalidInput
@@ -73,18 +75,22 @@ def search(
     trim_s: float = 0.0,
     progress: Callable[[Report], None] = ignore,
     time_budget_s: float | None = None,
+    start: Placement | None = None,
 ) -> Found:
     """The same placement for the same input. `algorithm` overrides the deployment's.
 
     Without `time_budget_s`, here or in the deployment, a search ends when it has converged; with it, `auto`
     ends then, sooner or later than it would have: more time never gives a worse plan. The published
-    algorithms take no notice of it.
+    algorithms take no notice of it. `start`: a placement that fits and keeps all rules, which `auto` goes on
+    from too.
     A KeyboardInterrupt ends the search with the best so far, and rises if there is none. Raises Infeasible
     if no model fits or required replicas do not, InvalidInput for an algorithm that is not known.
     """
     budget = Budget(deployment.time_budget_s if time_budget_s is None else time_budget_s)
     name = deployment.algorithm if algorithm is None else algorithm
     run = _search_called(name)
+    if start is not None and name == "auto":
+        run = partial(auto, first=candidate_of(start, deployment))
     aligned = trace.aligned_to(deployment.model_names)
     check_profiled(deployment)
     problem = Problem(deployment, aligned, trim_s=trim_s if name in OWN else 0.0)

@@ -171,6 +171,12 @@ def test_more_time_never_gives_a_worse_plan(monkeypatch: pytest.MonkeyPatch) -> 
     assert values[-1] > values[0]
 
 
+def test_a_search_goes_on_from_a_given_placement() -> None:
+    found = search(FLEET, OVERLOAD)
+    again = search(FLEET, OVERLOAD, start=found.placement, time_budget_s=1e-9)
+    assert attainment(again, FLEET, OVERLOAD) >= attainment(found, FLEET, OVERLOAD)
+
+
 def test_a_search_without_time_still_gives_a_plan() -> None:
     found = search(FLEET, OVERLOAD, time_budget_s=1e-9)
     assert found.placement.num_replicas > 0
