@@ -72,11 +72,6 @@ class Constraints:
         no_bounds = not self._has_maximum and not self._min.any()
         return no_bounds and not (self._joined or self._apart or self._pins)
 
-    @property
-    def is_tabular(self) -> bool:
-        """Whether `pinned`, `apart` and bounds of replicas say all: no colocate, nothing apart by host."""
-        return not self._joined and all(apart.by == "group" for apart in self._apart)
-
     def pinned(self, layout: Layout) -> Models:
         """Where each model may be by its pins [groups, models]."""
         allowed = np.ones((len(layout), len(self._models)), dtype=np.bool_)

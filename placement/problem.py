@@ -14,6 +14,7 @@ from placement.constraints import Constraints
 from placement.memory import Memory
 from placement.objectives import objective_of, objective_value, objective_values, unserved
 from simulator.fast import Scorer, Tally, supports
+from simulator.fast_costs import StageTable
 from vocabulary.deployment import Deployment, Policy
 from vocabulary.trace import Trace
 
@@ -56,7 +57,7 @@ class Problem:
         return len(self.deployment.models)
 
     @property
-    def table(self):
+    def table(self) -> StageTable:
         """Stage latencies, shared by all that score this problem's models."""
         return self._scorer.table
 
