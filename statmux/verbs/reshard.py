@@ -24,7 +24,7 @@ ITEM_BYTES = {
     "int8": 1, "uint8": 1, "bool": 1, "float8_e4m3fn": 1, "float8_e5m2": 1,
 }  # fmt: skip
 # Past so many tasks the paper's greedy scheduler takes longer than a user waits.
-MAX_TASKS = 256
+MAX_TASKS = 4096
 # Past so many pairs of devices finding the tasks does.
 MAX_PAIRS = 2**16
 # An exbibyte: far past any tensor, and all sums of bytes stay within 64 bits.
