@@ -15,24 +15,18 @@ from placement.groups import Layout, Mesh
 from placement.memory import Memory
 from placement.violations import violations
 from vocabulary.deployment import Deployment
-from vocabulary.mesh import Cluster
 from vocabulary.placement import Placement
 from vocabulary.rules import Apart
 
 Models = NDArray[np.bool_]
 
 
-def usable_cluster(deployment: Deployment) -> Cluster:
-    """The cluster that a search may use: the devices of `placement.constraints.reserved` are marked.
+def without_devices(deployment: Deployment, devices: Collection[str]) -> Deployment:
+    """The same deployment with these devices reserved too.
 
     They keep their places, so that groups stay aligned inside hosts: `hosts_of` does not give them as free,
     `Cluster.free_devices` leaves them out.
     """
-    return deployment.cluster
-
-
-def without_devices(deployment: Deployment, devices: Collection[str]) -> Deployment:
-    """The same deployment with these devices reserved too."""
     reserved = tuple(sorted({*deployment.cluster.reserved, *devices}))
     return replace(deployment, cluster=replace(deployment.cluster, reserved=reserved))
 

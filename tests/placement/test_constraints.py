@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from placement.candidate import empty
-from placement.constraints import Constraints, usable_cluster, without_devices
+from placement.constraints import Constraints, without_devices
 from placement.groups import carve, hosts_of
 from placement.memory import Memory
 from placement.search import search
@@ -162,7 +162,7 @@ def test_every_broken_rule_is_a_sentence():
 
 def test_reserved_devices_are_of_the_cluster_but_not_free():
     small = without_devices(fleet(), ["n-0:1"])
-    cluster = usable_cluster(small)
+    cluster = small.cluster
     assert cluster.num_devices == 4
     assert [device.id for device in cluster.free_devices] == ["n-0:0", "n-1:0", "n-1:1"]
     layout = carve(hosts_of(cluster), ParallelConfig(1, 2))
