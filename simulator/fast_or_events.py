@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from simulator.fast import score, supports
 from simulator.generation.arrivals import asks_for_tokens
 from vocabulary.deployment import Deployment
@@ -14,11 +16,17 @@ ENGINES = ("auto", "fast", "events")
 
 
 def outcomes_of(
-    placement: Placement, trace: Trace, *, deployment: Deployment, engine: str = "auto"
+    placement: Placement,
+    trace: Trace,
+    *,
+    deployment: Deployment,
+    engine: str = "auto",
+    opens_s: Sequence[float] | None = None,
 ) -> Outcomes:
     """Outcomes of a trace, the same from either engine; the trace is aligned to the deployment here.
 
-    Raises InvalidInput if engine `fast` is asked for and is not for the policy or the trace.
+    opens_s: when each group opens, in seconds of the trace; only engine `events` knows of that. Raises
+    InvalidInput if engine `fast` is asked for and is not for the policy, the trace or openings.
     """
     assert engine in ENGINES, engine
     aligned = trace.aligned_to(deployment.model_names)
@@ -37,8 +45,14 @@ def outcomes_of(
             where="--engine",
             hint="it does fcfs without batching; use --engine auto or events",
         )
-    if engine == "events" or not is_fast:
+    if engine == "fast" and opens_s is not None:
+        raise InvalidInput(
+            "the fast engine has all groups open from the start",
+            where="--engine",
+            hint="use --engine auto or events with --moving-from",
+        )
+    if engine == "events" or not is_fast or opens_s is not None:
         from simulator.simulate import simulate  # the machines: not for those who score
 
-        return simulate(placement, aligned, deployment=deployment)
+        return simulate(placement, aligned, deployment=deployment, opens_s=opens_s)
     return score(placement, aligned, deployment=deployment)

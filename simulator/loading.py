@@ -1,43 +1,30 @@
-"""How long a group takes to have models' weights: for serving, what a replica costs before it answers."""
+"""When groups open after a change of placement: once the weights that they lack are there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from resharding.move_costs import Store, weight_transfer
 from resharding.network import Network
-from resharding.weight_layouts import ModelWeights, holding, numbered_devices
-from vocabulary.mesh import Cluster
+from resharding.weight_layouts import changed_weights, numbered_devices
+from vocabulary.deployment import Deployment
 from vocabulary.placement import Group, Placement
-from vocabulary.profile import Profile
 
 
-def loading_time_s(
-    models: Sequence[str],
-    group: Group,
-    *,
-    profiles: Mapping[str, Profile],
-    living: Placement,
-    cluster: Cluster,
-    network: Network,
-    store: Store | None = None,
-) -> float:
-    """Seconds until `group` has the weights of all `models`, from groups of `living` or the store.
+def opening_times_s(
+    old: Placement, new: Placement, *, deployment: Deployment, network: Network, store: Store | None = None
+) -> tuple[float, ...]:
+    """Seconds from the change until each new group may serve [groups].
 
-    Whichever is sooner, planned as `resharding` plans it: what a re-placement is told too. Raises
-    Infeasible for a model that no living group holds where there is no store.
+    0 for groups that were there with all their models; for all others until every weight that moves is there,
+    from living replicas or the store, planned together as `resharding` plans it. Starting processes and
+    compiling is not in it. Raises Infeasible for a model that no old group holds where there is no store.
     """
-    devices = numbered_devices(cluster)
-    wanted = [
-        ModelWeights(
-            model,
-            tuple(
-                holding(one, profiles[model].entry(one.config), devices)
-                for one in living.groups
-                if model in one.models
-            ),
-            (holding(group, profiles[model].entry(group.config), devices),),
-        )
-        for model in models
-    ]
-    return weight_transfer(wanted, network, store=store).seconds
+    there = {(group.devices, group.config): frozenset(group.models) for group in old.groups}
+    wanted = changed_weights(
+        old, new, entry_of=deployment.catalog().entry, devices=numbered_devices(deployment.cluster)
+    )
+    loaded_s = weight_transfer(wanted, network, store=store).seconds if wanted else 0.0
+
+    def stays(group: Group) -> bool:
+        return there.get((group.devices, group.config), frozenset()) >= frozenset(group.models)
+
+    return tuple(0.0 if stays(group) else loaded_s for group in new.groups)

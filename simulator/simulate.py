@@ -42,15 +42,18 @@ from vocabulary.trace import Trace
 from vocabulary.units import NEVER_S, TIME_TOLERANCE_S
 
 
-def simulate(placement: Placement, trace: Trace, *, deployment: Deployment) -> Outcomes:
+def simulate(
+    placement: Placement, trace: Trace, *, deployment: Deployment, opens_s: Sequence[float] | None = None
+) -> Outcomes:
     """Outcomes of every request of `trace` under `placement` and the policy of `deployment`, repeatable.
 
+    opens_s: when each group opens [groups]; all at the start without it. Until then nothing is sent to it.
     The trace's models must be those of the deployment, in its order (`Trace.aligned_to`). Raises InvalidInput
     or Infeasible when the trace asks for tokens and a model cannot generate, or has no memory for it.
     """
     assert trace.models == deployment.model_names, "align the trace to the deployment first"
     limits = limits_of_groups(placement, trace, deployment=deployment)
-    shell = _Shell(placement, trace, deployment=deployment, limits=limits)
+    shell = _Shell(placement, trace, deployment=deployment, limits=limits, opens_s=opens_s)
     shell.run()
     return shell.outcomes()
 
@@ -64,6 +67,7 @@ class _Shell:
         *,
         deployment: Deployment,
         limits: Sequence[Mapping[str, GenerationLimits]],
+        opens_s: Sequence[float] | None,
     ) -> None:
         catalog, policy = deployment.catalog(), deployment.policy
         self._trace = trace
@@ -89,12 +93,18 @@ class _Shell:
         if trace.tokens is not None and any(limits):
             self._asked = TokenRequests(trace.tokens, deployment.models, slo_s=self._slo_s)
             self._first_token_s = np.full(len(trace), np.nan)
+        self._openings: Agenda[int] = Agenda()
         for index in range(len(placement.groups)):
-            self._cluster.observe(GroupOpened(index))
+            if opens_s is None or opens_s[index] <= 0.0:
+                self._cluster.observe(GroupOpened(index))
+            else:
+                self._openings.add(opens_s[index], index)
 
     def run(self) -> None:
         agenda, arrivals = self._agenda, self._arrivals
         while (now_s := min(arrivals.next_s, agenda.next_s)) < NEVER_S:
+            if self._openings.next_s <= now_s:
+                self._open(now_s)
             self._instant(now_s)
 
     def outcomes(self) -> Outcomes:
@@ -116,6 +126,12 @@ class _Shell:
             for model, statistics in group.generation_statistics.items():
                 totals.setdefault(model, GenerationStatistics()).add(statistics)
         return totals
+
+    def _open(self, now_s: float) -> None:
+        """Groups that have opened since the last instant: nothing happens between instants."""
+        while self._openings.next_s <= now_s:
+            for index in self._openings.pop_instant(self._openings.next_s):
+                self._cluster.observe(GroupOpened(index))
 
     def _instant(self, now_s: float) -> None:
         """Everything at `now_s`: all events, then the cluster machine, then the groups, until nothing moves.

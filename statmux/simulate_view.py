@@ -63,8 +63,18 @@ def simulated_table(document: dict[str, Any]) -> str:
         table((*_HEADINGS, *(_TOKEN_HEADINGS if has_tokens else ())), cells),
         f"{goodput}; {missed}",
         *(_generation_line(name, one) for name, one in document.get("generation", {}).items()),
+        *_openings(document),
         *(["~: rests on an estimated profile"] if document["estimated"] else []),
     ])  # fmt: skip
+
+
+def _openings(document: dict[str, Any]) -> list[str]:
+    """Groups that open late, because weights had to move."""
+    late = {group: at_s for group, at_s in document.get("opens_s", {}).items() if at_s > 0}
+    if not late:
+        return ["no group has to load weights"] if "opens_s" in document else []
+    found = ", ".join(f"{group} after {at_s:.2f} s" for group, at_s in late.items())
+    return [f"opened late (estimated): {found}"]
 
 
 def _generation_line(name: str, one: dict[str, Any]) -> str:

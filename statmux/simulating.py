@@ -21,7 +21,10 @@ from vocabulary.placement import Placement
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the flags say. Scales multiply; num_resamples 0: no confidence intervals."""
+    """What the flags say. Scales multiply; num_resamples 0: no confidence intervals.
+
+    moving_from: the plan that was served until the trace begins; store_bytes_per_s: of reading weights.
+    """
 
     overrides: tuple[str, ...]
     engine: str
@@ -29,6 +32,8 @@ class Question:
     slo_scale: float
     rate_scale: float
     num_resamples: int
+    moving_from: Path | None = None
+    store_bytes_per_s: float = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +54,12 @@ def simulated(question: Question, deployment: Path, plan: Path, trace: Path) -> 
     placement = load_plan(plan, deployment=read).placement
     check_fit(placement, read)
     requests = sped_up(load_trace(trace, models=read.model_names), question.rate_scale)
-    outcomes = outcomes_of(placement, requests, deployment=read, engine=question.engine)
-    return Found(_document(question, outcomes, read, placement), read, placement, outcomes)
+    opens_s = _opens_s(question, placement, read)
+    outcomes = outcomes_of(placement, requests, deployment=read, engine=question.engine, opens_s=opens_s)
+    document = _document(question, outcomes, read, placement)
+    if opens_s is not None:
+        document["opens_s"] = {group.id: at_s for group, at_s in zip(placement.groups, opens_s, strict=True)}
+    return Found(document, read, placement, outcomes)
 
 
 def compared(question: Question, record: Path, deployment: Path | None, plan: Path | None) -> Found:
@@ -79,6 +88,23 @@ def compared(question: Question, record: Path, deployment: Path | None, plan: Pa
         "simulated": found,
     }
     return Found(document, read, placement, outcomes, recorded)
+
+
+def _opens_s(question: Question, placement: Placement, deployment: Deployment) -> tuple[float, ...] | None:
+    """When groups open that another plan had to become; estimated from links, as `plan --diff` does."""
+    from resharding.move_costs import Store
+    from resharding.network import network_of
+    from simulator.loading import opening_times_s
+
+    if question.moving_from is None:
+        return None
+    return opening_times_s(
+        load_plan(question.moving_from, deployment=deployment).placement,
+        placement,
+        deployment=deployment,
+        network=network_of(deployment.cluster),
+        store=Store(question.store_bytes_per_s),
+    )
 
 
 def _document(

@@ -1,9 +1,9 @@
 """Arrivals drawn anew by moving blocks of them about: a local block bootstrap.
 
 Nothing is fitted: bursts inside a block stay as they were, while how many requests a model gets, and which
-models burst at the same time, come out otherwise, as they would on another day. (Blocks: Künsch, "The jackknife
-and the bootstrap for general stationary observations", 1989; from nearby times only: Paparoditis and Politis,
-"Local block bootstrap", 2002.)
+models burst at the same time, come out otherwise, as they would on another day. (Blocks: Künsch, "The
+jackknife and the bootstrap for general stationary observations", 1989; from nearby times only: Paparoditis
+and Politis, "Local block bootstrap", 2002.)
 """
 
 from __future__ import annotations
@@ -60,7 +60,11 @@ def _from_zero(trace: Trace, first: int, end: int) -> Trace:
 
 
 def _redrawn_s(
-    arrival_s: NDArray[np.float64], duration_s: float, rng: np.random.Generator, block_s: float, reach_s: float
+    arrival_s: NDArray[np.float64],
+    duration_s: float,
+    rng: np.random.Generator,
+    block_s: float,
+    reach_s: float,
 ) -> NDArray[np.float64]:
     """One model's arrivals, as a ring so that every one is as likely as any other to come."""
     num_blocks = max(1, int(np.ceil(duration_s / block_s)))

@@ -103,12 +103,20 @@ Horizon = Annotated[
         show_default=False,
     ),
 ]
+MovingFrom = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="OLD",
+        help="The plan served until now: groups open when weights that move are there, estimated.",
+        show_default=False,
+    ),
+]
 Store = Annotated[
     float,
     typer.Option(
         parser=bandwidth,
         metavar="BANDWIDTH",
-        help="What a host reads of weights that no group holds, for --diff and --current.",
+        help="What a host reads of weights that no group holds, where plans change.",
     ),
 ]
 GroupStart = Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from statmux.planning import flags
 from statmux.render import Console
 from vocabulary.errors import Infeasible, InvalidInput
 
@@ -57,6 +58,8 @@ def simulate(
     seeds: Annotated[
         int, typer.Option(metavar="N", min=0, help="95% intervals from N resamples of the trace's windows.")
     ] = 0,
+    moving_from: flags.MovingFrom = None,
+    store: flags.Store = "1GB/s",  # type: ignore[assignment]
     require_attainment: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="Exit with 3 below this.", show_default=False)
     ] = None,
@@ -80,7 +83,9 @@ def simulate(
         raise InvalidInput("one resample has no spread", where="--seeds", hint="200 are good")
     if engine is not Engine.EVENTS:
         load_compiler()
-    question = Question(tuple(ctx.obj.overrides), engine.value, trim_s, slo_scale, rate_scale, seeds)
+    question = Question(
+        tuple(ctx.obj.overrides), engine.value, trim_s, slo_scale, rate_scale, seeds, moving_from, store
+    )
     found = _found(question, deployment, plan, trace, compare_to)
     if outcomes is not None:
         write_outcomes(outcomes, found.outcomes, placement=found.placement)
@@ -103,6 +108,12 @@ def _found(
         if trace is not None:
             raise InvalidInput(
                 "a record is compared on the requests that it has", where="--trace", hint="leave --trace out"
+            )
+        if question.moving_from is not None:
+            raise InvalidInput(
+                "a record is compared with its fleet as it was served",
+                where="--moving-from",
+                hint="leave it out, or give a deployment, --plan and --trace",
             )
         return compared(question, record, deployment, plan)
     if deployment is None or plan is None or trace is None:
