@@ -140,3 +140,18 @@ def test_few_resamples_are_called_rough_and_one_is_refused(planned: Desk) -> Non
     words = ("simulate", "deployment.yaml", "--plan", "plan.yaml", "--trace", "trace.csv")
     assert "rough" in planned.statmux(*words, "--seeds", "5").err
     assert planned.statmux(*words, "--seeds", "1").code == 2
+
+
+def test_after_a_change_of_plan_groups_open_when_their_weights_are_there(planned: Desk) -> None:
+    planned.write("old.yaml", PLAN.replace("n-0:0", "n-0:1"))
+    planned.write("few.csv", "timestamp_s,model\n0.0,a\n60.0,a\n")
+    document = simulate(planned, "few.csv", "--moving-from", "old.yaml", "--store", "10B/s")
+    assert 0 < document["opens_s"]["left"] < 60
+    assert document["rejections"] == {"unavailable": 1}
+    assert simulate(planned, "few.csv", "--moving-from", "plan.yaml")["opens_s"] == {"left": 0.0}
+
+
+def test_a_record_is_not_compared_with_a_change_of_plan(planned: Desk) -> None:
+    result = planned.statmux("simulate", "--compare-to", "run", "--moving-from", "plan.yaml")
+    assert result.code == 2
+    assert "--moving-from" in result.err
