@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from itertools import islice
@@ -26,6 +27,9 @@ from resharding.transport.messages import exchange
 from vocabulary.sharding import Sharding
 
 _POOL = BufferPool()
+# From so many bytes on several cores copy: activations are smaller, and leave the cores to the stages.
+_SHARED_COPY_BYTES = 2**24
+_COPIERS = ThreadPoolExecutor(4, thread_name_prefix="statmux-copy")
 # Which target of which move: its index there, after the move's own.
 Target = tuple[int, int]
 
@@ -284,25 +288,21 @@ def _in_host_memory(
 ) -> list[jax.Array]:
     """Equal tiles are handed over as they are, others are put together once and shared by all replicas."""
     held = {device: np.asarray(shard) for device, shard in shards.items()}
-    by_box = {box: held[device] for device, box in route.source.items()}
-    made: dict[Box, np.ndarray] = {}
-    pieces: dict[int, list[Copy]] = defaultdict(list)
+    tiles = {box: held[device] for device, box in route.source.items()}
+    dtype = next(iter(held.values())).dtype
+    filled = {box: device for device, box in route.target.items() if box not in tiles}
+    tiles |= {box: _POOL.empty(box.shape, dtype) for box in filled}
+    places, pieces = [], []
     for copy in route.copies:
-        pieces[copy.target].append(copy)
-    for device, box in route.target.items():
-        if box not in made:
-            made[box] = by_box[box] if box in by_box else _joined(box, pieces[device], held, route.source)
-    return jax.device_put([made[box] for box in route.target.values()], [devices[d] for d in route.target])
-
-
-def _joined(
-    box: Box, copies: Sequence[Copy], held: Mapping[int, np.ndarray], source: Mapping[int, Box]
-) -> np.ndarray:
-    tile = _POOL.empty(box.shape, next(iter(held.values())).dtype)
-    for copy in copies:
-        piece = held[copy.source][copy.box.slices(origin=source[copy.source].start)]
-        tile[copy.box.slices(origin=box.start)] = piece
-    return tile
+        box = route.target[copy.target]
+        if filled.get(box) == copy.target:
+            places.append(tiles[box][copy.box.slices(origin=box.start)])
+            pieces.append(held[copy.source][copy.box.slices(origin=route.source[copy.source].start)])
+    num_bytes = sum(place.nbytes for place in places)
+    # Numpy copies without holding the interpreter.
+    each = _COPIERS.map if num_bytes >= _SHARED_COPY_BYTES else map
+    deque(each(np.copyto, places, pieces), maxlen=0)
+    return jax.device_put([tiles[box] for box in route.target.values()], [devices[d] for d in route.target])
 
 
 @lru_cache(maxsize=4096)

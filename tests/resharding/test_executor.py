@@ -53,6 +53,14 @@ def test_every_datatype_moves(dtype):
     assert_moves(array, rows, columns)
 
 
+@pytest.mark.parametrize("target", [((), ()), (("x",), ("y",)), ((), ("y", "x"))], ids=str)
+def test_large_arrays_that_several_threads_copy_are_bit_equal(target):
+    axes = (("x", 2), ("y", 2))
+    array = np.random.default_rng(0).integers(0, 256, (4096, 4096), np.uint8)
+    rows = on_devices(Sharding(axes, (("x", "y"), ())), DEVICES)
+    assert_moves(array, rows, on_devices(Sharding(axes, target), DEVICES[4:]))
+
+
 def test_an_empty_array_moves():
     rows = on_devices(Sharding((("x", 2),), (("x",), ())), DEVICES)
     whole = on_devices(Sharding((("x", 2),), ((), ())), DEVICES[2:])
