@@ -17,6 +17,8 @@ from vocabulary.trace import Trace
 BLOCK_S = 20.0
 # Blocks come from at most so far away: the time of day stays what it was.
 REACH_S = 300.0
+# More blocks say nothing more, and of a trace with gaps of years there would be too many to make.
+MAX_BLOCKS = 100_000
 
 
 def redrawn(
@@ -24,12 +26,17 @@ def redrawn(
 ) -> Trace:
     """A trace as long as the given one, each model's arrivals put together from blocks of its own.
 
-    Token counts are left out: what searches score does not read them.
+    It begins at 0, whenever the given one does. Token counts are left out: what searches score does not read
+    them.
     """
     if not len(trace):
         return trace
+    # What comes within a block of 0 is counted from there; other clocks begin with the first arrival.
+    first_s = float(trace.arrival_s[0])
+    arrival_s = trace.arrival_s if first_s < block_s else trace.arrival_s - first_s
+    block_s = max(block_s, trace.duration_s / MAX_BLOCKS)
     columns = [
-        _redrawn_s(trace.arrival_s[trace.model_index == model], trace.duration_s, rng, block_s, reach_s)
+        _redrawn_s(arrival_s[trace.model_index == model], trace.duration_s, rng, block_s, reach_s)
         for model in range(len(trace.models))
     ]
     return _mixed(columns, trace.models)

@@ -70,3 +70,19 @@ def test_slices_are_stretches_spread_over_the_trace() -> None:
     assert len(part) == 400
     assert (np.diff(part.arrival_s) > 900).sum() == 3
     assert slices(TRACE, num_requests=10**6, num_slices=4, gap_s=1.0) is TRACE
+
+
+def test_a_clock_that_does_not_begin_at_zero_gives_the_same_traffic() -> None:
+    start_s = 2.0**30
+    arrival_s = np.round(np.sort(np.random.default_rng(0).uniform(0, 300, 500)) * 1024) / 1024
+    arrival_s[0] = 0.0
+    here = Trace(arrival_s, np.zeros(500, dtype=np.int32), ("a",))
+    there = Trace(arrival_s + start_s, here.model_index, ("a",))
+    one, other = (redrawn(trace, np.random.default_rng(1)) for trace in (here, there))
+    assert len(one) == len(other)
+    assert np.allclose(one.arrival_s, other.arrival_s)
+
+
+def test_a_gap_of_years_is_no_reason_for_more_blocks() -> None:
+    sparse = Trace(np.array([0.0, 1.0, 3e9]), np.zeros(3, dtype=np.int32), ("a",))
+    assert redrawn(sparse, np.random.default_rng(0)).duration_s <= 3e9
