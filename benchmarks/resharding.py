@@ -29,6 +29,12 @@ from vocabulary.sharding import Sharding
 NETWORK = Network(1.25e9, intra_bytes_per_s=100e9, latency_s=0.0)
 ITEM_BYTES = 4
 SUITES = {"n_to_m": "several hosts to several", "1_to_m": "one device to several hosts"}
+OURS = "statmux"
+# What the paper draws: strategies with its best scheduler, schedulers with its best strategy.
+VIEWS = {
+    "strategies": tuple(f"{strategy}, greedy" for strategy in STRATEGIES),
+    "schedulers": tuple(f"broadcast, {scheduler}" for scheduler in SCHEDULERS),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ def measure(document: Mapping[str, Any]) -> Case:
         for scheduler in SCHEDULERS
     }
     suite = document.get("suite", "n_to_m")
-    ways_s["statmux"] = plan.makespan_s
+    ways_s[OURS] = plan.makespan_s
     return Case(document["name"], suite, plan.lower_bound_s, ways_s, 1e3 * plan.plan_s)
 
 
@@ -89,7 +95,7 @@ def _placed(mesh: tuple[int, int], spec: Iterable[str], hosts: Iterable[int]) ->
 
 def table(cases: list[Case]) -> str:
     """Estimated time by lower bound: cases down, ways across."""
-    ways = _shown(cases)
+    ways = [*dict.fromkeys(way for view in VIEWS.values() for way in view), OURS]
     lines = [f"| case | bound (s) | {' | '.join(ways)} | planned in |", "|---" * (len(ways) + 3) + "|"]
     for case in cases:
         ratios = " | ".join(f"{case.ways_s[way] / case.bound_s:.3f}" for way in ways)
@@ -97,30 +103,25 @@ def table(cases: list[Case]) -> str:
     return "\n".join(lines)
 
 
-def _shown(cases: list[Case]) -> list[str]:
-    """Strategies with their best scheduler, broadcasts with each: what the paper draws."""
-    return [way for way in cases[0].ways_s if way.startswith(("broadcast", "statmux")) or "greedy" in way]
-
-
 def write(cases: list[Case], folder: Path) -> None:
-    """<suite>.svg, .png and .csv, and all numbers as rows.json."""
+    """<suite>_<view>.svg, .png and .csv, and all numbers as rows.json."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [
         {"case": case.name, "bound_s": case.bound_s, "plan_ms": case.plan_ms, **case.ways_s} for case in cases
     ]
     (folder / "rows.json").write_text(json.dumps(rows, indent=1) + "\n")
     for suite in dict.fromkeys(case.suite for case in cases):
-        figure = suite_figure(suite, [case for case in cases if case.suite == suite])
-        for suffix in (".svg", ".png", ".csv"):
-            write_figure(folder / f"{suite}{suffix}", figure)
+        of_suite = [case for case in cases if case.suite == suite]
+        for view, ways in VIEWS.items():
+            figure = suite_figure(suite, of_suite, (*ways, OURS))
+            for suffix in (".svg", ".png", ".csv"):
+                write_figure(folder / f"{suite}_{view}{suffix}", figure)
 
 
-def suite_figure(suite: str, cases: list[Case]) -> Figure:
+def suite_figure(suite: str, cases: list[Case], ways: tuple[str, ...]) -> Figure:
     """A line for each way; the bound is 1."""
     x = np.arange(1, len(cases) + 1)
-    lines = [
-        Series(way, x, np.array([case.ways_s[way] / case.bound_s for case in cases])) for way in _shown(cases)
-    ]
+    lines = [Series(way, x, np.array([case.ways_s[way] / case.bound_s for case in cases])) for way in ways]
     title = f"Resharding, {SUITES.get(suite, suite)} (estimated)"
     return Figure(
         title, f"case ({', '.join(case.name for case in cases)})", "time by bound", tuple(lines), y_log=True
