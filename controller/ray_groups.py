@@ -159,7 +159,10 @@ class RayGroups:
             self._check()
             if time.monotonic() > deadline_s:
                 late = ", ".join(group_of[promise].id for promise in waiting)
-                raise RuntimeFailure(f"{doing} took longer than {timeout_s:g} s (group {late})")
+                raise RuntimeFailure(
+                    f"{doing} took longer than {timeout_s:g} s (group {late})",
+                    hint="see the logs of Ray; fewer batch sizes and sequence lengths compile sooner",
+                )
             done, waiting = ray.wait(waiting, timeout=_LOOK_S)
             for promise in done:
                 answers[promise] = answer_of(group_of[promise], promise, doing=doing)
