@@ -49,6 +49,18 @@ def test_plot_draws_the_messages(tmp_path: Path, suffix: str) -> None:
     assert path.read_bytes().startswith(b"<?xml" if suffix == ".svg" else b"\x89PNG")
 
 
+def test_plot_of_thousands_of_messages_stays_small_and_names_the_colours(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = tmp_path / "plan.svg"
+    assert run([*MOVE, "--latency", "0", "--plot", str(path), "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["num_messages"] > 4000
+    drawn = path.read_text()
+    assert len(drawn) < 2**18
+    assert "0 to 2, 3, 4" in drawn
+    assert "host 0 receives" not in drawn  # Nothing comes there.
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
