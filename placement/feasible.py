@@ -35,6 +35,9 @@ def why_nothing(problem: Problem, algorithm: str) -> Infeasible:
         if model.min_replicas and shortages[model.name].text:
             text = f"replicas.min of {model.name} cannot be met: {shortages[model.name].text}"
             return Infeasible(text, hint=_hint(problem.deployment))
+    for model in models:
+        if text := _pinned_away(problem.deployment, model):
+            return Infeasible(text, hint="pin it to others, or profile it on these")
     required = [model for model in models if model.min_replicas]
     if required:
         return _too_many(problem.deployment, required)
@@ -91,6 +94,20 @@ def _sentence(model: ModelSpec, config: ParallelConfig, stage: int, needed: int,
     return (
         f"{model.name} needs {needed} bytes ({format_bytes(needed)}) a device on stage {stage} even with "
         f"{config}, devices have {usable} ({format_bytes(usable)}); device memory binds"
+    )
+
+
+def _pinned_away(deployment: Deployment, model: ModelSpec) -> str:
+    """Why a model may be on no device: it is pinned to types that its profile does not have. Else empty."""
+    devices = deployment.cluster.by_id()
+    allowed = deployment.rules.pin.get(model.name, frozenset())
+    pinned = {devices[device].device_type for device in allowed}
+    profiled = {config.device_type for config in _profiled(model)}
+    if len(deployment.cluster.device_types) < 2 or not pinned or pinned & profiled:
+        return ""
+    return (
+        f"{model.name} is pinned to devices of {', '.join(sorted(pinned))}, its profile is for "
+        f"{', '.join(sorted(profiled))}"
     )
 
 

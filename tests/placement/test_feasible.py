@@ -10,8 +10,9 @@ from tests.placement.fleets import LATENCY_S, deployment, model, profile, reques
 from vocabulary.deployment import Deployment, Slo
 from vocabulary.errors import Infeasible
 from vocabulary.generation import StepTimes
+from vocabulary.mesh import Cluster
 from vocabulary.parallel import ParallelConfig
-from vocabulary.profile import Provenance, profile_of
+from vocabulary.profile import Provenance, profile_of, profile_on_types
 from vocabulary.rules import PlacementRules
 from vocabulary.trace import Trace
 
@@ -90,6 +91,17 @@ def test_an_slo_below_every_latency_needs_as_much_longer() -> None:
     assert remedy.kind == "slo_scale"
     assert remedy.after == pytest.approx(2.0, rel=0.001)
     assert remedy.after >= 2.0
+
+
+def test_a_pin_to_devices_that_a_profile_is_not_of_is_told() -> None:
+    fleet = deployment(model("a", 20), num_devices=1)
+    (node,) = fleet.cluster.nodes
+    nodes = (node, replace(node, name="m", device_type="gpu"))
+    spec = replace(fleet.models[0], profile=profile_on_types({"cpu": profile(20, (1, 1))}))
+    rules = PlacementRules(pin={"a": frozenset({"m-0:0"})})
+    two = replace(fleet, cluster=Cluster(nodes), models=(spec,), rules=rules)
+    with pytest.raises(Infeasible, match="a is pinned to devices of gpu, its profile is for cpu"):
+        search(two, requests({"a": 1.0}, duration_s=10.0))
 
 
 def test_only_the_slos_in_question_count_where_nobody_asks_for_an_attainment() -> None:
