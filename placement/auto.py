@@ -6,7 +6,6 @@ only fits the given arrivals is not taken. Many layouts are walked on roughly, f
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import final
@@ -99,7 +98,7 @@ class _Search:
         """Greedy fills of equal groups; of unequal ones where equal ones leave a model out."""
         starts = self._filled(equal_layouts(self._problem, self._hosts))
         # What the published algorithm would answer, or better: below that no plan is taken.
-        self._incumbent.floor = max((start.value for start in starts), default=-math.inf)
+        self._incumbent.floor = self._findings.most_on_trace
         layouts = [start.candidate.layout for start in self._findings.best_starts(starts)]
         starts += self._filled(side_by_side(layouts))
         best = self._findings.best_starts(starts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import final
 
@@ -17,6 +18,7 @@ class Findings:
     """Judges what is offered, remembers it by layout, and passes it on to the incumbent.
 
     Layouts of the same groups are one, whichever devices they are on, unless a rule names devices.
+    most_on_trace: the highest value on the given trace alone of all that was offered.
     """
 
     def __init__(self, problem: Problem, incumbent: Incumbent) -> None:
@@ -25,11 +27,13 @@ class Findings:
         self._judge = Judge(problem)
         self._names_devices = problem.constraints.names_devices
         self._by_layout: dict[object, Scored] = {}
+        self.most_on_trace = -math.inf
 
     def offer(self, found: Iterable[Scored], *, phase: str) -> None:
         """The best first, so that of one stage the best is taken."""
         valued = sorted((self._judge.scored(one.candidate) for one in found), key=_by_value)
         for scored in valued:
+            self.most_on_trace = max(self.most_on_trace, scored.value_seen)
             key = self._key(scored.candidate.layout)
             if key not in self._by_layout or scored.value > self._by_layout[key].value:
                 self._by_layout[key] = scored

@@ -30,8 +30,8 @@ MAX_TRACES = 6
 WALKED_TRACES, JUDGED_TRACES = (1, 3), (2, MAX_TRACES)
 # Keys of the generators of redrawn traffic: for walks, for judging, and such as no search sees.
 WALKED, JUDGED, UNSEEN = 0, 2**31, 2**32
-# Most requests of a trace that a step of a walk looks at, in so many slices of it.
-SCREENED_REQUESTS = 20_000
+# Most requests of a trace that a step of a walk looks at, for each model and at least, in so many slices.
+SCREENED_A_MODEL, SCREENED_REQUESTS = 300, 20_000
 NUM_SLICES = 4
 
 
@@ -126,7 +126,8 @@ def unseen(problem: Problem) -> Trace:
 
 
 def _screened(problem: Problem, trace: Trace) -> Trace:
-    return slices(trace, num_requests=SCREENED_REQUESTS, num_slices=NUM_SLICES, gap_s=_gap_s(problem))
+    most = max(SCREENED_REQUESTS, SCREENED_A_MODEL * problem.num_models)
+    return slices(trace, num_requests=most, num_slices=NUM_SLICES, gap_s=_gap_s(problem))
 
 
 def _redrawn(problem: Problem, key: int, num_requests: int, bounds: tuple[int, int]) -> list[Trace]:
