@@ -90,6 +90,12 @@ class _Search:
         self._walkers.collect("interrupted")
 
     @property
+    def _has_any(self) -> bool:
+        """Whether something is placed."""
+        best = self._incumbent.best
+        return best is not None and best.candidate.num_replicas > 0
+
+    @property
     def _is_done(self) -> bool:
         best = self._incumbent.best
         return self._budget.is_over or (best is not None and min(best.value, best.value_seen) >= PERFECT)
@@ -103,20 +109,27 @@ class _Search:
         starts += self._filled(side_by_side(layouts))
         best = self._findings.best_starts(starts)
         if not best or leaves_out(self._problem, best[0].candidate):
-            for candidate in open_as_needed(self._problem):
-                if starts and self._budget.is_over:
-                    break
-                starts.append(fill_up(self._problem, candidate, self._budget if starts else None).best)
-                self._findings.offer(starts[-1:], phase="open unequal groups")
+            starts += self._opened()
         return self._findings.best_starts(starts)[:NUM_ROUGH]
+
+    def _opened(self) -> list[Scored]:
+        starts: list[Scored] = []
+        candidates = open_as_needed(self._problem)
+        # Asked first: that generator takes its time before it gives any.
+        while not (self._has_any and self._budget.is_over):
+            candidate = next(candidates, None)
+            if candidate is None:
+                break
+            starts.append(fill_up(self._problem, candidate, self._budget).best)
+            self._findings.offer(starts[-1:], phase="open unequal groups")
+        return starts
 
     def _filled(self, layouts: Iterable[Layout]) -> list[Scored]:
         starts: list[Scored] = []
         for layout in layouts:
-            has_any = self._incumbent.best is not None
-            if has_any and self._is_done:
+            if self._has_any and self._is_done:
                 break
-            filled = fill(self._problem, layout, self._budget if has_any else None)
+            filled = fill(self._problem, layout, self._budget)
             if filled is not None:
                 starts.append(filled.best)
                 self._findings.offer(starts[-1:], phase=f"fill {len(layout)} x {layout[0].config}")

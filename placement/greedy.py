@@ -45,7 +45,8 @@ def fill(problem: Problem, layout: Layout, budget: Budget | None = None) -> Fill
 def fill_up(problem: Problem, candidate: Candidate, budget: Budget | None = None) -> Filled:
     """Add replicas one by one, to the least loaded group with room the most unserved model that fits there.
 
-    One simulation a replica: O((models + groups) x replicas x requests). Ends early when the budget is over.
+    One simulation a replica: O((models + groups) x replicas x requests). Ends with what it has, one
+    replica at least, when the budget is over.
     """
     best: Scored | None = None
     while True:
@@ -53,7 +54,7 @@ def fill_up(problem: Problem, candidate: Candidate, budget: Budget | None = None
         last = Scored(candidate, problem.value(candidate, tally))
         if best is None or last.value > best.value:
             best = last
-        is_over = budget is not None and budget.is_over
+        is_over = budget is not None and budget.is_over and candidate.num_replicas > 0
         following = None if is_over else _fuller(problem, candidate, tally)
         if following is None:
             return Filled(last, best)

@@ -32,6 +32,8 @@ class Found:
 
     num_evaluated: placements simulated, num_simulated: requests in them. overfit_gap: attainment on the trace
     less that on traffic drawn anew from it which no step of the search has seen; None where none is drawn.
+    judged_value: what the search maximised, the objective on the trace and traffic redrawn from it together
+    (`placement.judge`); None from algorithms that look at the trace alone.
     """
 
     placement: Placement
@@ -41,6 +43,7 @@ class Found:
     is_complete: bool
     num_simulated: int = 0
     overfit_gap: float | None = None
+    judged_value: float | None = None
 
     @property
     def evaluations_per_second(self) -> float:
@@ -113,6 +116,7 @@ def search(
         is_complete,
         num_simulated=problem.num_simulated,
         overfit_gap=overfit_gap(problem, best.candidate) if name in OWN else None,
+        judged_value=None if best.on_trace is None else best.value,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import final
+from typing import Any, final
 
 from placement.budget import Budget
 from placement.capacity.bisection import Cheapest, Furthest
@@ -56,36 +56,29 @@ class Seeker:
         clusters = smaller_clusters(self.deployment, self.deployment.objective)
         sizes = clusters.sizes
         machine = Cheapest(sizes, start_price=sizes[-1].price)
-        is_complete = True
-        try:
-            for size in _asked(machine):
-                machine.observe(size, holds=self._try(clusters.at(size), 1.0, clusters))
-                if self.budget.is_over:
-                    is_complete = not machine.decide()
-                    break
-        except KeyboardInterrupt:
-            is_complete = False
-            if not self.held:
-                raise
+        is_complete = self._sought(machine, lambda size: self._try(clusters.at(size), 1.0, clusters))
         return self._answer(min, is_monotone=machine.is_monotone, is_complete=is_complete)
 
     def fastest(self) -> Minimised:
         machine = Furthest()
-        is_complete = True
-        try:
-            for scale in _asked(machine):
-                machine.observe(scale, holds=self._try(self.deployment, scale, None))
-                if self.budget.is_over:
-                    is_complete = not machine.decide()
-                    break
-        except KeyboardInterrupt:
-            is_complete = False
-            if not self.held:
-                raise
+        is_complete = self._sought(machine, lambda scale: self._try(self.deployment, scale, None))
         best = machine.best
         self.held = [held for held in self.held if best is None or held.value <= best]
         found = self._answer(max, is_monotone=True, is_complete=is_complete)
         return replace(found, is_at_limit=machine.is_at_least)
+
+    def _sought(self, machine: Any, holds: Callable[[Any], bool]) -> bool:
+        """Tries what the machine asks for; whether it had no more to ask. Rises when nothing held before."""
+        try:
+            for size in _asked(machine):
+                machine.observe(size, holds=holds(size))
+                if self.budget.is_over:
+                    return not machine.decide()
+        except KeyboardInterrupt:
+            if not self.held:
+                raise
+            return False
+        return True
 
     def _try(self, deployment: Deployment, scale: float, clusters: Smaller | None) -> bool:
         """Search once, and note what came out."""

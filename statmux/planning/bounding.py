@@ -35,21 +35,40 @@ def bounds(
     console: Console,
 ) -> dict[str, Any]:
     """Keys of the document, about the trace that was planned for. Interrupted, what is missing is None."""
-    from placement.bound.memoryless import without_memory
     from placement.bound.upper import upper_bound
 
     found = dict(UNASKED)
     try:
         with console.progress("without memory"):
-            reference = without_memory(deployment, trace, trim_s=trim_s, budget_s=budget_s)
-        found["attainment_without_memory"] = reference.attainment
-        found["layout_without_memory"] = reference.layout
+            found |= reference_keys(deployment, trace, trim_s=trim_s, budget_s=budget_s)
         with console.progress("upper bound"):
             bound = upper_bound(deployment, trace, trim_s=trim_s, budget_s=budget_s)
     except KeyboardInterrupt:
         console.warn("interrupted: the bound is left out")
         return found
     return found | bound_keys(bound, attainment, console=console)
+
+
+def is_reference_cheap(deployment: Deployment, trace: Trace) -> bool:
+    """Whether the compiled scorer answers: then the reference comes with every plan, in a fraction of the
+    search's time."""
+    from simulator.fast import supports
+    from simulator.generation.arrivals import asks_for_tokens
+
+    return supports(deployment.policy) and not asks_for_tokens(trace)
+
+
+def reference_keys(
+    deployment: Deployment, trace: Trace, *, trim_s: float, budget_s: float | None
+) -> dict[str, Any]:
+    """Keys of the document: the same policy with memory removed."""
+    from placement.bound.memoryless import without_memory
+
+    reference = without_memory(deployment, trace, trim_s=trim_s, budget_s=budget_s)
+    return {
+        "attainment_without_memory": reference.attainment,
+        "layout_without_memory": reference.layout,
+    }
 
 
 def bound_keys(bound: Bound, attainment: float, *, console: Console) -> dict[str, Any]:

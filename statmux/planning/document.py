@@ -39,6 +39,7 @@ def plan_document(
         "slo_attainment": predicted["slo_attainment"],
         "slo_attainment_test": None if tested is None else tested["slo_attainment"],
         "overfit_gap": found.overfit_gap,
+        "judged_value": found.judged_value,
         **UNASKED,
         "estimated": bool(estimated),
         "search_seconds": found.seconds,

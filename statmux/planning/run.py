@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from vocabulary.trace import Trace
 
 INTERRUPTED_EXIT_CODE = 130
+# Of the reference without memory, where nobody asked for it.
+REFERENCE_BUDGET_S = 2.0
 
 
 def run_plan(asked: Asked, console: Console) -> int:
@@ -91,7 +93,7 @@ def _predicted(made: Plan, trace: Trace, searched: Searched) -> dict[str, Any]:
 def _asked_for(
     asked: Asked, searched: Searched, made: Plan, document: dict[str, Any], console: Console
 ) -> dict[str, Any]:
-    """Bounds and explanations; and for programs what else would help."""
+    """The reference without memory, bounds and explanations; and for programs what else would help."""
     found: dict[str, Any] = {}
     if asked.wants_bound:
         found |= bounding.bounds(
@@ -101,6 +103,10 @@ def _asked_for(
             trim_s=searched.trim_s,
             budget_s=asked.bound_budget_s,
             console=console,
+        )
+    elif bounding.is_reference_cheap(searched.deployment, searched.trace):
+        found |= bounding.reference_keys(
+            searched.deployment, searched.trace, trim_s=searched.trim_s, budget_s=REFERENCE_BUDGET_S
         )
     if asked.explain:
         found["explanations"] = _explanations(asked, searched, made, document)

@@ -44,8 +44,9 @@ def weighed(asked: Asked, prepared: Prepared, searched: Searched) -> tuple[Searc
     placement = best.chosen.placement
     changed = difference(old, placement, deployment=deployment, network=network, store=store)
     # What the search said of its own placement it did not say of another.
-    gap = found.overfit_gap if best.chosen.name == SEARCH else None
-    return replace(searched, found=replace(found, placement=placement, overfit_gap=gap)), {
+    gap, judged = (found.overfit_gap, found.judged_value) if best.chosen.name == SEARCH else (None, None)
+    kept = replace(found, placement=placement, overfit_gap=gap, judged_value=judged)
+    return replace(searched, found=kept), {
         "replan": replan_document(best, horizon_s=horizon_s, old=name),
         "difference": difference_document(changed, old=name),
     }

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import re
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 from vocabulary.errors import InvalidInput
@@ -75,27 +73,10 @@ def write_picture(path: Path, picture: Picture) -> None:
 
 def picture_svg(picture: Picture) -> str:
     """On a white ground; equal pictures give equal text."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    from statmux.reporting.drawing import PAPER, looks
     from statmux.reporting.placement_drawing import drawn
+    from statmux.reporting.rendering import named_svg, on_paper
 
-    out = io.BytesIO()
-    title, words = escape(picture.title), escape(described(picture))
-    with looks(f"{title} {words}"):
-        quiet = {"Date": None, "Creator": None, "Format": None, "Type": None}
-        FigureCanvasSVG(drawn(picture)).print_svg(out, metadata=quiet)
-    svg = re.sub(
-        r"\s*<metadata>.*?</metadata>|<!DOCTYPE.*?>\s*|<!--.*?-->",
-        "",
-        out.getvalue().decode(),
-        flags=re.DOTALL,
-    )
-    svg = re.sub(r'="[^"<>]*\.[^"<>]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), svg)
-    ground = f'<rect width="100%" height="100%" fill="{PAPER}"/>'
-    named = f' role="img" aria-label="{title}"><title>{title}</title><desc>{words}</desc>{ground}'
-    end = svg.index(">", svg.index("<svg"))
-    return f"{svg[:end]}{named}{svg[end + 1 :]}"
+    return on_paper(named_svg(picture.title, described(picture), lambda: drawn(picture)))
 
 
 def picture_png(picture: Picture) -> bytes:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +18,7 @@ _PNG_DPI = 200
 
 def standalone_svg(figure: Figure) -> str:
     """On a white ground, with the title above."""
-    ground = f'<rect width="100%" height="100%" fill="{PAPER}"/>'
-    return _svg(figure, has_title=True).replace("</desc>", f"</desc>{ground}", 1)
+    return on_paper(_svg(figure, has_title=True))
 
 
 def page_svg(figure: Figure) -> str:
@@ -56,14 +57,25 @@ def described(figure: Figure) -> str:
 
 
 def _svg(figure: Figure, *, has_title: bool) -> str:
+    return named_svg(figure.title, described(figure), lambda: drawn(figure, has_title=has_title))
+
+
+def on_paper(svg: str) -> str:
+    """The same, of `named_svg`, on a white ground."""
+    ground = f'<rect width="100%" height="100%" fill="{PAPER}"/>'
+    return svg.replace("</desc>", f"</desc>{ground}", 1)
+
+
+def named_svg(title: str, words: str, draw: Callable[[], Any]) -> str:
+    """What `draw` makes, a matplotlib figure, as text with title and description; equal for equal ones."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    title, words = escape(figure.title), escape(described(figure))
+    title, words = escape(title), escape(words)
     out = io.BytesIO()
     with looks(f"{title} {words}"):
         # Not savefig, which draws all twice.
         quiet = {"Date": None, "Creator": None, "Format": None, "Type": None}
-        FigureCanvasSVG(drawn(figure, has_title=has_title)).print_svg(out, metadata=quiet)
+        FigureCanvasSVG(draw()).print_svg(out, metadata=quiet)
     svg = re.sub(
         r"\s*<metadata>.*?</metadata>|<!DOCTYPE.*?>\s*|<!--.*?-->",
         "",

@@ -23,7 +23,8 @@ def test_the_document_has_every_key_whether_it_was_asked_for_or_not(desk: Desk) 
     keys = desk.statmux("plan", "deployment.yaml", *QUICK, "-o", "json").document
     assert {
         "bound", "bound_gap", "bound_seconds", "attainment_without_memory", "evaluations_per_second",
-        "candidate_requests_per_second", "overfit_gap", "relaxations", "explanations", "difference", "replan",
+        "candidate_requests_per_second", "overfit_gap", "judged_value", "relaxations",
+        "explanations", "difference", "replan",
         "minimised", "infeasible", "smallest_changes", "objective", "next", "plot",
     } <= set(keys)  # fmt: skip
     assert keys["bound"] is None
@@ -48,6 +49,7 @@ def test_a_bound_is_given_only_when_it_is_asked_for(desk: Desk) -> None:
     assert 0 < document["attainment_without_memory"] <= 1.0
     assert "upper bound" in desk.statmux(*words, "--bound").out
     assert "upper bound" not in desk.statmux(*words).out
+    assert "without memory" in desk.statmux(*words).out
 
 
 def test_an_explanation_adds_up_with_the_plan(desk: Desk) -> None:
