@@ -12,7 +12,7 @@ from typing import final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily
 
-from controller.grpc_v2 import InferReply, ModelState, ModelStatistics, Reason, Refusal
+from controller.calls import InferReply, ModelState, ModelStatistics, Reason, Refusal
 from controller.grpc_v2.refusals import STATUS
 from controller.plan_facts import PlanFacts
 from vocabulary.placement import Placement

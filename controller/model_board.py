@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import final
 
-from controller.grpc_v2 import ModelState, ModelView, Pulse
+from controller.calls import ModelState, ModelView
+from controller.fleet import Pulse
 from vocabulary.deployment import ModelSpec
 from vocabulary.placement import Placement
 from workers.engine import ModelInterface

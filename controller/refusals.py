@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.grpc_v2 import Reason, Refusal
+from controller.calls import Reason, Refusal
 from vocabulary.request import Fate, Request
 
 

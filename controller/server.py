@@ -10,16 +10,8 @@ from typing import assert_never, final
 
 import structlog
 
-from controller.grpc_v2 import (
-    InferCall,
-    InferReply,
-    ModelState,
-    ModelStatistics,
-    ModelView,
-    Pulse,
-    Reason,
-    Refusal,
-)
+from controller.calls import InferCall, InferReply, ModelState, ModelStatistics, ModelView, Reason, Refusal
+from controller.fleet import Pulse
 from controller.metrics import FleetMetrics
 from controller.model_board import ModelBoard
 from controller.refusals import refusal

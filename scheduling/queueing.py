@@ -87,3 +87,9 @@ class Queue:
 
     def __len__(self) -> int:
         return len(self._members)
+
+    def served(self, request: Request, *, num_input: int, num_output: int, num_cached: int) -> None:
+        """See `scheduling.waiting`: this order heeds no service."""
+
+    def left(self, request: Request) -> None:
+        """See `scheduling.waiting`."""

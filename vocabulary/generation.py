@@ -60,6 +60,8 @@ class GenerationSettings:
     is_chunked: bool = True
     reserves_output: bool = False
     has_prefix_cache: bool = True
+    num_host_pages: int = 0
+    eviction: str = "lru"
 
     def limits(self, num_pages: int) -> GenerationLimits:
         """With so many pages."""
@@ -71,6 +73,8 @@ class GenerationSettings:
             self.is_chunked,
             self.reserves_output,
             self.has_prefix_cache,
+            self.num_host_pages,
+            self.eviction,
         )
 
 
@@ -82,6 +86,8 @@ class GenerationLimits:
     values of page_tokens tokens. reserves_output: pages for the whole answer are taken at admission, so
     nothing is ever preempted; without it pages are taken as sequences grow, and the sequence admitted last
     gives its own back when there are none. is_chunked: a prompt may be computed in several steps.
+    num_host_pages: where such pages go and come back from, in memory of the host; when they do not fit
+    there, their tokens are computed again. eviction: which unused cached pages go first, "lru" or "cost".
     """
 
     num_pages: int
@@ -91,6 +97,8 @@ class GenerationLimits:
     is_chunked: bool = True
     reserves_output: bool = False
     has_prefix_cache: bool = False
+    num_host_pages: int = 0
+    eviction: str = "lru"
 
     def pages_of(self, num_tokens: int) -> int:
         """Pages that hold so many tokens."""

@@ -49,10 +49,17 @@ class StageFreed(msgspec.Struct, frozen=True, gc=False):
 
 
 class BatchFinished(msgspec.Struct, frozen=True, gc=False):
-    """A batch left the last stage; `failed` when the engine raised instead."""
+    """A batch left the last stage; `failed` when the engine raised instead.
+
+    Of a step of generation: stopped, the answers (request id, sample) that end with the token of this step,
+    before their last one; full_pages: (request id, sample, index of the page, hash of the tokens up to its
+    end) of pages of answers that this step has filled.
+    """
 
     batch_id: int
     failed: bool = False
+    stopped: tuple[tuple[int, int], ...] = ()
+    full_pages: tuple[tuple[int, int, int, int], ...] = ()
 
 
 # Commands. Forward, Withdraw and Reply are the cluster machine's; RunBatch, TellFirstToken and
@@ -80,11 +87,42 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     group_index: int | None = None
 
 
+class Slice(msgspec.Struct, frozen=True, gc=False):
+    """What one sequence computes in a step: its tokens from `start`, `num_tokens` of them.
+
+    sample: which of the request's answers. pages: of its cache, in order, enough for all tokens so far.
+    num_outputs: how many tokens are drawn after its last one: 0 while a prompt goes on; at the end of a
+    prompt as many as the request has samples, for samples 0, 1, ...; else 1.
+    """
+
+    request_id: int
+    sample: int
+    start: int
+    num_tokens: int
+    pages: tuple[int, ...]
+    num_outputs: int
+
+
+class PageMoves(msgspec.Struct, frozen=True, gc=False):
+    """What happens to pages before a step, in this order: to the host, from the host, page to page.
+
+    to_host: (page, host page); from_host: (host page, page); copies: (page, page), source and target.
+    """
+
+    to_host: tuple[tuple[int, int], ...] = ()
+    from_host: tuple[tuple[int, int], ...] = ()
+    copies: tuple[tuple[int, int], ...] = ()
+
+
+NO_MOVES = PageMoves()
+
+
 class Batch(msgspec.Struct, frozen=True, gc=False):
     """Requests of one model that run together.
 
     Of a step of generation, tokens: how many each computes (a slice of a request is both); num_kv_tokens:
-    those of all in the cache when it starts. Empty and 0 for one-shot requests.
+    those of all in the cache when it starts. Empty and 0 for one-shot requests. slices, moves: for engines
+    that hold pages; empty for those that only take time.
     """
 
     id: int
@@ -92,6 +130,8 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     requests: tuple[Request, ...]
     tokens: tuple[int, ...] = ()
     num_kv_tokens: int = 0
+    slices: tuple[Slice, ...] = ()
+    moves: PageMoves = NO_MOVES
 
     @property
     def size(self) -> int:

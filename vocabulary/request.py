@@ -29,7 +29,9 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
     deadline_s: the client does not wait past it; slo_s: the latency objective from arrival; ttft_s, tpot_s:
     objectives of the time to the first token, and of the mean time of each token after it. prefix: how the
-    prompt begins, where that is known.
+    prompt begins, where that is known. output_tokens: the most that it may generate; expected_tokens: what
+    predictions go by instead, 0 where all are expected. num_samples: answers to the one prompt. tenant: whose
+    it is, for fair queueing.
     """
 
     id: int
@@ -42,6 +44,9 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     prefix: Prefix | None = None
     ttft_s: float = NEVER_S
     tpot_s: float = NEVER_S
+    expected_tokens: int = 0
+    num_samples: int = 1
+    tenant: str = ""
 
     @property
     def generates(self) -> bool:

@@ -7,10 +7,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, final
 
+import msgspec
+import numpy as np
+
 from scheduling.pipeline import PipelineClock
 from vocabulary.catalog import Catalog
 from vocabulary.messages import Batch
 from vocabulary.placement import Group
+from vocabulary.sampling import SampledToken, Sampling
 from vocabulary.tensors import EMULATED_PLATFORM, Tensor, TensorSpec
 from workers.multicast import Load, Multicast
 
@@ -18,13 +22,23 @@ Tensors = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class GenerationInterface:
+    """Of a model that generates: its longest context, its vocabulary, the tokens that end an answer."""
+
+    max_model_len: int
+    vocab_size: int
+    eos_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInterface:
-    """What a model takes and gives, as clients see it."""
+    """What a model takes and gives, as clients see it. generation: None where requests are one-shot."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     platform: str
     max_batch_size: int = 1
+    generation: GenerationInterface | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +53,29 @@ class Answer:
 class BatchResult:
     """One answer per request of the batch, or `error` in words when the batch failed whole.
 
-    finish_s: when the last stage ended, on the loop's clock; the news of it comes a little later.
+    finish_s: when the last stage ended, on the loop's clock; the news of it comes a little later. Of a step
+    of generation, instead of answers: the tokens drawn, and what `BatchFinished` says of them.
     """
 
     batch_id: int
     finish_s: float
     answers: tuple[Answer, ...] = ()
     error: str = ""
+    tokens: tuple[SampledToken, ...] = ()
+    stopped: tuple[tuple[int, int], ...] = ()
+    full_pages: tuple[tuple[int, int, int, int], ...] = ()
+
+
+class Prompt(msgspec.Struct, frozen=True):
+    """What an engine has to know to generate a request's answers. token_ids: int32 [tokens]."""
+
+    request_id: int
+    model: str
+    token_ids: np.ndarray
+    output_tokens: int
+    num_samples: int = 1
+    sampling: Sampling = Sampling()
+    block_hashes: tuple[int, ...] = ()
 
 
 class Engine(Protocol):
@@ -81,6 +111,12 @@ class Engine(Protocol):
 
         start_s: since when the batch and the first stage are both there, at most now.
         """
+
+    def admit(self, prompt: Prompt) -> str:
+        """Know a request whose tokens steps will compute; why its input cannot be taken, empty if it can."""
+
+    def forget(self, request_id: int) -> None:
+        """The request is over; none of its steps runs any more. Nothing happens for one-shot requests."""
 
     def stage_busy_s(self) -> tuple[float, ...]:
         """Seconds that each stage has been working since the start."""

@@ -14,6 +14,7 @@ from typing import final
 import msgspec
 
 from vocabulary.errors import RuntimeFailure
+from vocabulary.sampling import SampledToken, Sampling
 from vocabulary.tensors import Tensor
 
 _PREFIX = struct.Struct("<II")
@@ -37,6 +38,23 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag=0):
     now_s: float
 
 
+class GenerationAsk(msgspec.Struct, frozen=True, array_like=True):
+    """What a request for an answer token by token says besides; its prompt is the tensor `input_ids`.
+
+    The words are those of `vocabulary.request.Request`. block_hashes: of the full pages of the prompt
+    (`vocabulary.prefix_hashes`), empty where nothing is to be shared.
+    """
+
+    output_tokens: int
+    expected_tokens: int
+    num_samples: int
+    sampling: Sampling
+    ttft_s: float
+    tpot_s: float
+    tenant: str
+    block_hashes: tuple[int, ...]
+
+
 class Run(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """A request for the group, with its input tensors."""
 
@@ -46,6 +64,7 @@ class Run(msgspec.Struct, frozen=True, array_like=True, tag=1):
     slo_s: float
     deadline_s: float
     tensors: tuple[TensorHeader, ...]
+    generation: GenerationAsk | None = None
 
 
 class Withdrawn(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -81,7 +100,13 @@ class Gone(msgspec.Struct, frozen=True, array_like=True, tag=5):
     why: str
 
 
-Header = Hello | Run | Withdrawn | Done | Beat | Gone
+class Tokens(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """What a step drew, of all requests in it; sent before the `Done` of those that end with it."""
+
+    tokens: tuple[SampledToken, ...]
+
+
+Header = Hello | Run | Withdrawn | Done | Beat | Gone | Tokens
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Header).decode

@@ -7,8 +7,9 @@ from typing import final
 
 from google.protobuf.message import DecodeError
 
+from controller.calls import InferCall, ModelView, Reason
+from controller.fleet import Fleet
 from controller.grpc_v2.checks import ModelCheck, check_version, unknown_model
-from controller.grpc_v2.fleet import Fleet, InferCall, ModelView, Reason
 from controller.grpc_v2.messages import ModelInferRequest
 from controller.grpc_v2.parameters import NO_WISHES, Wishes, deadline_of, earlier, wishes_of
 from controller.grpc_v2.refusals import Refused

@@ -6,8 +6,8 @@ import math
 from difflib import get_close_matches
 from typing import final
 
+from controller.calls import ModelState, ModelView, Reason
 from controller.grpc_v2.contents import raw_of
-from controller.grpc_v2.fleet import ModelState, ModelView, Reason
 from controller.grpc_v2.refusals import Refused
 from vocabulary.numpy_tensors import unpack_bytes
 from vocabulary.tensors import ELEMENT_BYTES, Tensor, TensorSpec

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from controller.grpc_v2.fleet import Reason
+from controller.calls import Reason
 from controller.grpc_v2.refusals import Refused
 from vocabulary.numpy_tensors import NUMPY_TYPES, pack_bytes
 

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from importlib import metadata
 from typing import final
 
+from controller.calls import ModelState, ModelView, Reason, Refusal
+from controller.fleet import Fleet
 from controller.grpc_v2.checks import check_version, unknown_model
-from controller.grpc_v2.fleet import Fleet, ModelState, ModelView, Reason, Refusal
 from controller.grpc_v2.messages import message_class
 from controller.grpc_v2.refusals import Refused
 from controller.grpc_v2.views import config_of, index_entries, metadata_of, statistics_of

@@ -7,16 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import final
 
-from controller.grpc_v2.fleet import (
-    InferCall,
-    InferReply,
-    ModelState,
-    ModelStatistics,
-    ModelView,
-    Pulse,
-    Reason,
-    Refusal,
-)
+from controller.calls import InferCall, InferReply, ModelState, ModelStatistics, ModelView, Reason, Refusal
+from controller.fleet import Pulse
 from vocabulary.tensors import TensorSpec
 
 _NO_REFUSALS: Mapping[str, Refusal] = {}

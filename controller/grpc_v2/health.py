@@ -11,7 +11,8 @@ from typing import final
 import grpc
 from grpc_health.v1 import health_pb2
 
-from controller.grpc_v2.fleet import Fleet, ModelState
+from controller.calls import ModelState
+from controller.fleet import Fleet
 from controller.grpc_v2.messages import SERVICE
 
 HEALTH_SERVICE = "grpc.health.v1.Health"

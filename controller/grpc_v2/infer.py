@@ -8,8 +8,9 @@ from typing import final
 import grpc
 import structlog
 
+from controller.calls import InferCall, InferReply, Reason, Refusal
+from controller.fleet import Fleet
 from controller.grpc_v2.admission import Admission
-from controller.grpc_v2.fleet import Fleet, InferCall, InferReply, Reason, Refusal
 from controller.grpc_v2.refusals import Refused, set_refusal
 from controller.grpc_v2.replies import reply_bytes
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from controller.grpc_v2.fleet import Parameter, Reason
+from controller.calls import Parameter, Reason
 from controller.grpc_v2.refusals import Refused
 
 # grpc reports about 9e18 s left where the client set no deadline.

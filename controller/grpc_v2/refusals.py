@@ -9,7 +9,7 @@ import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from controller.grpc_v2.fleet import Reason, Refusal
+from controller.calls import Reason, Refusal
 
 DOMAIN = "statmux"
 _DETAILS_KEY = "grpc-status-details-bin"

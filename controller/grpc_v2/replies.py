@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from controller.calls import InferReply
 from controller.grpc_v2.admission import Form
-from controller.grpc_v2.fleet import InferReply
 from controller.grpc_v2.messages import ModelInferResponse
 from controller.grpc_v2.wire import delimited, varint
 from vocabulary.tensors import Tensor

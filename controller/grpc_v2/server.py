@@ -9,8 +9,8 @@ from typing import final
 import grpc
 from grpc import aio
 
+from controller.fleet import Fleet
 from controller.grpc_v2.describe import Description, Rpc
-from controller.grpc_v2.fleet import Fleet
 from controller.grpc_v2.health import Health
 from controller.grpc_v2.infer import Inference
 from controller.grpc_v2.messages import SERVICE, message_class

@@ -9,8 +9,8 @@ from typing import final
 
 import grpc
 
+from controller.calls import Reason, Refusal
 from controller.grpc_v2.admission import parsed
-from controller.grpc_v2.fleet import Reason, Refusal
 from controller.grpc_v2.infer import Inference
 from controller.grpc_v2.messages import ModelInferResponse, ModelStreamInferResponse
 from controller.grpc_v2.refusals import Refused, abort

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from controller.grpc_v2.fleet import ModelStatistics, ModelView
+from controller.calls import ModelStatistics, ModelView
 from controller.grpc_v2.messages import message_class
 from vocabulary.tensors import TensorSpec
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from controller.calls import Reason, Refusal
+from controller.fleet import Fleet
 from controller.grpc_v2.echo_fleet import EchoFleet, echo_view
-from controller.grpc_v2.fleet import Fleet, Reason, Refusal
 from controller.grpc_v2.server import start_grpc
 from vocabulary.tensors import DATATYPES, TensorSpec
 

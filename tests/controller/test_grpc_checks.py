@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from controller.calls import InferCall, Reason
 from controller.grpc_v2.admission import Admission
 from controller.grpc_v2.contents import FIELDS
 from controller.grpc_v2.echo_fleet import EchoFleet, echo_view
-from controller.grpc_v2.fleet import InferCall, Reason
 from controller.grpc_v2.messages import ModelInferRequest
 from controller.grpc_v2.refusals import Refused
 from tests.controller.grpc_fleet import story_fleet

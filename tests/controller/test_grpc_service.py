@@ -12,8 +12,8 @@ from grpc import aio
 from grpc_health.v1 import health_pb2
 from grpc_status import rpc_status
 
+from controller.calls import InferCall, Reason
 from controller.grpc_v2.echo_fleet import EchoFleet
-from controller.grpc_v2.fleet import InferCall, Reason
 from controller.grpc_v2.messages import (
     SERVICE,
     ModelInferRequest,

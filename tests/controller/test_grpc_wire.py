@@ -6,9 +6,9 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.calls import InferReply
 from controller.grpc_v2.admission import Admission
 from controller.grpc_v2.echo_fleet import EchoFleet, echo_view
-from controller.grpc_v2.fleet import InferReply
 from controller.grpc_v2.messages import ModelInferRequest, ModelInferResponse
 from controller.grpc_v2.replies import reply_bytes
 from controller.grpc_v2.wire import split, varint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.grpc_v2 import ModelState
+from controller.calls import ModelState
 from controller.model_board import ModelBoard
 from vocabulary.deployment import ModelSpec
 from vocabulary.parallel import ParallelConfig

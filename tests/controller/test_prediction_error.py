@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from controller.grpc_v2 import InferCall
+from controller.calls import InferCall
 from controller.metrics import FleetMetrics
 from controller.server import FleetServer
 from scheduling.cluster import ClusterScheduler

@@ -7,7 +7,7 @@ from itertools import groupby, product
 import numpy as np
 import pytest
 
-from controller.grpc_v2 import InferCall, InferReply
+from controller.calls import InferCall, InferReply
 from controller.metrics import FleetMetrics
 from controller.server import FleetServer
 from scheduling.cluster import ClusterScheduler

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from controller.calls import InferCall
 from controller.grpc_v2.echo_fleet import EchoFleet
-from controller.grpc_v2.fleet import InferCall
 from statmux.calibrate import calibrate
 from statmux.client import Unavailable
 from statmux.replay import Load, Replayed, replay

@@ -1,12 +1,10 @@
-"""What an endpoint needs of whoever serves: calls in, replies or refusals out. No gRPC in here."""
+"""The nouns of endpoints: calls, replies, refusals, models as clients see them. No gRPC or HTTP in here."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
 
 import msgspec
 
@@ -84,8 +82,20 @@ class ModelState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class GenerationView:
+    """Of a model that generates. max_model_len: tokens of a prompt and its answer together, at most.
+
+    vocab_size: token ids are below it. eos_ids: tokens that end an answer.
+    """
+
+    max_model_len: int
+    vocab_size: int
+    eos_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ModelView:
-    """One model as clients see it.
+    """One model as clients see it. generation: None where every call has one reply.
 
     max_batch_size > 0: dimension 0 of every input is the batch. state_reason says why a model is not READY.
     """
@@ -99,6 +109,7 @@ class ModelView:
     state: ModelState = ModelState.READY
     state_reason: str = ""
     properties: Mapping[str, str] = field(default_factory=dict)
+    generation: GenerationView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,69 +124,3 @@ class ModelStatistics:
     queue_s: float = 0.0
     execute_s: float = 0.0
     last_inference_s: float = 0.0
-
-
-class Pulse:
-    """Counts changes and wakes who waits for the next one. One event loop only.
-
-    Read `count`, look at the state, then `wait_beyond(count)`: no change is missed.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._waiters: set[asyncio.Future[None]] = set()
-
-    def beat(self) -> None:
-        """Something changed."""
-        self.count += 1
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._waiters.clear()
-
-    async def wait(self) -> None:
-        """Return at the next change; nothing else may be awaited between the look at the state and this."""
-        await self.wait_beyond(self.count)
-
-    async def wait_beyond(self, count: int) -> None:
-        """Return once `self.count` is no longer `count`."""
-        if self.count != count:
-            return
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiters.discard(waiter)
-
-
-class Fleet(Protocol):
-    """All methods are called on the endpoint's event loop."""
-
-    @property
-    def changed(self) -> Pulse:
-        """Beats whenever readiness or a model's state changes; health watchers hang on it."""
-
-    def infer(self, call: InferCall) -> asyncio.Future[InferReply | Refusal]:
-        """Exactly one result. Cancelling the future cancels the request: the client left or its time is up.
-
-        An exception in the future is a bug; the client sees INTERNAL without its text.
-        """
-
-    def turned_away(self, model: str, refusal: Refusal) -> None:
-        """A call for a known model was refused for its form and does not come to `infer`. For counting."""
-
-    def models(self) -> Mapping[str, ModelView]:
-        """Every name and alias that clients may use. Called for each request: hand out the same mapping,
-        and the same ModelView object for as long as the view does not change."""
-
-    def is_ready(self) -> bool:
-        """All required models are placed and warm, and the fleet is not draining."""
-
-    async def load(self, model: str) -> Refusal | None:
-        """Return when the model is READY, or with why it will not be. Idempotent."""
-
-    async def unload(self, model: str) -> Refusal | None:
-        """Return when the model is UNAVAILABLE, or with why it will not be. Idempotent."""
-
-    def statistics(self, model: str) -> ModelStatistics: ...
