@@ -1,0 +1,1 @@
+"""Backends of paged attention: one interface, several layouts and kernels."""
