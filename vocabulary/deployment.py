@@ -141,14 +141,32 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenSpec:
+    """A secret that callers show. It is read when the fleet starts, from a file or an environment variable.
+
+    tenant: whose calls are made with it, for fair queueing. is_trusted: such calls may name another tenant.
+    models: the only ones that it is for; None: all.
+    """
+
+    name: str
+    tenant: str
+    secret_file: str | None = None
+    secret_env: str | None = None
+    is_trusted: bool = False
+    models: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Security:
     """What a file asks of the endpoints. `auth` is none or token; `certificate` and `client_ca` are paths.
 
-    allow_python_models: models may be functions of the user's own Python code, which is run to build them.
+    trust_tenant_header: without tokens, every call may name its tenant. allow_python_models: models may be
+    functions of the user's own Python code, which is run to build them.
     """
 
     auth: str = "none"
-    num_tokens: int = 0
+    tokens: tuple[TokenSpec, ...] = ()
+    trust_tenant_header: bool = False
     certificate: str | None = None
     client_ca: str | None = None
     allow_python_models: bool = False

@@ -7,8 +7,8 @@ from ipaddress import ip_address
 from vocabulary.deployment import Deployment
 from vocabulary.errors import InvalidInput
 
-# What this version enforces: tokens and TLS are read from the file, not enforced yet, so they do not count.
-ENFORCED: frozenset[str] = frozenset()
+# What this version enforces. TLS and what a token is limited to are read from the file, and do not count yet.
+ENFORCED: frozenset[str] = frozenset({"tokens"})
 
 
 def check_exposure(
@@ -55,7 +55,7 @@ def _hosts(deployment: Deployment) -> tuple[tuple[str, str], ...]:
 
 def _protections(deployment: Deployment) -> frozenset[str]:
     security = deployment.security
-    tokens = {"tokens"} if security.auth == "token" and security.num_tokens else set()
+    tokens = {"tokens"} if security.auth == "token" and security.tokens else set()
     return frozenset(tokens | ({"mutual TLS"} if security.client_ca else set()))
 
 
@@ -64,6 +64,8 @@ def _asked(deployment: Deployment) -> tuple[tuple[str, str], ...]:
     asked = []
     if security.auth == "token":
         asked.append(("tokens", "security.auth.mode"))
+        if any(token.models is not None for token in security.tokens):
+            asked.append(("tokens for some models only", "security.auth.tokens[].models"))
     if security.client_ca:
         asked.append(("mutual TLS", "security.tls.client_ca"))
     elif security.certificate:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from vocabulary.deployment import Deployment, GrpcEndpoint, MetricsEndpoint, Security
+from vocabulary.deployment import Deployment, GrpcEndpoint, MetricsEndpoint, Security, TokenSpec
 from vocabulary.errors import InvalidInput
 from vocabulary.exposure import check_exposure, is_loopback
 from vocabulary.mesh import Cluster
 
 NOTHING = Security()
-TOKENS = Security(auth="token", num_tokens=1)
+TOKENS = Security(auth="token", tokens=(TokenSpec("app", "app", secret_env="APP"),))
+LIMITED = Security(auth="token", tokens=(TokenSpec("app", "app", secret_env="APP", models=("chat",)),))
 
 
 def deployment(*, grpc: str = "127.0.0.1", metrics: str = "127.0.0.1", security: Security = NOTHING):
@@ -39,13 +40,19 @@ def test_an_open_host_is_refused_unless_the_user_insists(host):
 def test_tokens_that_are_not_enforced_do_not_count():
     for host in ("0.0.0.0", "127.0.0.1"):
         with pytest.raises(InvalidInput, match="does not enforce yet"):
-            check_exposure(deployment(grpc=host, security=TOKENS))
+            check_exposure(deployment(grpc=host, security=TOKENS), enforced=frozenset())
     with pytest.raises(InvalidInput, match="mutual TLS"):
         check_exposure(deployment(security=Security(client_ca="ca.pem")))
 
 
-def test_enforced_protection_opens_the_host():
-    check_exposure(deployment(grpc="0.0.0.0", security=TOKENS), enforced=frozenset({"tokens"}))
+def test_tokens_open_the_host():
+    check_exposure(deployment(grpc="0.0.0.0", security=TOKENS))
     no_token = Security(auth="token")
     with pytest.raises(InvalidInput, match="can be reached"):
-        check_exposure(deployment(grpc="0.0.0.0", security=no_token), enforced=frozenset({"tokens"}))
+        check_exposure(deployment(grpc="0.0.0.0", security=no_token))
+
+
+def test_token_for_some_models_is_not_taken_for_one_that_is_held_to_them():
+    with pytest.raises(InvalidInput, match=r"tokens\[\]\.models asks for tokens for some models only"):
+        check_exposure(deployment(security=LIMITED))
+    check_exposure(deployment(security=LIMITED), insecure=True)

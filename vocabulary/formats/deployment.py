@@ -15,7 +15,6 @@ from vocabulary.deployment import (
     ModelSpec,
     Parallelism,
     Policy,
-    Security,
     Slo,
     Workload,
 )
@@ -43,6 +42,7 @@ from vocabulary.formats.interpolation import interpolate
 from vocabulary.formats.model_shape import ModelShape, SloShape
 from vocabulary.formats.no_effect import keys_without_effect
 from vocabulary.formats.overrides import override
+from vocabulary.formats.security import check_tokens, security_of
 from vocabulary.formats.shapes import check
 from vocabulary.formats.yaml_text import read_yaml
 from vocabulary.generation import GenerationSettings
@@ -76,6 +76,7 @@ def parse_deployment(
     shape = check(DeploymentShape, document)
     _check_models(shape, document)
     _check_nodes(shape.cluster, document)
+    check_tokens(shape.security, document)
     profiles = read_profiles(shape, document, read_profile, needs_profiles)
     cluster = _cluster(shape, profiles)
     of_models = profiles_of_models(shape, document, profiles, cluster)
@@ -158,7 +159,7 @@ def _check_nodes(cluster: ClusterShape, document: Document) -> None:
 
 def _deployment(shape: DeploymentShape, cluster: Cluster, models: tuple[ModelSpec, ...]) -> Deployment:
     grpc, metrics, search = shape.endpoints.grpc, shape.observability.metrics, shape.placement.search
-    drain, security = shape.serving.drain, shape.security
+    drain = shape.serving.drain
     return Deployment(
         name=shape.metadata.name,
         cluster=cluster,
@@ -177,13 +178,7 @@ def _deployment(shape: DeploymentShape, cluster: Cluster, models: tuple[ModelSpe
         ray_address=shape.cluster.address,
         log_format=shape.observability.logs.format,
         log_level=shape.observability.logs.level,
-        security=Security(
-            auth=security.auth.mode,
-            num_tokens=len(security.auth.tokens),
-            certificate=security.tls.cert,
-            client_ca=security.tls.client_ca,
-            allow_python_models=security.allow_python_models,
-        ),
+        security=security_of(shape.security),
     )
 
 

@@ -59,6 +59,7 @@ SHORTHANDS = {
     ("serving", "policy", "admission"): "mode",
     ("cluster", "reserve"): "memory_fraction",
     ("models", "*", "profile"): "path",
+    ("security", "auth"): "mode",
 }
 
 
@@ -207,23 +208,32 @@ class TlsShape(Shape):
 
 
 class TokenShape(Shape):
-    """A token is named here; the secret itself stays in a file or in the environment."""
+    """A token is named here; the secret itself stays in a file or in the environment.
+
+    Its calls are those of `tenant`, without one of a tenant that is called like the token; one that is
+    `trusted` may name the tenant of each call in a header.
+    """
 
     name: Name
-    secret_file: str | None = None
-    secret_env: str | None = None
-    scopes: tuple[Literal["infer", "admin"], ...] = ("infer",)
-    models: tuple[str, ...] | None = None
+    secret_file: Annotated[str, Field(min_length=1)] | None = None
+    secret_env: Annotated[str, Field(min_length=1)] | None = None
+    tenant: Name | None = None
+    trusted: bool = False
+    scopes: Annotated[tuple[Literal["infer", "admin"], ...], NoEffect()] = ("infer",)
+    models: Annotated[tuple[str, ...] | None, NoEffect()] = None
 
 
 class AuthShape(Shape):
     mode: Literal["none", "token"] = "none"
-    tokens: tuple[TokenShape, ...] = ()
+    tokens: Annotated[tuple[TokenShape, ...], Field(max_length=1000)] = ()
 
 
 class SecurityShape(Shape):
+    """trust_tenant_header: without tokens, every call may name its tenant in a header."""
+
     tls: Annotated[TlsShape, NoEffect()] = TlsShape.model_construct()
-    auth: Annotated[AuthShape, NoEffect(("none",), by="mode")] = AuthShape.model_construct()
+    auth: Annotated[AuthShape, _spelled_out("mode")] = AuthShape.model_construct()
+    trust_tenant_header: bool = Security().trust_tenant_header
     allow_python_models: bool = Security().allow_python_models
 
 
