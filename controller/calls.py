@@ -30,6 +30,7 @@ class Reason(Enum):
     INVALID_TENSOR = "invalid_tensor"
     INVALID_PARAMETER = "invalid_parameter"
     INVALID_REQUEST = "invalid_request"
+    UNAUTHENTICATED = "unauthenticated"  # no token, or one that nobody knows
     UNSUPPORTED = "unsupported"
 
 
@@ -41,7 +42,7 @@ class InferCall(msgspec.Struct, frozen=True):
     model: the canonical name, whatever alias the client used. timeout_s: seconds that the client still
     waits, the smaller of the gRPC deadline and the `timeout` parameter; None: for ever. slo_s: the client's
     own latency objective from arrival; None: the model's. priority: 0 default, 1 highest. parameters: all, as
-    sent.
+    sent. tenant: whose call it is, for fair queueing.
     """
 
     request_id: str
@@ -52,6 +53,7 @@ class InferCall(msgspec.Struct, frozen=True):
     slo_s: float | None = None
     priority: int = 0
     parameters: Mapping[str, Parameter] = msgspec.field(default_factory=dict)
+    tenant: str = ""
 
 
 class InferReply(msgspec.Struct, frozen=True):
