@@ -1,6 +1,6 @@
 """What stands for the beginning of a prompt: one hash for each full page of tokens and all before it.
 
-Whoever may not share pages gets another `salt`: model, adapter, tenant, kind of cache.
+Whoever may not share pages gets another `salt` (`prefix_salt`): the first hash, and so all others, differ.
 """
 
 from __future__ import annotations
@@ -8,9 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import blake2b
 
+import msgspec
 import numpy as np
 
 _NUM_BYTES = 8
+
+
+def prefix_salt(model: str, *, adapter: str = "", tenant_salt: str = "", cache_type: str = "") -> str:
+    """Of prompts that may share pages: equal only where all four are equal.
+
+    tenant_salt: what keeps a tenant's prompts from being found by others, by what is in the cache or by the
+    time that an answer takes; empty where tenants share. cache_type: how keys and values are kept.
+    """
+    return msgspec.json.encode((model, adapter, tenant_salt, cache_type)).decode()
 
 
 def first_hash(salt: str) -> int:
