@@ -1,4 +1,4 @@
-"""Waiting requests of a group: first come first served, or earliest deadline first."""
+"""Waiting requests of a group in one order: first come first served, or earliest deadline first."""
 
 from __future__ import annotations
 
@@ -21,9 +21,14 @@ def earliest_deadline_first(request: Request) -> Key:
     return (request.due_s, request.arrival_s, request.id)
 
 
+# By queue policy, of requests that are answered in one shot. What tenants had, and what the cache of prefixes
+# has, is known of models that generate only (`scheduling.waiting_policies`).
 ORDERS: dict[str, Callable[[Request], Key]] = {
     "fcfs": first_come_first_served,
     "edf": earliest_deadline_first,
+    "vtc": first_come_first_served,
+    "longest_prefix": first_come_first_served,
+    "depth_first": first_come_first_served,
 }
 
 
