@@ -57,33 +57,35 @@ class Admission:
         self._checks: dict[str, ModelCheck] = {}
         self._forms: dict[bytes, Form] = {}
 
-    def admit(self, message: bytes, time_remaining_s: float | None) -> tuple[Form, InferCall]:
+    def admit(
+        self, message: bytes, time_remaining_s: float | None, tenant: str = ""
+    ) -> tuple[Form, InferCall]:
         """The call in a serialised ModelInferRequest. Raises Refused."""
         parts = split(message)
         if parts is None:
-            return self._examine(message, time_remaining_s)
+            return self._examine(message, time_remaining_s, tenant)
         header, request_id, raws = parts
         form = self._forms.get(header)
         if form is not None and self._fleet.models().get(form.alias) is form.view:
             tensors = _tensors(form, raws)
             if tensors is not None:
-                return form, _call(form, request_id, tensors, time_remaining_s)
-        form, call = self._examine(message, time_remaining_s)
+                return form, _call(form, request_id, tensors, time_remaining_s, tenant)
+        form, call = self._examine(message, time_remaining_s, tenant)
         if len(header) <= _MAX_HEADER_BYTES and len(raws) == len(call.tensors) and _has_fixed_sizes(call):
             self._remember(header, form)
         return form, call
 
-    def _examine(self, message: bytes, time_remaining_s: float | None) -> tuple[Form, InferCall]:
+    def _examine(self, message: bytes, time_remaining_s: float | None, tenant: str) -> tuple[Form, InferCall]:
         request = parsed(message)
         check = self._check(request.model_name)
         try:
-            return self._fitted(check, request, time_remaining_s)
+            return self._fitted(check, request, time_remaining_s, tenant)
         except Refused as refused:
             self._fleet.turned_away(check.view.name, refused.refusal)
             raise
 
     def _fitted(
-        self, check: ModelCheck, request: object, time_remaining_s: float | None
+        self, check: ModelCheck, request: object, time_remaining_s: float | None, tenant: str
     ) -> tuple[Form, InferCall]:
         check_version(check.view, request.model_version)
         tensors = check.tensors_of(request)
@@ -95,7 +97,7 @@ class Admission:
             wanted=check.wanted_outputs(request),
             inputs=tuple(InputForm(item.name, item.datatype, item.shape, len(item.raw)) for item in tensors),
         )
-        return form, _call(form, request.id, tensors, time_remaining_s)
+        return form, _call(form, request.id, tensors, time_remaining_s, tenant)
 
     def _check(self, alias: str) -> ModelCheck:
         models = self._fleet.models()
@@ -134,7 +136,7 @@ def _tensors(form: Form, raws: list[bytes | memoryview]) -> tuple[Tensor, ...] |
 
 
 def _call(
-    form: Form, request_id: str, tensors: tuple[Tensor, ...], time_remaining_s: float | None
+    form: Form, request_id: str, tensors: tuple[Tensor, ...], time_remaining_s: float | None, tenant: str
 ) -> InferCall:
     wishes, timeout_s = form.wishes, deadline_of(time_remaining_s)
     if wishes.timeout_s is not None:
@@ -147,7 +149,8 @@ def _call(
         timeout_s,
         wishes.slo_s,
         wishes.priority,
-        wishes.parameters,
+        parameters=wishes.parameters,
+        tenant=tenant,
     )
 
 

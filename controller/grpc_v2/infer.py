@@ -10,9 +10,11 @@ import structlog
 
 from controller.calls import InferCall, InferReply, Reason, Refusal
 from controller.fleet import Fleet
+from controller.grpc_v2.access import tenant_of
 from controller.grpc_v2.admission import Admission
 from controller.grpc_v2.refusals import Refused, set_refusal
 from controller.grpc_v2.replies import reply_bytes
+from controller.tenants import ONE_TENANT, Tenants
 
 _log = structlog.get_logger()
 _LATE = Refusal(Reason.DEADLINE_EXCEEDED, "the deadline passed before the answer was ready")
@@ -23,22 +25,32 @@ _FAILED = Refusal(Reason.FAILED, "internal error; the server's log has the detai
 class Inference:
     """Answers requests for inference."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, tenants: Tenants = ONE_TENANT) -> None:
         self._fleet = fleet
+        self._tenants = None if tenants.are_one else tenants
         self._admission = Admission(fleet)
 
     async def unary(self, message: bytes, context: grpc.aio.ServicerContext) -> bytes:
         """ModelInfer."""
-        outcome = await self.answer(message, context.time_remaining())
+        tenant = self.tenant_of(context)
+        outcome = (
+            tenant
+            if type(tenant) is Refusal
+            else await self.answer(message, context.time_remaining(), tenant)
+        )
         if type(outcome) is bytes:
             return outcome
         set_refusal(context, outcome)
         return b""
 
-    async def answer(self, message: bytes, time_remaining_s: float | None) -> bytes | Refusal:
+    def tenant_of(self, context: grpc.aio.ServicerContext) -> str | Refusal:
+        """Whose call it is, or why it is refused."""
+        return "" if self._tenants is None else tenant_of(self._tenants, context)
+
+    async def answer(self, message: bytes, time_remaining_s: float | None, tenant: str) -> bytes | Refusal:
         """The serialised ModelInferResponse for a serialised ModelInferRequest."""
         try:
-            form, call = self._admission.admit(message, time_remaining_s)
+            form, call = self._admission.admit(message, time_remaining_s, tenant)
             # gRPC cancels us when its deadline passes or the client leaves, and the await passes that on to
             # the fleet's future. Only the `timeout` parameter needs a timer of ours.
             if form.wishes.timeout_s is None:

@@ -9,7 +9,9 @@ from typing import final
 import grpc
 from grpc import aio
 
+from controller.calls import Refusal
 from controller.fleet import Fleet
+from controller.grpc_v2.access import OPEN_RPCS, tenant_of
 from controller.grpc_v2.describe import Description, Rpc
 from controller.grpc_v2.health import Health
 from controller.grpc_v2.infer import Inference
@@ -17,6 +19,7 @@ from controller.grpc_v2.messages import SERVICE, message_class
 from controller.grpc_v2.reflect import add_reflection
 from controller.grpc_v2.refusals import Refused, set_refusal
 from controller.grpc_v2.stream import Streams
+from controller.tenants import ONE_TENANT, Tenants
 from vocabulary.errors import RuntimeFailure
 
 MAX_MESSAGE_BYTES = 64 * 2**20
@@ -51,15 +54,16 @@ async def start_grpc(
     port: int = 8001,
     reflection: bool = True,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
+    tenants: Tenants = ONE_TENANT,
 ) -> RunningEndpoint:
     """Serve `fleet` on the running event loop. port 0: any free one.
 
     Raises PortInUse, or RuntimeFailure if the address cannot be listened on for another reason.
     """
-    inference, health = Inference(fleet), Health(fleet)
+    inference, health = Inference(fleet, tenants), Health(fleet)
     streams = Streams(inference)
     server = aio.server(options=_options(max_message_bytes))
-    services = [_inference_service(Description(fleet), inference, streams), health.service()]
+    services = [_inference_service(Description(fleet), inference, streams, tenants), health.service()]
     server.add_generic_rpc_handlers(tuple(services))
     if reflection:
         add_reflection(server)
@@ -83,19 +87,26 @@ def _options(max_message_bytes: int) -> list[tuple[str, int]]:
 
 
 def _inference_service(
-    description: Description, inference: Inference, streams: Streams
+    description: Description, inference: Inference, streams: Streams, tenants: Tenants
 ) -> grpc.GenericRpcHandler:
-    methods = {name: _described(name, rpc) for name, rpc in description.rpcs().items()}
+    methods = {
+        name: _described(name, rpc, ONE_TENANT if name in OPEN_RPCS else tenants)
+        for name, rpc in description.rpcs().items()
+    }
     # Bytes in, bytes out: see wire.py. And what does not parse becomes INVALID_ARGUMENT, not grpc's INTERNAL.
     methods["ModelInfer"] = grpc.unary_unary_rpc_method_handler(inference.unary)
     methods["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(streams.stream)
     return grpc.method_handlers_generic_handler(SERVICE, methods)
 
 
-def _described(name: str, rpc: Rpc) -> grpc.RpcMethodHandler:
+def _described(name: str, rpc: Rpc, tenants: Tenants) -> grpc.RpcMethodHandler:
     request_class, response_class = message_class(f"{name}Request"), message_class(f"{name}Response")
 
     async def answer(request: object, context: aio.ServicerContext) -> object:
+        tenant = tenant_of(tenants, context)
+        if isinstance(tenant, Refusal):
+            set_refusal(context, tenant)
+            return response_class()
         try:
             return await rpc(request)
         except Refused as refused:

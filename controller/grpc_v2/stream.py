@@ -39,8 +39,11 @@ class Streams:
 
     async def stream(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> None:
         """ModelStreamInfer. With metadata `triton_grpc_error: true` the first error ends the stream."""
+        tenant = self._inference.tenant_of(context)
+        if isinstance(tenant, Refusal):
+            await abort(context, tenant)
         is_strict = any(pair == ("triton_grpc_error", "true") for pair in context.invocation_metadata() or ())
-        conversation = _Conversation(self._inference, context)
+        conversation = _Conversation(self._inference, context, tenant)
         reader = asyncio.create_task(conversation.read(requests))
         self._readers.add(reader)
         if self._is_closing:
@@ -65,9 +68,10 @@ class Streams:
 class _Conversation:
     """One stream: `read` starts an answer for each request, `write` sends the answers in order."""
 
-    def __init__(self, inference: Inference, context: grpc.aio.ServicerContext) -> None:
+    def __init__(self, inference: Inference, context: grpc.aio.ServicerContext, tenant: str) -> None:
         self._inference = inference
         self._context = context
+        self._tenant = tenant
         self._places = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._answers: asyncio.Queue[asyncio.Task[_Answer] | None] = asyncio.Queue()
         self._open: set[asyncio.Task[_Answer]] = set()
@@ -98,7 +102,7 @@ class _Conversation:
         return self._open
 
     async def _answer(self, message: bytes) -> _Answer:
-        outcome = await self._inference.answer(message, self._context.time_remaining())
+        outcome = await self._inference.answer(message, self._context.time_remaining(), self._tenant)
         return _Answer(_id_of(message) if type(outcome) is Refusal else "", outcome)
 
 
