@@ -5,8 +5,8 @@ steps: the caller holds one cache a layer and one table for all of them.
 
 Legend of array suffixes in this room, besides families/family.py (K key-value heads, N query heads, G query
 heads per key-value head, H head width): P pages, E tokens of a page, T tokens of a step, S rows that decode,
-C tiles of chunks, B queries of a tile, M columns of a table, J columns of a table taken at once, X their
-tokens (J * E).
+C tiles of chunks, B queries of a tile, M columns of a table, R rows taken at once, J columns of a table taken
+at once, X their tokens (J * E), Q the queries of a row and key-value head (B * G).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import jax
 from jax import numpy as jnp
+from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
 # A pytree of arrays: Pages for every backend so far.
@@ -44,6 +45,10 @@ class AttentionBackend(Protocol):
     @property
     def name(self) -> str:
         """As in the log and in specifications."""
+        ...
+
+    def on_mesh(self, mesh: Mesh, tensor_axis: str | None) -> AttentionBackend:
+        """The same backend for caches and heads that lie on `mesh` as spec(tensor_axis) says."""
         ...
 
     def empty(
