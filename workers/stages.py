@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from resharding.executor import is_copied_here, move, reserve, reserve_arriving
 from workers.families.family import TENSOR_AXIS, Family, Parameter, Parameters
-from workers.families.operators import causal
+from workers.families.operators import causal, masked, whole_text
 from workers.families.pooling import Pooling, pool
 from workers.padding import Bucket, PaddedBatch
 from workers.weights import Checkpoint, locate, read_parameter
@@ -206,12 +206,12 @@ def _stage_function(plan: StagePlan, replicated: NamedSharding) -> Callable[...,
     family, config = plan.family, plan.config
 
     def run(params: Mapping[str, Mapping[str, jax.Array]], arrays: Arrays) -> Arrays:
-        x_BLD = (
-            family.embed(config, params["embed"], arrays["input_ids"]) if plan.is_first else arrays[HIDDEN]
-        )
-        allowed_BLM = causal(x_BLD.shape[1]) if family.is_causal else arrays["attention_mask"][:, None]
+        first = arrays["input_ids" if plan.is_first else HIDDEN]
+        positions_1L = whole_text(first.shape[1])
+        x_BLD = family.embed(config, params["embed"], first, positions_1L) if plan.is_first else first
+        attend = masked(causal(x_BLD.shape[1]) if family.is_causal else arrays["attention_mask"][:, None])
         for layer in plan.layers:
-            x_BLD = family.layer(config, params[str(layer)], x_BLD, allowed_BLM)
+            x_BLD = family.layer(config, params[str(layer)], x_BLD, positions_1L, attend)
             x_BLD = jax.lax.with_sharding_constraint(x_BLD, replicated)
         if not plan.is_last:
             return {HIDDEN: x_BLD}

@@ -9,6 +9,7 @@ from vocabulary.errors import InvalidInput
 from vocabulary.formats.hub_config import HubConfig
 from workers.families import FAMILIES, family_of
 from workers.families.family import Parameter, Split
+from workers.families.operators import causal, masked, whole_text
 from workers.families.rope import parse_frequencies
 
 
@@ -112,8 +113,7 @@ def test_functions_are_pure_and_trace_without_devices():
         for name, parameter in family.layer_parameters(config, 0).items()
     }
     x_BLD = jax.ShapeDtypeStruct((2, 8, 128), np.float32)
-    allowed_BLM = jax.ShapeDtypeStruct((1, 8, 8), np.bool_)
     got = jax.eval_shape(
-        lambda params, x, allowed: family.layer(config, params, x, allowed), structs, x_BLD, allowed_BLM
+        lambda params, x: family.layer(config, params, x, whole_text(8), masked(causal(8))), structs, x_BLD
     )
     assert (got.shape, got.dtype) == (x_BLD.shape, x_BLD.dtype)

@@ -11,6 +11,8 @@ from vocabulary.model_shape import ModelShape
 
 # OPT's table of positions has two rows that are never used.
 _OPT_SPARE_POSITIONS = 2
+# Of Qwen3, where config.json does not say.
+_QWEN3_HEAD_WIDTH = 128
 # What a model described by numbers has when they do not say: the head widths of most published models below
 # and from a hidden size of 4096, and GPT-2's vocabulary.
 _DEFAULT_HEAD_WIDTH, _WIDE_HEAD_WIDTH, _WIDE_HIDDEN_SIZE = 64, 128, 4096
@@ -114,7 +116,7 @@ def _opt(config: HubConfig) -> ModelShape:
     )
 
 
-def _llama(config: HubConfig) -> ModelShape:
+def _llama(config: HubConfig, *, default_head_width: int | None = None) -> ModelShape:
     hidden, heads = config.count("hidden_size"), config.count("num_attention_heads")
     return _checked(
         config.where,
@@ -122,7 +124,7 @@ def _llama(config: HubConfig) -> ModelShape:
         hidden_size=hidden,
         num_heads=heads,
         num_kv_heads=config.count("num_key_value_heads", heads),
-        head_width=config.count("head_dim", max(1, hidden // heads)),
+        head_width=config.count("head_dim", default_head_width or max(1, hidden // heads)),
         ffn_size=config.count("intermediate_size"),
         vocab_size=config.count("vocab_size"),
         is_gated=True,
@@ -133,12 +135,19 @@ def _llama(config: HubConfig) -> ModelShape:
     )
 
 
+def _qwen3(config: HubConfig) -> ModelShape:
+    return _llama(config, default_head_width=_QWEN3_HEAD_WIDTH)
+
+
 _PARSERS: Mapping[str, Callable[[HubConfig], ModelShape]] = {
     "bert": _bert,
     "gpt2": _gpt2,
     "llama": _llama,
+    "mistral": _llama,
     "mixtral": _llama,
     "opt": _opt,
+    "qwen2": _llama,
+    "qwen3": _qwen3,
 }
 
 

@@ -8,6 +8,7 @@ from workers.families.bert import BERT
 from workers.families.family import Family
 from workers.families.gpt2 import GPT2
 from workers.families.llama import LLAMA
+from workers.families.llama_relatives import MISTRAL, QWEN2, QWEN3
 from workers.families.mixtral import MIXTRAL
 from workers.families.opt import OPT
 
@@ -16,8 +17,11 @@ FAMILIES: Mapping[str, Family] = {
     "bert": BERT,
     "gpt2": GPT2,
     "llama": LLAMA,
+    "mistral": MISTRAL,
     "mixtral": MIXTRAL,
     "opt": OPT,
+    "qwen2": QWEN2,
+    "qwen3": QWEN3,
 }
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import jax
 
 from vocabulary.formats.hub_config import HubConfig, divide
-from workers.families.family import Family, Parameters, Params, column, row, whole
-from workers.families.operators import ACTIVATIONS, attention, cut_heads, layer_norm, linear, lookup
+from workers.families.family import Attend, Family, Parameters, Params, column, row, whole
+from workers.families.operators import ACTIVATIONS, cut_heads, layer_norm, linear, lookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +79,21 @@ def head_parameters(config: BertConfig) -> Parameters:
     return {}
 
 
-def embed(config: BertConfig, params: Params, ids_BL: jax.Array) -> jax.Array:
+def embed(config: BertConfig, params: Params, ids_BL: jax.Array, positions_BL: jax.Array) -> jax.Array:
     """Every token is of type 0: one text, not a pair."""
-    positions_LD = params["positions"][: ids_BL.shape[1]]
-    x_BLD = lookup(params["words"], ids_BL) + positions_LD + params["types"][0]
+    places_BLD = lookup(params["positions"], positions_BL)
+    x_BLD = lookup(params["words"], ids_BL) + places_BLD + params["types"][0]
     return layer_norm(x_BLD, params["norm_scale"], params["norm_bias"], epsilon=config.epsilon)
 
 
-def layer(config: BertConfig, params: Params, x_BLD: jax.Array, allowed_BLM: jax.Array) -> jax.Array:
-    q_BLNH, k_BMNH, v_BMNH = (
+def layer(
+    config: BertConfig, params: Params, x_BLD: jax.Array, positions_BL: jax.Array, attend: Attend
+) -> jax.Array:
+    q_BLNH, k_BLNH, v_BLNH = (
         cut_heads(linear(x_BLD, params[name], params[f"{name}_bias"]), config.num_heads)
         for name in ("query", "key", "value")
     )
-    mixed_BLD = attention(q_BLNH, k_BMNH, v_BMNH, allowed_BLM)
+    mixed_BLD = attend(q_BLNH, k_BLNH, v_BLNH)
     x_BLD = layer_norm(
         x_BLD + linear(mixed_BLD, params["output"], params["output_bias"]),
         params["attention_norm_scale"],

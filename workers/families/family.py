@@ -1,5 +1,7 @@
 """What every family of models has: a table of parameters, and three pure functions over them.
 
+One layer function serves whole texts and steps of generation: how tokens see each other is its caller's.
+
 Legend of array suffixes in this room: B batch, L query position, M key position, D hidden, N heads,
 K key-value heads, G query heads per key-value head, H head width, F feed-forward width, E experts, C chosen
 experts, V vocabulary.
@@ -19,6 +21,8 @@ from vocabulary.formats.hub_config import HubConfig
 # The one mesh axis of a pipeline stage.
 TENSOR_AXIS = "tensor"
 Params = Mapping[str, jax.Array]
+# q_BLNH, k_BLKH, v_BLKH of the tokens of a layer -> mixed_BLF, what they see of each other, heads joined.
+Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +77,22 @@ Parameters = Mapping[str, Parameter]
 
 
 @dataclass(frozen=True, slots=True)
+class KeyValueHeads:
+    """What a layer keeps of a token for later ones. num_units: into how many parts its heads can be cut."""
+
+    count: int
+    width: int
+    num_units: int
+
+
+@dataclass(frozen=True, slots=True)
 class Family:
     """A model type. `Config` below is the family's own frozen dataclass, with at least num_layers,
 
     hidden_size, vocab_size and max_positions. Names in parameter tables come without the checkpoint's
     prefix, which is one of `prefixes`. `sizes` are the config.json files of `random://<name>-<size>`.
+    positions_BL, which may broadcast over B, are those of the tokens in their texts, from 0.
+    kv_heads: of a decoder, None of an encoder.
     """
 
     name: str
@@ -88,9 +103,13 @@ class Family:
     embed_parameters: Callable[[Any], Parameters]
     layer_parameters: Callable[[Any, int], Parameters]
     head_parameters: Callable[[Any], Parameters]
-    embed: Callable[[Any, Params, jax.Array], jax.Array]  # config, params, ids_BL -> x_BLD
-    layer: Callable[[Any, Params, jax.Array, jax.Array], jax.Array]  # ..., x_BLD, allowed_BLM -> x_BLD
-    head: Callable[[Any, Params, jax.Array], jax.Array]  # ..., x_BLD -> x_BLD or logits_BLV
+    # config, params, ids_BL, positions_BL -> x_BLD
+    embed: Callable[[Any, Params, jax.Array, jax.Array], jax.Array]
+    # config, params, x_BLD, positions_BL, attend -> x_BLD
+    layer: Callable[[Any, Params, jax.Array, jax.Array, Attend], jax.Array]
+    # config, params, x_BLD -> x_BLD or logits_BLV
+    head: Callable[[Any, Params, jax.Array], jax.Array]
+    kv_heads: Callable[[Any], KeyValueHeads] | None = None
 
     def parameters(self, config: Any) -> tuple[Parameter, ...]:
         """All parameters of a model; a tied one is listed where it is used, so possibly twice."""

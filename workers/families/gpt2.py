@@ -8,8 +8,19 @@ import jax
 from jax import numpy as jnp
 
 from vocabulary.formats.hub_config import HubConfig, divide
-from workers.families.family import Family, Parameter, Parameters, Params, Part, Split, column, whole
-from workers.families.operators import ACTIVATIONS, attention, cut_heads, layer_norm, linear, lookup
+from workers.families.family import (
+    Attend,
+    Family,
+    KeyValueHeads,
+    Parameter,
+    Parameters,
+    Params,
+    Part,
+    Split,
+    column,
+    whole,
+)
+from workers.families.operators import ACTIVATIONS, cut_heads, layer_norm, linear, lookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +96,22 @@ def head_parameters(config: Gpt2Config) -> Parameters:
     }
 
 
-def embed(config: Gpt2Config, params: Params, ids_BL: jax.Array) -> jax.Array:
-    return lookup(params["words"], ids_BL) + params["positions"][: ids_BL.shape[1]]
+def kv_heads(config: Gpt2Config) -> KeyValueHeads:
+    return KeyValueHeads(config.num_heads, config.hidden_size // config.num_heads, config.num_heads)
 
 
-def layer(config: Gpt2Config, params: Params, x_BLD: jax.Array, allowed_BLM: jax.Array) -> jax.Array:
+def embed(config: Gpt2Config, params: Params, ids_BL: jax.Array, positions_BL: jax.Array) -> jax.Array:
+    return lookup(params["words"], ids_BL) + lookup(params["positions"], positions_BL)
+
+
+def layer(
+    config: Gpt2Config, params: Params, x_BLD: jax.Array, positions_BL: jax.Array, attend: Attend
+) -> jax.Array:
     normed_BLD = _norm(config, params, "attention_norm", x_BLD)
-    q_BLNH, k_BMNH, v_BMNH = (
+    q_BLNH, k_BLNH, v_BLNH = (
         cut_heads(_convolve(params, name, normed_BLD), config.num_heads) for name in ("query", "key", "value")
     )
-    x_BLD = x_BLD + _convolve(params, "output", attention(q_BLNH, k_BMNH, v_BMNH, allowed_BLM))
+    x_BLD = x_BLD + _convolve(params, "output", attend(q_BLNH, k_BLNH, v_BLNH))
     up_BLF = _convolve(params, "up", _norm(config, params, "ffn_norm", x_BLD))
     return x_BLD + _convolve(params, "down", ACTIVATIONS[config.activation](up_BLF))
 
@@ -143,4 +160,5 @@ GPT2 = Family(
     embed=embed,
     layer=layer,
     head=head,
+    kv_heads=kv_heads,
 )

@@ -14,7 +14,16 @@ from jax import numpy as jnp
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.hub_config import HubConfig
 from workers.families import llama
-from workers.families.family import Family, Parameter, Parameters, Params, Split, whole
+from workers.families.family import (
+    Attend,
+    Family,
+    KeyValueHeads,
+    Parameter,
+    Parameters,
+    Params,
+    Split,
+    whole,
+)
 from workers.families.llama import LlamaConfig
 from workers.families.operators import ACTIVATIONS, linear, rms_norm
 
@@ -79,12 +88,18 @@ def head_parameters(config: MixtralConfig) -> Parameters:
     return llama.head_parameters(config.decoder)
 
 
-def embed(config: MixtralConfig, params: Params, ids_BL: jax.Array) -> jax.Array:
-    return llama.embed(config.decoder, params, ids_BL)
+def kv_heads(config: MixtralConfig) -> KeyValueHeads:
+    return llama.kv_heads(config.decoder)
 
 
-def layer(config: MixtralConfig, params: Params, x_BLD: jax.Array, allowed_BLM: jax.Array) -> jax.Array:
-    x_BLD = llama.attend(config.decoder, params, x_BLD, allowed_BLM)
+def embed(config: MixtralConfig, params: Params, ids_BL: jax.Array, positions_BL: jax.Array) -> jax.Array:
+    return llama.embed(config.decoder, params, ids_BL, positions_BL)
+
+
+def layer(
+    config: MixtralConfig, params: Params, x_BLD: jax.Array, positions_BL: jax.Array, attend: Attend
+) -> jax.Array:
+    x_BLD = llama.mix(config.decoder, params, x_BLD, positions_BL, attend)
     normed_BLD = rms_norm(x_BLD, params["ffn_norm"], epsilon=config.decoder.epsilon)
     weights_BLE = _route(config, linear(normed_BLD, params["router"]))
     gate_BLEF = ACTIVATIONS[config.decoder.activation](
@@ -141,4 +156,5 @@ MIXTRAL = Family(
     embed=embed,
     layer=layer,
     head=head,
+    kv_heads=kv_heads,
 )

@@ -8,6 +8,8 @@ from functools import partial
 import jax
 from jax import numpy as jnp
 
+from workers.families.family import Attend
+
 ACTIVATIONS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
     "gelu": partial(jax.nn.gelu, approximate=False),
     "gelu_new": partial(jax.nn.gelu, approximate=True),
@@ -56,6 +58,11 @@ def attention(q_BLNH: jax.Array, k_BMKH: jax.Array, v_BMKH: jax.Array, allowed_B
     return mixed_BLKGH.reshape(*q_BLNH.shape[:2], -1)
 
 
+def masked(allowed_BLM: jax.Array) -> Attend:
+    """Tokens see those of the same array that the mask allows."""
+    return partial(attention, allowed_BLM=allowed_BLM)
+
+
 def cut_groups(q_BLNH: jax.Array, *, num_groups: int) -> jax.Array:
     """BLNH -> BLKGH."""
     batch, length, _, width = q_BLNH.shape
@@ -65,3 +72,8 @@ def cut_groups(q_BLNH: jax.Array, *, num_groups: int) -> jax.Array:
 def causal(length: int) -> jax.Array:
     """allowed_1LM: a query sees its own position and those before it."""
     return jnp.tril(jnp.ones((1, length, length), bool))
+
+
+def whole_text(length: int) -> jax.Array:
+    """positions_1L of texts that are there from their first token on."""
+    return jnp.arange(length, dtype=jnp.int32)[None]

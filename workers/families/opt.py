@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import jax
 
 from vocabulary.formats.hub_config import HubConfig, divide
-from workers.families.family import Family, Parameters, Params, column, row, whole
-from workers.families.operators import ACTIVATIONS, attention, cut_heads, layer_norm, linear, lookup
+from workers.families.family import Attend, Family, KeyValueHeads, Parameters, Params, column, row, whole
+from workers.families.operators import ACTIVATIONS, cut_heads, layer_norm, linear, lookup
 
 # The first rows of the table of positions are never used.
 POSITION_OFFSET = 2
@@ -92,17 +92,22 @@ def head_parameters(config: OptConfig) -> Parameters:
     }
 
 
-def embed(config: OptConfig, params: Params, ids_BL: jax.Array) -> jax.Array:
-    positions_LD = params["positions"][POSITION_OFFSET : POSITION_OFFSET + ids_BL.shape[1]]
-    return lookup(params["words"], ids_BL) + positions_LD
+def kv_heads(config: OptConfig) -> KeyValueHeads:
+    return KeyValueHeads(config.num_heads, config.hidden_size // config.num_heads, config.num_heads)
 
 
-def layer(config: OptConfig, params: Params, x_BLD: jax.Array, allowed_BLM: jax.Array) -> jax.Array:
+def embed(config: OptConfig, params: Params, ids_BL: jax.Array, positions_BL: jax.Array) -> jax.Array:
+    return lookup(params["words"], ids_BL) + lookup(params["positions"], positions_BL + POSITION_OFFSET)
+
+
+def layer(
+    config: OptConfig, params: Params, x_BLD: jax.Array, positions_BL: jax.Array, attend: Attend
+) -> jax.Array:
     normed_BLD = _norm(params, "attention_norm", x_BLD)
-    q_BLNH, k_BMNH, v_BMNH = (
+    q_BLNH, k_BLNH, v_BLNH = (
         cut_heads(_linear(params, name, normed_BLD), config.num_heads) for name in ("query", "key", "value")
     )
-    x_BLD = x_BLD + _linear(params, "output", attention(q_BLNH, k_BMNH, v_BMNH, allowed_BLM))
+    x_BLD = x_BLD + _linear(params, "output", attend(q_BLNH, k_BLNH, v_BLNH))
     up_BLF = _linear(params, "up", _norm(params, "ffn_norm", x_BLD))
     return x_BLD + _linear(params, "down", ACTIVATIONS[config.activation](up_BLF))
 
@@ -152,4 +157,5 @@ OPT = Family(
     embed=embed,
     layer=layer,
     head=head,
+    kv_heads=kv_heads,
 )

@@ -28,11 +28,11 @@ def parse_frequencies(config: HubConfig, *, head_width: int, default_theta: floa
     return tuple(frequencies.tolist())
 
 
-def rotate(x_BLNH: jax.Array, frequencies: tuple[float, ...]) -> jax.Array:
-    """Turn each pair (i, i + H/2) of every head by position x frequency; position 0 is the first."""
-    positions_L = jnp.arange(x_BLNH.shape[1], dtype=jnp.float32)
-    angles_L1P = positions_L[:, None, None] * jnp.asarray(frequencies, jnp.float32)
-    cos, sin = jnp.cos(angles_L1P), jnp.sin(angles_L1P)
+def rotate(x_BLNH: jax.Array, positions_BL: jax.Array, frequencies: tuple[float, ...]) -> jax.Array:
+    """Turn each pair (i, i + H/2) of every head by position x frequency."""
+    turns_BL11 = positions_BL.astype(jnp.float32)[..., None, None]
+    angles_BL1P = turns_BL11 * jnp.asarray(frequencies, jnp.float32)
+    cos, sin = jnp.cos(angles_BL1P), jnp.sin(angles_BL1P)
     first, second = jnp.split(x_BLNH, 2, axis=-1)
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 

@@ -14,7 +14,7 @@ from vocabulary.errors import InvalidInput
 from vocabulary.layer_graph import Layout
 from workers.families import family_of
 from workers.families.family import Family, Parameter, Parameters
-from workers.families.operators import causal
+from workers.families.operators import causal, masked, whole_text
 from workers.weights import open_source
 
 
@@ -61,11 +61,12 @@ class FamilyFunction:
             part: {name: params[owners[one]] for name, one in table.items()}
             for part, table in self.tables.items()
         }
-        x_BLD = self.family.embed(self.config, tables["embed"], ids_BL)
         length = ids_BL.shape[1]
-        allowed_BLM = causal(length) if self.family.is_causal else np.ones((1, 1, length), bool)
+        positions_1L = whole_text(length)
+        x_BLD = self.family.embed(self.config, tables["embed"], ids_BL, positions_1L)
+        attend = masked(causal(length) if self.family.is_causal else np.ones((1, 1, length), bool))
         for layer in range(self.config.num_layers):
-            x_BLD = self.family.layer(self.config, tables[str(layer)], x_BLD, allowed_BLM)
+            x_BLD = self.family.layer(self.config, tables[str(layer)], x_BLD, positions_1L, attend)
         return self.family.head(self.config, tables["head"], x_BLD)
 
 

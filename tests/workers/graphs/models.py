@@ -13,7 +13,7 @@ from jax import numpy as jnp
 from placement.intra.mesh import DeviceMesh, MeshAxis
 from vocabulary.formats.hub_config import HubConfig
 from workers.families import FAMILIES
-from workers.families.operators import causal
+from workers.families.operators import causal, masked, whole_text
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ def families_layers(
 
     def apply(params: Mapping[str, Any], x_BLD: jax.Array) -> jax.Array:
         for layer in range(layers):
-            x_BLD = family.layer(config, params[str(layer)], x_BLD, causal(length))
+            x_BLD = family.layer(
+                config, params[str(layer)], x_BLD, whole_text(length), masked(causal(length))
+            )
         return x_BLD
 
     return Model(apply, _filled(shapes, draws), _filled((rows, length, config.hidden_size), draws))
