@@ -25,7 +25,7 @@ def test_a_shape_counts_the_matrices_of_the_family(family: str, size: str) -> No
 
 
 def test_every_family_has_a_shape_and_others_are_named() -> None:
-    with pytest.raises(InvalidInput, match="model_type 't5' is not known; known: bert, gpt2, llama, mixtral"):
+    with pytest.raises(InvalidInput, match="model_type 't5' is not known; known: bert, gpt2, llama, mistral"):
         shape_of_config(HubConfig({"model_type": "t5"}, "config.json"))
 
 

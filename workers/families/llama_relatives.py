@@ -39,7 +39,7 @@ def _within_used_window(decoder: LlamaConfig, config: HubConfig) -> LlamaConfig:
 
 
 def _within_window(decoder: LlamaConfig, config: HubConfig) -> LlamaConfig:
-    """No layer here has a sliding window. Texts that are no longer than it do not need one: the positions end there."""
+    """Texts no longer than a sliding window do not need it; as no layer has one, positions end there."""
     if config.values.get("sliding_window") is None:
         return decoder
     return replace(decoder, max_positions=min(decoder.max_positions, config.count("sliding_window")))
