@@ -210,7 +210,7 @@ def _place(request: Request) -> Place:
 
 
 def _num_shared(one: tuple[int, ...], other: tuple[int, ...]) -> int:
-    """Blocks at the front that are equal. Hashes are chained: two that are equal have all before them equal."""
+    """Blocks at the front that are equal; hashes are chained, so before two equal ones all are."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high) // 2

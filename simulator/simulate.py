@@ -91,7 +91,9 @@ class _Shell:
         self._asked: TokenRequests | None = None
         self._first_token_s: NDArray[np.float64] | None = None
         if trace.tokens is not None and any(limits):
-            self._asked = TokenRequests(trace.tokens, deployment.models, slo_s=self._slo_s)
+            self._asked = TokenRequests(
+                trace.tokens, deployment.models, slo_s=self._slo_s, tenants=trace.tenants
+            )
             self._first_token_s = np.full(len(trace), np.nan)
         self._openings: Agenda[int] = Agenda()
         for index in range(len(placement.groups)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,22 +38,36 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
+class Tenants:
+    """Whose each request of a trace is: index int32 [requests] into `names`; "" is nobody in particular."""
+
+    index: NDArray[np.int32]
+    names: tuple[str, ...]
+
+    def take(self, rows: NDArray[np.int64]) -> Tenants:
+        """Of the requests of `rows` (indices or a mask), with the same names."""
+        return Tenants(self.index[rows], self.names)
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """Requests in arrival order: seconds from 0, and an index into `models` for each.
 
     arrival_s: float64 [requests], non-decreasing; model_index: int32 [requests]; tokens: None when the
-    requests are one-shot.
+    requests are one-shot; tenants: None when the trace does not say whose they are.
     """
 
     arrival_s: NDArray[np.float64]
     model_index: NDArray[np.int32]
     models: tuple[str, ...]
     tokens: Tokens | None = None
+    tenants: Tenants | None = None
 
     def __post_init__(self) -> None:
         assert self.arrival_s.shape == self.model_index.shape, (self.arrival_s.shape, self.model_index.shape)
         assert np.all(self.arrival_s[1:] >= self.arrival_s[:-1]), "arrivals must not go back in time"
         assert self.tokens is None or self.tokens.input_tokens.shape == self.arrival_s.shape
+        assert self.tenants is None or self.tenants.index.shape == self.arrival_s.shape
 
     def __len__(self) -> int:
         return len(self.arrival_s)
@@ -70,11 +84,12 @@ class Trace:
     def take(self, rows: NDArray[np.int64]) -> Trace:
         """The requests of `rows` (ascending indices, or a mask), with the same models."""
         tokens = None if self.tokens is None else self.tokens.take(rows)
-        return Trace(self.arrival_s[rows], self.model_index[rows], self.models, tokens)
+        tenants = None if self.tenants is None else self.tenants.take(rows)
+        return Trace(self.arrival_s[rows], self.model_index[rows], self.models, tokens, tenants)
 
     def aligned_to(self, models: tuple[str, ...]) -> Trace:
         """The same requests indexed by `models`; a model of the trace that is not there raises KeyError."""
         position = {name: index for index, name in enumerate(models)}
         lookup = np.array([position[name] for name in self.models], dtype=np.int32)
         index = lookup[self.model_index] if len(lookup) else self.model_index
-        return Trace(self.arrival_s, index, models, self.tokens)
+        return replace(self, model_index=index, models=models)

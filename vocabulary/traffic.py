@@ -39,7 +39,7 @@ def traffic_by_model(trace: Trace) -> Mapping[str, Traffic]:
 def dealt_round_robin(trace: Trace, models: Sequence[str], *, by_request: bool = False) -> Trace:
     """Model i of the trace as models[i mod M], as AlpaServe maps functions; `by_request` deals requests."""
     sources = np.arange(len(trace)) if by_request else trace.model_index
-    return Trace(trace.arrival_s, (sources % len(models)).astype(np.int32), tuple(models), trace.tokens)
+    return replace(trace, model_index=(sources % len(models)).astype(np.int32), models=tuple(models))
 
 
 def dealt_in_stripes(trace: Trace, models: Sequence[str], *, by_request: bool = False) -> Trace:
@@ -47,7 +47,7 @@ def dealt_in_stripes(trace: Trace, models: Sequence[str], *, by_request: bool = 
     num_sources = len(trace) if by_request else len(trace.models)
     sources = np.arange(len(trace)) if by_request else trace.model_index
     dealt = sources.astype(np.int64) * len(models) // num_sources
-    return Trace(trace.arrival_s, dealt.astype(np.int32), tuple(models), trace.tokens)
+    return replace(trace, model_index=dealt.astype(np.int32), models=tuple(models))
 
 
 def dealt_by_name(trace: Trace, target_of: Mapping[str, str]) -> Trace:
@@ -57,7 +57,7 @@ def dealt_by_name(trace: Trace, target_of: Mapping[str, str]) -> Trace:
     """
     targets = tuple(dict.fromkeys(target_of.values()))
     lookup = np.array([targets.index(target_of[name]) for name in trace.models], dtype=np.int32)
-    return Trace(trace.arrival_s, lookup[trace.model_index], targets, trace.tokens)
+    return replace(trace, model_index=lookup[trace.model_index], models=targets)
 
 
 def part_of(trace: Trace, *, start_s: float, duration_s: float) -> Trace:

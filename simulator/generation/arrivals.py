@@ -13,7 +13,7 @@ from vocabulary.generation import GenerationLimits, Prefix
 from vocabulary.page_budget import generation_limits
 from vocabulary.placement import Placement
 from vocabulary.request import Request
-from vocabulary.trace import Tokens, Trace
+from vocabulary.trace import Tenants, Tokens, Trace
 from vocabulary.units import NEVER_S
 
 
@@ -43,10 +43,18 @@ def limits_of_groups(
 
 @final
 class TokenRequests:
-    """Makes the request of a row, with its lengths, the beginning of its prompt and its objectives."""
+    """Makes the request of a row: its lengths, the beginning of its prompt, its objectives, whose it is."""
 
-    def __init__(self, tokens: Tokens, models: Sequence[ModelSpec], *, slo_s: Sequence[float]) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        models: Sequence[ModelSpec],
+        *,
+        slo_s: Sequence[float],
+        tenants: Tenants | None = None,
+    ) -> None:
         self._tokens = tokens
+        self._tenants = tenants
         self._names = [model.name for model in models]
         self._slo_s = slo_s
         self._ttft_s = [NEVER_S if model.slo.ttft_s is None else model.slo.ttft_s for model in models]
@@ -66,6 +74,7 @@ class TokenRequests:
             prefix=self._prefix(row),
             ttft_s=self._ttft_s[model_index],
             tpot_s=self._tpot_s[model_index],
+            tenant="" if self._tenants is None else self._tenants.names[self._tenants.index[row]],
         )
 
     def _prefix(self, row: int) -> Prefix | None:

@@ -16,8 +16,9 @@ from vocabulary.formats.importers.schemas import likely_format
 from vocabulary.formats.trace_rows import Labels, Rows, Skipped
 from vocabulary.formats.trace_source import Source, source_of
 from vocabulary.formats.trace_table import COLUMNS, LIST_COLUMNS, REQUIRED, format_table
+from vocabulary.formats.trace_tenants import TENANT, tenant_column, tenants_of, used_tenants
 from vocabulary.formats.trace_tokens import BLOCK, COUNTS, HASHES, token_columns, tokens_of
-from vocabulary.trace import Tokens, Trace
+from vocabulary.trace import Tenants, Tokens, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ def parse_trace(
 
     columns: our column names -> the file's; models: the only ones that may occur, and the order of the
     result's (by first arrival without it); only_model: every request is for it, no column is read;
-    in_order=False sorts arrivals that are not (stable). `tokens` are filled when the file has both counts.
+    in_order=False sorts arrivals that are not (stable). `tokens` are filled when the file has both counts,
+    `tenants` when it says whose some request is.
     """
     return read_trace(
         raw, name=name, columns=columns, models=models, only_model=only_model, in_order=in_order
@@ -72,12 +74,16 @@ def read_trace(
         if only_model is None
         else Labels(np.zeros(len(arrival_s), dtype=np.int32), (only_model,), is_fixed=True)
     )
-    tokens = tokens_of(rows, file.label)
-    return TraceReading(sorted_trace(rows, arrival_s, labels, tokens), rows.skipped)
+    tokens, tenants = tokens_of(rows, file.label), tenants_of(rows, file.label)
+    return TraceReading(sorted_trace(rows, arrival_s, labels, tokens, tenants), rows.skipped)
 
 
 def sorted_trace(
-    rows: Rows, arrival_s: NDArray[np.float64], labels: Labels, tokens: Tokens | None = None
+    rows: Rows,
+    arrival_s: NDArray[np.float64],
+    labels: Labels,
+    tokens: Tokens | None = None,
+    tenants: Tenants | None = None,
 ) -> Trace:
     """Of the rows that are right, by arrival, and within an instant as in the file.
 
@@ -85,13 +91,14 @@ def sorted_trace(
     """
     kept = rows.kept()
     if isinstance(kept, slice) and np.all(arrival_s[1:] >= arrival_s[:-1]):
-        return Trace(arrival_s, labels.index, labels.names, tokens)
+        return Trace(arrival_s, labels.index, labels.names, tokens, tenants)
     chosen = np.arange(len(rows))[kept]
     chosen = chosen[np.argsort(arrival_s[chosen], kind="stable")]
     if not isinstance(kept, slice):
         labels = labels.used_by(chosen)
     tokens = None if tokens is None else tokens.take(chosen)
-    return Trace(arrival_s[chosen], labels.index[chosen], labels.names, tokens)
+    tenants = None if tenants is None else used_tenants(tenants.take(chosen))
+    return Trace(arrival_s[chosen], labels.index[chosen], labels.names, tokens, tenants)
 
 
 def parse_table(raw: bytes, *, name: str, columns: Mapping[str, str] | None = None) -> pa.Table:
@@ -105,7 +112,8 @@ def trace_table(trace: Trace) -> pa.Table:
     """A trace as a table of its columns."""
     names = pa.DictionaryArray.from_arrays(pa.array(trace.model_index), pa.array(trace.models, pa.string()))
     tokens = {} if trace.tokens is None else token_columns(trace.tokens)
-    return pa.table({"timestamp_s": trace.arrival_s, "model": names.cast(pa.string()), **tokens})
+    tenants = {} if trace.tenants is None else {TENANT: tenant_column(trace.tenants)}
+    return pa.table({"timestamp_s": trace.arrival_s, "model": names.cast(pa.string()), **tokens, **tenants})
 
 
 def format_trace(trace: Trace, *, name: str) -> bytes:
@@ -133,7 +141,7 @@ class _File:
         return self._columns.get(column, column)
 
     def wanted(
-        self, required: Sequence[str], *, optional: Sequence[str] = (*COUNTS, HASHES, BLOCK)
+        self, required: Sequence[str], *, optional: Sequence[str] = (*COUNTS, HASHES, BLOCK, TENANT)
     ) -> tuple[str, ...]:
         """Columns to read: those that must be there, those that are, and those that the user named."""
         for column in (*required, *self._columns):

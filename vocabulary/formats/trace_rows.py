@@ -116,18 +116,16 @@ class Rows:
 
     def labels(self, column: str, *, allowed: Sequence[str] | None = None) -> Labels:
         """Names that are not empty; with `allowed` only those, and in that order."""
-        cells = self.full(column, hint="every request needs its model")
-        encoded = cells.dictionary_encode()
-        index = np.from_dlpack(encoded.indices).astype(np.int32)
-        names = tuple(_text(name) for name in encoded.dictionary)
-        for name, message, hint in (
-            ("", f"{column} is empty", "every request needs its model"),
-            (None, "not UTF-8 text", "save the file as UTF-8"),
-        ):
-            if name in names:
-                wrong = np.array([one == name for one in names])[index]
-                self.refuse(wrong, lambda row, message=message: message, hint=hint)
-        return Labels(index, names) if allowed is None else self._among(Labels(index, names), tuple(allowed))
+        hint = "every request needs its model"
+        found = self._encoded(self.full(column, hint=hint))
+        if "" in found.names:
+            wrong = np.array([one == "" for one in found.names])[found.index]
+            self.refuse(wrong, lambda row: f"{column} is empty", hint=hint)
+        return found if allowed is None else self._among(found, tuple(allowed))
+
+    def texts(self, column: str) -> Labels:
+        """As `labels`; an empty cell is an empty text."""
+        return self._encoded(self._column(column).fill_null(""))
 
     def full(self, column: str, *, hint: str) -> pa.Array:
         """Without empty cells: those are refused, and something stands in for them."""
@@ -182,6 +180,15 @@ class Rows:
     def _column(self, name: str) -> pa.Array:
         combined = self._table[name].combine_chunks()
         return combined if isinstance(combined, pa.Array) else pa.concat_arrays(combined.chunks)
+
+    def _encoded(self, cells: pa.Array) -> Labels:
+        encoded = cells.dictionary_encode()
+        index = np.from_dlpack(encoded.indices).astype(np.int32)
+        names = tuple(_text(name) for name in encoded.dictionary)
+        if None in names:
+            wrong = np.array([one is None for one in names])[index]
+            self.refuse(wrong, lambda row: "not UTF-8 text", hint="save the file as UTF-8")
+        return Labels(index, tuple(name or "" for name in names))
 
     def _among(self, labels: Labels, allowed: tuple[str, ...]) -> Labels:
         position = {name: number for number, name in enumerate(allowed)}

@@ -99,7 +99,7 @@ def mapped(
     match imported:
         case Arrivals(trace):
             index = lookup[trace.model_index] if trace.models else lookup
-            return replace(imported, trace=Trace(trace.arrival_s, index, models, trace.tokens))
+            return replace(imported, trace=replace(trace, model_index=index, models=models))
         case Windows():
             return _merged(replace(imported, sources=models, source_index=lookup[imported.source_index]))
         case Conversations():
@@ -162,7 +162,7 @@ def _with_used_models(trace: Trace) -> Trace:
         return trace
     used, index = np.unique(trace.model_index, return_inverse=True)
     names = tuple(trace.models[number] for number in used)
-    return Trace(trace.arrival_s, index.astype(np.int32), names, trace.tokens)
+    return replace(trace, model_index=index.astype(np.int32), models=names)
 
 
 def _with_used_sources(windows: Windows) -> Windows:
