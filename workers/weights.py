@@ -44,9 +44,16 @@ def open_source(source: str, *, base_dir: Path) -> Checkpoint:
 
     Raises InvalidInput for a missing directory or file, an unknown scheme, or pickled weights.
     """
-    if source.startswith("random://"):
-        return open_random(source)
-    return open_directory(_directory_of(source, base_dir), source=source)
+    directory = directory_of(source, base_dir=base_dir)
+    return open_random(source) if directory is None else open_directory(directory, source=source)
+
+
+def directory_of(source: str, *, base_dir: Path) -> Path | None:
+    """The folder that a source means, there or not; None for random weights.
+
+    Raises InvalidInput for an unknown scheme, or a package that is not installed.
+    """
+    return None if source.startswith("random://") else _directory_of(source, base_dir)
 
 
 def open_directory(directory: Path, *, source: str) -> DirectoryCheckpoint:

@@ -1,0 +1,168 @@
+"""The answer to a call as text: pieces as tokens come, then how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import final
+
+from controller.calls import Refusal
+from controller.text.calls import TextCall
+from controller.text.codec import TextCodec
+from controller.text.sample import SampleText
+from controller.token_streams import Ended, GenerateCall, News, TokenStream
+from vocabulary.sampling import STOP, SampledToken
+
+
+@dataclass(frozen=True, slots=True)
+class TextPiece:
+    """A part of one sample. tokens: those since its last piece. finish: STOP or LENGTH on its last piece.
+
+    Without a tokenizer text is always empty.
+    """
+
+    sample: int
+    text: str
+    tokens: tuple[SampledToken, ...] = ()
+    finish: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextEnded:
+    """The whole answer is there. num_tokens: sampled, of all samples; the rest is as of `Ended`.
+
+    Of an answer that we ended at a stop string, group, num_cached and queue_s are not known.
+    """
+
+    num_tokens: int
+    group: str = ""
+    num_cached: int = 0
+    queue_s: float = 0.0
+
+
+TextNews = TextPiece | TextEnded | Refusal
+
+
+@final
+class TextAnswer:
+    """Iterate once: pieces of text, then `TextEnded`, or a Refusal at any time.
+
+    Use it with `async with`: leaving early cancels the request, so its pages are free within a step. When
+    all samples are over and some met a stop string, the request is cancelled too.
+    """
+
+    def __init__(
+        self,
+        stream: TokenStream,
+        call: TextCall,
+        asked: GenerateCall,
+        *,
+        codec: TextCodec | None,
+        eos_ids: tuple[int, ...],
+    ) -> None:
+        self.asked = asked
+        self.codec = codec
+        self._stream = stream
+        stop_ids = frozenset(asked.sampling.stop_token_ids)
+        if not asked.sampling.ignores_eos:
+            stop_ids |= frozenset(eos_ids)
+        self._samples = [
+            SampleText(call, codec, stop_ids=stop_ids, max_tokens=asked.max_tokens)
+            for _ in range(asked.num_samples)
+        ]
+        self._refusal: Refusal | None = None
+        self._limit: asyncio.Timeout | None = None
+
+    async def __aenter__(self) -> TextAnswer:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._stream.cancel()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """End it from outside: whoever iterates gets `refusal` next, and the request is cancelled."""
+        self._refusal = refusal
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time())
+
+    async def __aiter__(self) -> AsyncIterator[TextNews]:
+        stream = aiter(self._stream)
+        while True:
+            news = await self._next(stream)
+            for told in self._told(news):
+                yield told
+            if not isinstance(news, tuple):
+                return
+            if self._is_stopped():
+                self._stream.cancel()
+                yield TextEnded(self._num_tokens())
+                return
+
+    async def _next(self, stream: AsyncIterator[News]) -> News:
+        if self._refusal is None:
+            try:
+                async with asyncio.timeout(None) as self._limit:  # which only `refuse` sets
+                    return await anext(stream)
+            except TimeoutError:
+                assert self._refusal is not None
+            finally:
+                self._limit = None
+        self._stream.cancel()
+        return self._refusal
+
+    def _told(self, news: News) -> Iterator[TextNews]:
+        match news:
+            case Refusal():
+                yield news
+            case Ended(reasons, group, num_cached, queue_s):
+                for index, sample in enumerate(self._samples):
+                    if sample.finish is None:
+                        yield TextPiece(index, *sample.end(reasons[index] if index < len(reasons) else STOP))
+                yield TextEnded(self._num_tokens(), group, num_cached, queue_s)
+            case _:
+                for token in news:
+                    sample = self._samples[token.sample]
+                    if sample.finish is None and (spoken := sample.push(token)) is not None:
+                        yield TextPiece(token.sample, *spoken)
+
+    def _is_stopped(self) -> bool:
+        """Nothing more can come that anybody wants, but the fleet does not know it."""
+        return all(sample.finish for sample in self._samples) and any(
+            sample.met_stop_string for sample in self._samples
+        )
+
+    def _num_tokens(self) -> int:
+        return sum(sample.num_tokens for sample in self._samples)
+
+
+@dataclass(frozen=True, slots=True)
+class WholeAnswer:
+    """An answer that nobody wanted in pieces: one TextPiece a sample, in order, and how it ended."""
+
+    samples: tuple[TextPiece, ...]
+    ended: TextEnded
+
+
+async def whole_answer(answer: TextAnswer) -> WholeAnswer | Refusal:
+    """Wait for all of it. Cancelled, it cancels the request."""
+    pieces: list[list[TextPiece]] = [[] for _ in range(answer.asked.num_samples)]
+    async with answer:
+        async for news in answer:
+            match news:
+                case TextPiece():
+                    pieces[news.sample].append(news)
+                case TextEnded():
+                    return WholeAnswer(tuple(map(_joined, pieces)), news)
+                case Refusal():
+                    return news
+    raise AssertionError("an answer ends with TextEnded or a Refusal")
+
+
+def _joined(pieces: list[TextPiece]) -> TextPiece:
+    return TextPiece(
+        pieces[0].sample,
+        "".join(piece.text for piece in pieces),
+        tuple(token for piece in pieces for token in piece.tokens),
+        pieces[-1].finish,
+    )

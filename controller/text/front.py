@@ -1,0 +1,117 @@
+"""Where endpoints send calls for text: checks them against the model, tokenises, asks the fleet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import final
+
+from controller.calls import GenerationView, ModelState, ModelView, Reason
+from controller.fleet import Fleet
+from controller.text.answers import TextAnswer
+from controller.text.calls import TextCall, check_length, check_stop, generate_call
+from controller.text.codec import TextCodec
+from controller.text.model_text import NO_TEXT, ModelText
+from controller.text.names import unknown_model
+from controller.text.refused import Refused
+
+# Shorter texts are tokenised in well under a millisecond, which a thread would not make better.
+_MAX_CHARS_ON_LOOP = 4096
+
+
+@final
+class TextFront:
+    """texts: of every model, by canonical name. All methods run on the fleet's event loop."""
+
+    def __init__(self, fleet: Fleet, texts: Mapping[str, ModelText]) -> None:
+        self._fleet = fleet
+        self._texts = texts
+
+    def view(self, model: str) -> ModelView:
+        """The model under a name or alias. Raises Refused if there is none."""
+        models = self._fleet.models()
+        view = models.get(model)
+        if view is None:
+            raise unknown_model(model, list(models))
+        return view
+
+    def text(self, model: str) -> ModelText:
+        """What is known about the text of a model. Raises Refused if there is no such model."""
+        return self._texts.get(self.view(model).name, NO_TEXT)
+
+    def generation(self, model: str) -> GenerationView:
+        """Raises Refused if there is no such model, or it does not generate."""
+        view = self.view(model)
+        if view.generation is not None:
+            return view.generation
+        if view.state is not ModelState.READY and not view.inputs:
+            raise Refused(Reason.UNAVAILABLE, f"model {model!r} is not ready: {view.state_reason}")
+        raise Refused(
+            Reason.INVALID_REQUEST,
+            f"model {model!r} does not generate; it gives {[spec.name for spec in view.outputs]}",
+            param="model",
+        )
+
+    def chat_prompt(
+        self,
+        model: str,
+        messages: Sequence[Mapping[str, object]],
+        *,
+        adds_generation_prompt: bool = True,
+        variables: Mapping[str, object] = {},
+    ) -> str:
+        """The prompt of a conversation; its special tokens are in it. Raises Refused."""
+        self.generation(model)
+        text = self.text(model)
+        if text.codec is None:
+            raise no_tokenizer(model, param="messages")
+        if text.template is None:
+            raise Refused(
+                Reason.INVALID_REQUEST,
+                f"model {model!r} has no chat template; use /v1/completions, or put a chat_template.jinja into "
+                "its folder",
+                param="messages",
+            )
+        return text.template.prompt(
+            messages, adds_generation_prompt=adds_generation_prompt, variables=variables
+        )
+
+    async def start(self, call: TextCall) -> TextAnswer:
+        """Ask the fleet. Raises Refused where the call does not fit the model; the fleet counts that."""
+        name = self.view(call.model).name
+        try:
+            return await self._start(call, name)
+        except Refused as refused:
+            self._fleet.turned_away(name, refused.refusal)
+            raise
+
+    async def _start(self, call: TextCall, name: str) -> TextAnswer:
+        view, codec = self.generation(call.model), self.text(call.model).codec
+        check_stop(call, codec)
+        prompt_ids = call.prompt if isinstance(call.prompt, tuple) else await _tokens(call, view, codec)
+        asked = generate_call(call, prompt_ids, name, view)
+        stream = self._fleet.generate(asked)
+        return TextAnswer(stream, call, asked, codec=codec, eos_ids=view.eos_ids)
+
+
+async def _tokens(call: TextCall, view: GenerationView, codec: TextCodec | None) -> tuple[int, ...]:
+    if codec is None:
+        raise no_tokenizer(call.model, param="prompt")
+    check_length(call.prompt, view, codec)
+    return await tokens_of(call.prompt, codec, adds_special=call.adds_special)
+
+
+async def tokens_of(text: str, codec: TextCodec, *, adds_special: bool) -> tuple[int, ...]:
+    """Long texts are tokenised on a thread, so that the loop goes on."""
+    if len(text) <= _MAX_CHARS_ON_LOOP:
+        return codec.encode(text, adds_special=adds_special)
+    return await asyncio.to_thread(codec.encode, text, adds_special=adds_special)
+
+
+def no_tokenizer(model: str, *, param: str) -> Refused:
+    """Of a model that only knows token ids."""
+    return Refused(
+        Reason.INVALID_REQUEST,
+        f"model {model!r} has no tokenizer.json, so it takes no text; send the prompt as a list of token ids",
+        param=param,
+    )
