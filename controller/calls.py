@@ -54,6 +54,7 @@ class InferCall(msgspec.Struct, frozen=True):
     priority: int = 0
     parameters: Mapping[str, Parameter] = msgspec.field(default_factory=dict)
     tenant: str = ""
+    protocol: str = "grpc_v2"
 
 
 class InferReply(msgspec.Struct, frozen=True):

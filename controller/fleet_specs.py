@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from vocabulary.deployment import Deployment, ModelSpec
 from vocabulary.errors import InvalidInput
+from vocabulary.generation import GenerationLimits
+from vocabulary.page_budget import generation_limits
 from vocabulary.placement import Group, Placement
 from workers.spec import WorkerSpec, host_stages
 
@@ -19,17 +22,21 @@ def worker_specs(deployment: Deployment, placement: Placement, *, key: str) -> t
     specs = []
     for group in placement.groups:
         models = tuple(deployment.model(name) for name in group.models)
+        engine = _engine(group, models)
+        limits = generation_limits(group, deployment)
+        _check_generating(group, models, limits, engine=engine)
         spec = WorkerSpec(
             group=group,
             models=models,
             catalog=catalog,
             policy=deployment.policy,
-            engine=_engine(group, models),
+            engine=engine,
             platform=_platform(deployment, group),
             source_folder=str(Path(deployment.folder).resolve()),
             key=key,
             socket_path="",
             allow_python_models=deployment.security.allow_python_models,
+            limits=limits,
         )
         specs.append(spec)
     return tuple(specs)
@@ -52,6 +59,22 @@ def _engine(group: Group, models: tuple[ModelSpec, ...]) -> str:
                 hint="add `source:` to the model, or serve profiles only with `--engine emulated`",
             )
     return engine
+
+
+def _check_generating(
+    group: Group, models: tuple[ModelSpec, ...], limits: Mapping[str, GenerationLimits], *, engine: str
+) -> None:
+    for model in models:
+        if model.task == "generate" and model.name not in limits:
+            raise InvalidInput(
+                f"model {model.name} is to generate, and its profile does not say what a step costs",
+                hint="profile it again (`statmux profile`), or write `task: one_shot`",
+            )
+    if engine == "jax" and limits and len(host_stages(group)) > 1:
+        raise InvalidInput(
+            f"group {group.id} spans hosts and holds {', '.join(limits)}, which generate",
+            hint="keep groups of models that generate on one host: parallelism.cross_node: false",
+        )
 
 
 def _platform(deployment: Deployment, group: Group) -> str:

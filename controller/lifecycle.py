@@ -28,6 +28,7 @@ from controller.status import status_of
 from scheduling.cluster import ClusterScheduler
 from vocabulary.deployment import Deployment
 from vocabulary.errors import RuntimeFailure
+from vocabulary.page_budget import generation_limits
 from vocabulary.plan import Plan
 from workers.frames import Frame, Gone
 from workers.link import SocketLink
@@ -71,7 +72,12 @@ class Fleet:
         self._server = FleetServer(
             deployment,
             self._placement,
-            ClusterScheduler(self._placement, catalog=deployment.catalog(), policy=deployment.policy),
+            ClusterScheduler(
+                self._placement,
+                catalog=deployment.catalog(),
+                policy=deployment.policy,
+                limits=[generation_limits(group, deployment) for group in self._placement.groups],
+            ),
             clock=time.monotonic,
             soon=asyncio.get_running_loop().call_soon,
             metrics=self._metrics,
@@ -147,6 +153,7 @@ class Fleet:
             waiting=lambda index: beat.num_waiting if (beat := server.beat_of(index)) else 0.0,
             running=lambda index: beat.num_running if (beat := server.beat_of(index)) else 0.0,
             stage_busy_s=lambda index: beat.stage_busy_s if (beat := server.beat_of(index)) else (),
+            beat_of=server.beat_of,
         )
         self._metrics.watch_models(self._placement, lambda model: server.models()[model].state)
         self._metrics.plan(self._facts)

@@ -3,46 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 from typing import final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client import CollectorRegistry
 
 from controller.calls import InferReply, ModelState, ModelStatistics, Reason, Refusal
 from controller.grpc_v2.refusals import STATUS
+from controller.metric_families import Families, Generating, StageBusy
 from controller.plan_facts import PlanFacts
+from controller.token_streams import Ended
 from vocabulary.placement import Placement
 from vocabulary.request import Request
 from vocabulary.units import NEVER_S, TIME_TOLERANCE_S
-from workers.frames import Done
+from workers.frames import Beat, Done
 from workers.multicast import STORE, Load
 
-# OpenTelemetry's GenAI duration buckets, with finer ones below for small models.
-_SECONDS = (
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.02,
-    0.04,
-    0.08,
-    0.16,
-    0.32,
-    0.64,
-    1.28,
-    2.56,
-    5.12,
-    10.24,
-    20.48,
-    40.96,
-    81.92,
-)
-_RATIOS = (0.5, 0.8, 0.9, 0.95, 0.98, 1.0, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 5.0)
-_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 # Reasons whose refusals are counted as rejected, with the value of the `reason` label.
 _REJECTED = {
     Reason.QUEUE_FULL: "queue_full",
@@ -78,24 +57,24 @@ class _Totals:
 class FleetMetrics:
     """One per fleet, with a registry of its own. Labels hold models, groups and codes, never ids."""
 
-    def __init__(self, model_names: Sequence[str], *, protocol: str = "grpc_v2") -> None:
+    def __init__(self, model_names: Sequence[str]) -> None:
         self.registry = CollectorRegistry()
-        self._protocol = protocol
         self._totals = {name: _Totals() for name in model_names}
         self._children: dict[tuple[object, ...], object] = {}
-        new = _Families(self.registry)
+        new = Families(self.registry)
         self._families = new
         new.build.labels(version("statmux"), _version("jax"), _version("ray"), python_version()).set(1)
 
     def answered(
         self,
         request: Request,
-        answer: InferReply | Refusal,
+        answer: InferReply | Ended | Refusal,
         *,
         done: object,
         group: str,
         predicted_finish_s: float,
         now_s: float,
+        protocol: str = "grpc_v2",
     ) -> None:
         """Count one finished request. `done` is the worker's answer, None when no worker had it.
 
@@ -103,18 +82,50 @@ class FleetMetrics:
         """
         latency_s = now_s - request.arrival_s
         model = request.model
-        if isinstance(answer, InferReply):
-            self._served(request, latency_s, group)
-            if isinstance(done, Done):
-                self._executed(request, done, group, predicted_finish_s)
-        else:
+        if isinstance(answer, Refusal):
             self._refused(request, answer, latency_s)
-        self._count(model, "OK" if isinstance(answer, InferReply) else STATUS[answer.reason].name)
+            self._count(model, protocol, STATUS[answer.reason].name)
+            return
+        self._served(request, latency_s, group)
+        if isinstance(done, Done):
+            self._executed(request, done, group, predicted_finish_s)
+        self._count(model, protocol, "OK")
 
-    def turned_away(self, model: str, refusal: Refusal) -> None:
+    def turned_away(self, model: str, refusal: Refusal, *, protocol: str = "grpc_v2") -> None:
         """Count a call that was refused for its form: it says nothing of latency or objectives."""
         self._rejected(model, refusal)
-        self._count(model, STATUS[refusal.reason].name)
+        self._count(model, protocol, STATUS[refusal.reason].name)
+
+    def token_came(self, model: str, gap_s: float) -> None:
+        """A step gave a request more, so long after the one before."""
+        self._child(self._families.inter_token, model).observe(gap_s)
+
+    def generated(
+        self,
+        request: Request,
+        answer: Ended | Refusal,
+        *,
+        first_token_s: float,
+        last_token_s: float,
+        num_tokens: int,
+        now_s: float,
+    ) -> None:
+        """Count what a request of a model that generates was given, after `answered`."""
+        model, families = request.model, self._families
+        if num_tokens:
+            self._child(families.first_token, model).observe(first_token_s - request.arrival_s)
+            self._child(families.output_tokens, model).inc(num_tokens)
+        if isinstance(answer, Ended):
+            self._child(families.input_tokens, model).inc(request.input_tokens)
+            num_gaps = num_tokens // request.num_samples - 1
+            pace_s = (last_token_s - first_token_s) / num_gaps if num_gaps > 0 else 0.0
+            took = (now_s - request.arrival_s, first_token_s - request.arrival_s, pace_s)
+        elif answer.reason in _CLIENTS_FAULT:
+            return
+        else:
+            took = (NEVER_S, NEVER_S, NEVER_S)
+        asked = (request.slo_s, request.ttft_s, request.tpot_s)
+        self._judge(model, dict(zip(("latency", "ttft", "tpot"), zip(took, asked, strict=True), strict=True)))
 
     def group_lost(self, group: str) -> None:
         self._child(self._families.groups_lost, group).inc()
@@ -156,9 +167,11 @@ class FleetMetrics:
         waiting: Callable[[int], float],
         running: Callable[[int], float],
         stage_busy_s: Callable[[int], Sequence[float]],
+        beat_of: Callable[[int], Beat | None],
     ) -> None:
         """Families that read the group's last heartbeat when they are scraped."""
-        self.registry.register(_StageBusy(placement, stage_busy_s))
+        self.registry.register(StageBusy(placement, stage_busy_s))
+        self.registry.register(Generating(placement, beat_of))
         for index, group in enumerate(placement.groups):
             self._families.queue.labels(group.id).set_function(lambda index=index: waiting(index))
             self._families.running.labels(group.id).set_function(lambda index=index: running(index))
@@ -183,8 +196,8 @@ class FleetMetrics:
         totals.num_served += 1
         totals.served_s += latency_s
         totals.last_unix_s = time.time()
-        if request.slo_s != NEVER_S:
-            self._objective(request, latency_s <= request.slo_s + TIME_TOLERANCE_S)
+        if not request.generates:
+            self._judge(request.model, {"latency": (latency_s, request.slo_s)})
 
     def _executed(self, request: Request, done: Done, group: str, predicted_finish_s: float) -> None:
         queue_s, execute_s = done.start_s - request.arrival_s, done.finish_s - done.start_s
@@ -208,24 +221,33 @@ class FleetMetrics:
         totals.num_failed += 1
         totals.failed_s += latency_s
         self._rejected(request.model, refusal)
-        if request.slo_s != NEVER_S and refusal.reason not in _CLIENTS_FAULT:
-            self._objective(request, False)
+        if not request.generates and refusal.reason not in _CLIENTS_FAULT:
+            self._judge(request.model, {"latency": (NEVER_S, request.slo_s)})
 
     def _rejected(self, model: str, refusal: Refusal) -> None:
         if refusal.reason in _REJECTED:
             self._child(self._families.rejected, model, _REJECTED[refusal.reason]).inc()
 
-    def _count(self, model: str, code: str) -> None:
-        self._child(self._families.requests, model, self._protocol, code, "default").inc()
+    def _count(self, model: str, protocol: str, code: str) -> None:
+        self._child(self._families.requests, model, protocol, code, "default").inc()
 
-    def _objective(self, request: Request, is_met: bool) -> None:
-        totals = self._totals[request.model]
-        if is_met:
+    def _judge(self, model: str, objectives: Mapping[str, tuple[float, float]]) -> None:
+        """objectives: how long it took and what was asked for, infinite for nothing. A request that keeps all
+        that it has is one that met them."""
+        is_met = [
+            (name, took_s <= asked_s + TIME_TOLERANCE_S)
+            for name, (took_s, asked_s) in objectives.items()
+            if asked_s != NEVER_S
+        ]
+        if not is_met:
+            return
+        for name, one in is_met:
+            self._child(self._families.met if one else self._families.missed, model, name).inc()
+        totals = self._totals[model]
+        if all(one for _, one in is_met):
             totals.num_met += 1
-            self._child(self._families.met, request.model, "latency").inc()
         else:
             totals.num_missed += 1
-            self._child(self._families.missed, request.model, "latency").inc()
 
     def _child(self, family, *labels: str):
         """`family.labels(*labels)`, remembered: the look-up in prometheus_client takes a lock and a join."""
@@ -234,62 +256,6 @@ class FleetMetrics:
         if child is None:
             child = self._children[key] = family.labels(*labels)
         return child
-
-
-@final
-class _StageBusy:
-    """statmux_group_stage_busy_seconds_total: what workers count themselves."""
-
-    def __init__(self, placement: Placement, stage_busy_s: Callable[[int], Sequence[float]]) -> None:
-        self._placement = placement
-        self._stage_busy_s = stage_busy_s
-
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        """What prometheus_client asks of a collector."""
-        words = "Seconds that the stage has worked"
-        family = CounterMetricFamily("statmux_group_stage_busy_seconds", words, labels=("group", "stage"))
-        for index, group in enumerate(self._placement.groups):
-            for stage, busy_s in enumerate(self._stage_busy_s(index)):
-                family.add_metric((group.id, str(stage)), busy_s)
-        yield family
-
-
-@final
-class _Families:
-    def __init__(self, registry: CollectorRegistry) -> None:
-        def counter(name: str, words: str, *labels: str) -> Counter:
-            return Counter(f"statmux_{name}", words, labels, registry=registry)
-
-        def gauge(name: str, words: str, *labels: str) -> Gauge:
-            return Gauge(f"statmux_{name}", words, labels, registry=registry)
-
-        def histogram(name: str, words: str, buckets: Sequence[float], *labels: str) -> Histogram:
-            return Histogram(f"statmux_{name}", words, labels, buckets=buckets, registry=registry)
-
-        per_group = ("model", "group")
-        self.requests = counter("requests", "Answered requests", "model", "protocol", "code", "slo_class")
-        self.rejected = counter("requests_rejected", "Requests refused before they ran", "model", "reason")
-        self.met = counter("slo_met", "Requests served within their objective", "model", "objective")
-        self.missed = counter(
-            "slo_missed", "Requests not served within their objective", "model", "objective"
-        )
-        self.groups_lost = counter("groups_lost", "Times that a group's worker was lost", "group")
-        self.duration = histogram("request_duration_seconds", "Arrival to answer", _SECONDS, *per_group)
-        self.queue_duration = histogram("queue_duration_seconds", "Arrival to start", _SECONDS, *per_group)
-        self.execute_duration = histogram("execute_duration_seconds", "Start to end", _SECONDS, *per_group)
-        self.batch_size = histogram("batch_size", "Requests that ran together", _SIZES, *per_group)
-        self.prediction_error = histogram(
-            "prediction_error_ratio", "Observed over predicted time from arrival to end", _RATIOS, *per_group
-        )
-        self.queue = gauge("queue_requests", "Requests that wait in the group", "group")
-        self.running = gauge("running_requests", "Requests that run in the group", "group")
-        self.model_state = gauge("model_state", "1 for the state a model is in", "model", "group", "state")
-        self.weights = gauge(
-            "weights_load_seconds", "Time in which a model's weights came", "model", "group", "origin"
-        )
-        self.plan = gauge("plan_info", "The plan that is served", "plan_id", "algorithm")
-        self.predicted = gauge("plan_predicted_attainment_ratio", "SLO attainment the plan promised", "model")
-        self.build = gauge("build_info", "Versions", "version", "jax", "ray", "python")
 
 
 def _version(package: str) -> str:

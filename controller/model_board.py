@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import final
 
-from controller.calls import ModelState, ModelView
+from controller.calls import GenerationView, ModelState, ModelView
 from controller.fleet import Pulse
 from vocabulary.deployment import ModelSpec
 from vocabulary.placement import Placement
-from workers.engine import ModelInterface
+from workers.engine import GenerationInterface, ModelInterface
 
 
 @final
@@ -87,6 +87,7 @@ class ModelBoard:
             platform=interface.platform,
             state=state,
             state_reason=why,
+            generation=_generation(interface.generation),
         )
 
     def _state(self, name: str) -> tuple[ModelState, str]:
@@ -101,3 +102,9 @@ class ModelBoard:
             lost = "; ".join(f"group {self._placement.groups[i].id}: {self._losses[i]}" for i in holders)
             return ModelState.UNAVAILABLE, f"all its groups are lost ({lost})"
         return ModelState.LOADING, "its groups are not open"
+
+
+def _generation(interface: GenerationInterface | None) -> GenerationView | None:
+    if interface is None:
+        return None
+    return GenerationView(interface.max_model_len, interface.vocab_size, interface.eos_ids)

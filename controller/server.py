@@ -12,9 +12,11 @@ import structlog
 
 from controller.calls import InferCall, InferReply, ModelState, ModelStatistics, ModelView, Reason, Refusal
 from controller.fleet import Pulse
+from controller.generations import Generations
 from controller.metrics import FleetMetrics
 from controller.model_board import ModelBoard
 from controller.refusals import refusal
+from controller.token_streams import Ended, GenerateCall, TokenStream
 from scheduling.cluster import ClusterScheduler
 from scheduling.learned import LearnedCorrections
 from vocabulary.correction import Correction
@@ -36,7 +38,7 @@ from vocabulary.request import Fate, Request
 from vocabulary.tensors import Tensor
 from vocabulary.units import NEVER_S
 from workers.engine import ModelInterface
-from workers.frames import Beat, Done, Frame, Run, Withdrawn, tensor_headers
+from workers.frames import Beat, Done, Frame, Run, Tokens, Withdrawn, tensor_headers
 from workers.link import Link
 from workers.server import Soon
 
@@ -48,9 +50,10 @@ _log = structlog.get_logger("statmux.controller")
 class _Pending:
     """A call that has not been answered."""
 
-    future: asyncio.Future[InferReply | Refusal]
     request: Request
     tensors: tuple[Tensor, ...]
+    protocol: str
+    answer: Callable[[InferReply | Ended | Refusal], None]
     predicted_finish_s: float = NEVER_S
     done: Frame | None = None
 
@@ -79,11 +82,13 @@ class FleetServer:
         self._metrics = metrics
         self._overhead_s = deployment.latency.fixed_overhead_s
         self._learned = LearnedCorrections(placement, catalog=deployment.catalog())
+        self._generations = Generations({model.name: model for model in deployment.models}, metrics)
         self._slo_s = {model.name: model.slo_s(deployment.latency) for model in deployment.models}
         self._board = ModelBoard(deployment.models, placement)
         self._links: list[Link | None] = [None] * len(placement.groups)
         self._beats: list[Beat | None] = [None] * len(placement.groups)
         self._pending: dict[int, _Pending] = {}
+        self._answered = Pulse()
         self._ids = count()
         self._is_decision_due = False
         self._unflushed: set[int] = set()
@@ -117,13 +122,15 @@ class FleetServer:
                     pending.done = frame
                     self._learn(pending.request.model, group_index, done)
                 self._post(Settled(request_id, Fate(fate), finish_s))
+            case Tokens(tokens):
+                self._generations.tokens(tokens, self._clock())
             case Beat() as beat:
                 self._beats[group_index] = beat
             case _:
                 raise AssertionError(f"a worker sent {type(frame.header).__name__}")
 
     def _learn(self, model: str, group_index: int, done: Done) -> None:
-        if done.fate == Fate.SERVED.value:
+        if done.fate == Fate.SERVED.value and not done.reasons:
             self._learned.observe(
                 model,
                 group_index,
@@ -154,17 +161,42 @@ class FleetServer:
         slo_s = self._slo_s[call.model] if call.slo_s is None else call.slo_s
         deadline_s = NEVER_S if call.timeout_s is None else now_s + call.timeout_s
         request = Request(request_id, call.model, now_s, slo_s, deadline_s)
-        self._pending[request_id] = _Pending(future, request, call.tensors)
         future.add_done_callback(lambda done: self._forget(request_id) if done.cancelled() else None)
-        if self._is_draining or self._board.is_closed(call.model):
-            self._end(request_id, Refusal(*self._closed_reason(call.model)), None)
-        elif not self._board.is_known(call.model):
+        self._begin(_Pending(request, call.tensors, call.protocol, lambda answer: _resolve(future, answer)))
+        return future
+
+    def generate(self, call: GenerateCall) -> TokenStream:
+        """Answer a call token by token; its stream is cancelled when the client's time is up."""
+        request_id = next(self._ids)
+        now_s = self._clock()
+        slo_s = self._slo_s[call.model] if call.slo_s is None else call.slo_s
+        request = self._generations.request(request_id, call, now_s=now_s, slo_s=slo_s)
+        stream = TokenStream(lambda: self._forget(request_id))
+        generation = self._generations.begin(request_id, call, stream)
+        if call.timeout_s is not None:
+            loop = asyncio.get_running_loop()
+            generation.timer = loop.call_later(call.timeout_s, self._forget, request_id)
+        self._begin(
+            _Pending(
+                request,
+                generation.prompt,
+                call.protocol,
+                lambda answer: self._generations.end(request, answer, now_s=self._clock()),
+            )
+        )
+        return stream
+
+    def _begin(self, pending: _Pending) -> None:
+        request = pending.request
+        self._pending[request.id] = pending
+        if self._is_draining or self._board.is_closed(request.model):
+            self._end(request.id, Refusal(*self._closed_reason(request.model)), None)
+        elif not self._board.is_known(request.model):
             # It came unchecked, since what the model takes is not known before the first of its groups opens.
-            fate = Fate.UNAVAILABLE if self._placement.holders(call.model) else Fate.NOT_PLACED
-            self._end(request_id, refusal(request, fate, now_s=now_s), None)
+            fate = Fate.UNAVAILABLE if self._placement.holders(request.model) else Fate.NOT_PLACED
+            self._end(request.id, refusal(request, fate, now_s=self._clock()), None)
         else:
             self._post(Arrived(request))
-        return future
 
     async def load(self, model: str) -> Refusal | None:
         """Take the model (back) into service; returns when it is READY."""
@@ -203,9 +235,7 @@ class FleetServer:
     async def until_idle(self) -> None:
         """Return when every call has been answered."""
         while self._pending:
-            await asyncio.wait([pending.future for pending in self._pending.values()])
-            # The last answer's bookkeeping runs in this turn, after its future.
-            await asyncio.sleep(0)
+            await self._answered.wait()
 
     def abandon(self) -> None:
         """Answer every call that still waits: the fleet ends before it can be served."""
@@ -272,6 +302,7 @@ class FleetServer:
             request.slo_s,
             request.deadline_s,
             tensor_headers(tensors),
+            self._generations.ask(request) if request.generates else None,
         )
         link = self._links[group_index]
         if link is not None:
@@ -286,6 +317,9 @@ class FleetServer:
         if fate is Fate.SERVED and pending.done is not None and isinstance(done, Done):
             group_id = self._placement.groups[group_index].id if group_index is not None else ""
             queue_s = done.start_s - pending.request.arrival_s
+            if pending.request.generates:
+                self._end(request_id, Ended(done.reasons, group_id, done.num_cached, queue_s), group_index)
+                return
             reply = InferReply(pending.done.tensors, group_id, queue_s, done.finish_s - done.start_s)
             self._end(request_id, reply, group_index)
         else:
@@ -294,7 +328,7 @@ class FleetServer:
                 request_id, refusal(pending.request, fate, now_s=self._clock(), error=error), group_index
             )
 
-    def _end(self, request_id: int, answer: InferReply | Refusal, group_index: int | None) -> None:
+    def _end(self, request_id: int, answer: InferReply | Ended | Refusal, group_index: int | None) -> None:
         pending = self._pending.pop(request_id)
         self._metrics.answered(
             pending.request,
@@ -303,9 +337,11 @@ class FleetServer:
             group=self._placement.groups[group_index].id if group_index is not None else "",
             predicted_finish_s=pending.predicted_finish_s,
             now_s=self._clock(),
+            protocol=pending.protocol,
         )
-        if not pending.future.done():
-            pending.future.set_result(answer)
+        pending.answer(answer)
+        if not self._pending:
+            self._answered.beat()
 
     def _forget(self, request_id: int) -> None:
         """The client went away or its deadline passed."""
@@ -316,3 +352,9 @@ class FleetServer:
         if self._is_draining:
             return Reason.DRAINING, "the fleet is draining; try another replica of the endpoint"
         return Reason.NOT_LOADED, f"model {model!r} was unloaded; load it first"
+
+
+def _resolve(future: asyncio.Future[InferReply | Refusal], answer: InferReply | Ended | Refusal) -> None:
+    assert not isinstance(answer, Ended), answer
+    if not future.done():
+        future.set_result(answer)

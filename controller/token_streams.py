@@ -12,9 +12,6 @@ import msgspec
 from controller.calls import Refusal
 from vocabulary.sampling import SampledToken, Sampling
 
-# Why an answer ended: a token or words that stop it, or its largest length.
-STOP, LENGTH = "stop", "length"
-
 
 class GenerateCall(msgspec.Struct, frozen=True):
     """One well-formed call of a model that generates.
@@ -37,13 +34,15 @@ class GenerateCall(msgspec.Struct, frozen=True):
     tenant: str = ""
     salt: str = ""
     priority: int = 0
+    protocol: str = "openai"
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The whole answer is there. reasons: STOP or LENGTH of each sample. group: who gave it.
+    """The whole answer is there.
 
-    num_cached: tokens of the prompt that the cache of prefixes had; queue_s: until its first step began.
+    reasons: of each sample, STOP or LENGTH of `vocabulary.sampling`. group: who gave it. num_cached: tokens
+    of the prompt that the cache of prefixes had; queue_s: until its first step began.
     """
 
     reasons: tuple[str, ...]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vocabulary.catalog import Catalog, LatencyModel
+from vocabulary.fairness import Fairness
 from vocabulary.generation import GenerationSettings
 from vocabulary.mesh import Cluster
 from vocabulary.profile import Profile
@@ -23,7 +24,10 @@ OBJECTIVES = (*VALUED_OBJECTIVES, "min_devices", "min_cost", "max_rate_scale")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What `serving.policy` chooses. `slack_s` is subtracted from the SLO at admission."""
+    """What `serving.policy` chooses. `slack_s` is subtracted from the SLO at admission.
+
+    max_overtaken: requests that an order by prefixes takes before one that came earlier.
+    """
 
     router: str = "shortest_expected_delay"
     queue: str = "fcfs"
@@ -32,6 +36,8 @@ class Policy:
     batching: str = "none"
     max_batch_size: int = 16
     max_queued_requests: int = 100_000
+    fairness: Fairness = Fairness()
+    max_overtaken: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,9 @@ class ModelSpec:
     """One model of the fleet. At least one of `profile` and `source` is there.
 
     profile_path: where the profile is, or is to be; profile_paths: of several, by device type, instead.
-    weight: what its attainment counts for under the objective weighted_slo_attainment.
+    weight: what its attainment counts for under the objective weighted_slo_attainment. task: "generate",
+    "one_shot", or "auto": it generates if its profile says what a step costs. max_model_len: tokens of a
+    prompt and its answer together; None: as many as the model has positions.
     """
 
     name: str
@@ -103,6 +111,8 @@ class ModelSpec:
     sequence_lengths: tuple[int, ...] = (64,)
     generation: GenerationSettings = GenerationSettings()
     weight: float = 1.0
+    task: str = "auto"
+    max_model_len: int | None = None
     profile_paths: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -112,8 +122,11 @@ class ModelSpec:
 
     @property
     def generates(self) -> bool:
-        """Whether its profile says what a step costs in every configuration."""
-        return self.profile is not None and all(e.step_times for e in self.profile.entries.values())
+        """Whether it answers token by token: its profile says what a step costs in every configuration."""
+        has_step_times = self.profile is not None and all(
+            entry.step_times for entry in self.profile.entries.values()
+        )
+        return has_step_times and self.task != "one_shot"
 
     def slo_s(self, latency: LatencyModel) -> float:
         """The latency objective in seconds, infinite without one."""
@@ -126,6 +139,16 @@ class GrpcEndpoint:
     port: int = 8001
     reflection: bool = True
     max_message_bytes: int = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class HttpEndpoint:
+    """The OpenAI-compatible endpoint and the v2 protocol over REST."""
+
+    is_enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = 8000
+    max_body_bytes: int = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +209,7 @@ class Deployment:
     policy: Policy = Policy()
     latency: LatencyModel = LatencyModel()
     grpc: GrpcEndpoint = GrpcEndpoint()
+    http: HttpEndpoint = HttpEndpoint()
     metrics: MetricsEndpoint = MetricsEndpoint()
     drain: Drain = Drain()
     count_activations: bool = False

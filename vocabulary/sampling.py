@@ -35,6 +35,8 @@ class Sampling(msgspec.Struct, frozen=True):
 
 
 GREEDY = Sampling(temperature=0.0)
+# Why an answer ended: a token or words that stop it, or its largest length.
+STOP, LENGTH = "stop", "length"
 # More than this many alternatives to a token are not asked of any engine.
 MAX_LOGPROBS = 20
 

@@ -1,24 +1,25 @@
-"""What a group server asks of an engine, and the emulated one: stages that sleep instead of computing."""
+"""What a group server asks of an engine."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import Protocol
 
 import msgspec
 import numpy as np
 
-from scheduling.pipeline import PipelineClock
-from vocabulary.catalog import Catalog
 from vocabulary.messages import Batch
-from vocabulary.placement import Group
 from vocabulary.sampling import SampledToken, Sampling
-from vocabulary.tensors import EMULATED_PLATFORM, Tensor, TensorSpec
+from vocabulary.tensors import Tensor, TensorSpec
 from workers.multicast import Load, Multicast
 
 Tensors = tuple[Tensor, ...]
+
+
+# A model that generates takes text, or tokens (docs/how-to): endpoints turn the one into the other.
+GENERATION_INPUTS = (TensorSpec("text_input", "BYTES", (1,)),)
+GENERATION_OUTPUTS = (TensorSpec("text_output", "BYTES", (1,)),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,10 @@ class BatchResult:
 
 
 class Prompt(msgspec.Struct, frozen=True):
-    """What an engine has to know to generate a request's answers. token_ids: int32 [tokens]."""
+    """What an engine has to know to generate a request's answers. token_ids: int32 [tokens].
+
+    first_hash, block_hashes: as of `workers.frames.GenerationAsk`.
+    """
 
     request_id: int
     model: str
@@ -75,6 +79,7 @@ class Prompt(msgspec.Struct, frozen=True):
     output_tokens: int
     num_samples: int = 1
     sampling: Sampling = Sampling()
+    first_hash: int | None = None
     block_hashes: tuple[int, ...] = ()
 
 
@@ -130,81 +135,3 @@ class Engine(Protocol):
 # Hears when the first stage was free, on the loop's clock.
 Freed = Callable[[float], None]
 Finished = Callable[[BatchResult], None]
-
-# An emulated model answers any one INT32 vector with itself.
-ECHO = ModelInterface(
-    inputs=(TensorSpec("INPUT0", "INT32", (-1,)),),
-    outputs=(TensorSpec("OUTPUT0", "INT32", (-1,)),),
-    platform=EMULATED_PLATFORM,
-)
-
-
-@final
-class EmulatedEngine:
-    """Takes as long as the profile says, on the loop's clock, and echoes its input.
-
-    Batches start and end at the times that the pipeline clock computes, as in the simulator's engine; timers
-    only carry the news.
-    """
-
-    def __init__(self, group: Group, *, catalog: Catalog, loop: asyncio.AbstractEventLoop) -> None:
-        self._costs = {model: catalog.costs(model, group.config) for model in group.models}
-        self._clock = PipelineClock(group.config.pipeline)
-        self._busy_s = [0.0] * group.config.pipeline
-        self._loop = loop
-
-    def interfaces(self) -> Mapping[str, ModelInterface]:
-        return dict.fromkeys(self._costs, ECHO)
-
-    def read(self, *, expected: Collection[str] = ()) -> None:
-        return None
-
-    def load(self, multicasts: Sequence[Multicast] = ()) -> None:
-        return None
-
-    def give(self, multicasts: Sequence[Multicast]) -> None:
-        return None
-
-    def loads(self) -> tuple[Load, ...]:
-        return ()
-
-    def start(
-        self,
-        batch: Batch,
-        inputs: tuple[Tensors, ...],
-        *,
-        start_s: float,
-        stage_freed: Freed,
-        finished: Finished,
-    ) -> None:
-        stages_s = self._costs[batch.model].of(batch.size)
-        finish_s = self._clock.occupy(start_s, stages_s)
-        free_s = self._clock.free_s[0]
-        self._busy_s = [busy + stage for busy, stage in zip(self._busy_s, stages_s, strict=True)]
-        result = BatchResult(batch.id, finish_s, tuple(_echo(one) for one in inputs))
-        now_s = self._loop.time()
-        self._at(now_s, free_s, lambda: stage_freed(free_s))
-        self._at(now_s, finish_s, lambda: finished(result))
-
-    def _at(self, now_s: float, time_s: float, callback: Callable[[], None]) -> None:
-        """A stage that takes no time needs no timer."""
-        if time_s <= now_s:
-            callback()
-        else:
-            self._loop.call_at(time_s, callback)
-
-    def stage_busy_s(self) -> tuple[float, ...]:
-        return tuple(self._busy_s)
-
-    @property
-    def num_recompiles(self) -> int:
-        return 0
-
-    def close(self) -> None:
-        return None
-
-
-def _echo(inputs: Tensors) -> Answer:
-    return Answer(
-        tuple(Tensor("OUTPUT0", tensor.datatype, tensor.shape, tensor.raw) for tensor in inputs[:1])
-    )

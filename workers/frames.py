@@ -41,8 +41,8 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag=0):
 class GenerationAsk(msgspec.Struct, frozen=True, array_like=True):
     """What a request for an answer token by token says besides; its prompt is the tensor `input_ids`.
 
-    The words are those of `vocabulary.request.Request`. block_hashes: of the full pages of the prompt
-    (`vocabulary.prefix_hashes`), empty where nothing is to be shared.
+    The words are those of `vocabulary.request.Request`. first_hash, block_hashes: of no tokens and of each
+    full page of the prompt (`vocabulary.prefix_hashes`); None and empty where nothing is to be shared.
     """
 
     output_tokens: int
@@ -52,6 +52,7 @@ class GenerationAsk(msgspec.Struct, frozen=True, array_like=True):
     ttft_s: float
     tpot_s: float
     tenant: str
+    first_hash: int | None
     block_hashes: tuple[int, ...]
 
 
@@ -74,7 +75,11 @@ class Withdrawn(msgspec.Struct, frozen=True, array_like=True, tag=2):
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=3):
-    """The group's answer: output tensors when `fate` is served, else `error` in words."""
+    """The group's answer: output tensors when `fate` is served, else `error` in words.
+
+    Of a request that generates instead: why each answer ended, "stop" or "length", and how many tokens of the
+    prompt the cache of prefixes had.
+    """
 
     request_id: int
     fate: str
@@ -83,6 +88,21 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag=3):
     batch_size: int
     error: str
     tensors: tuple[TensorHeader, ...]
+    reasons: tuple[str, ...] = ()
+    num_cached: int = 0
+
+
+class ModelBeat(msgspec.Struct, frozen=True, array_like=True):
+    """One model that generates: its queue and its pages now, and totals since the start, in tokens."""
+
+    model: str
+    num_waiting: int
+    num_running: int
+    num_pages: int
+    num_free_pages: int
+    num_hit: int
+    num_prompt: int
+    num_preempted: int
 
 
 class Beat(msgspec.Struct, frozen=True, array_like=True, tag=4):
@@ -92,6 +112,7 @@ class Beat(msgspec.Struct, frozen=True, array_like=True, tag=4):
     num_running: int
     num_recompiles: int
     stage_busy_s: tuple[float, ...]
+    models: tuple[ModelBeat, ...] = ()
 
 
 class Gone(msgspec.Struct, frozen=True, array_like=True, tag=5):

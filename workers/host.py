@@ -13,7 +13,8 @@ from typing import final
 from resharding.transport.host import HostTransport
 from scheduling.group import GroupScheduler
 from vocabulary.errors import RuntimeFailure
-from workers.engine import EmulatedEngine, Engine, ModelInterface
+from workers.emulated_engine import EmulatedEngine
+from workers.engine import Engine, ModelInterface
 from workers.frames import Frame, Gone, Hello
 from workers.link import SocketLink
 from workers.multicast import Load, Multicast
@@ -31,8 +32,11 @@ class WorkerHost:
         self._loop = precise_loop()
         self._thread = threading.Thread(target=self._run_loop, name="group-server", daemon=True)
         self._engine = _engine(spec, self._loop, lost=self._end, transport=transport)
-        machine = GroupScheduler(spec.group, catalog=spec.catalog, policy=spec.policy)
-        self._server = GroupServer(machine, self._engine, loop=self._loop, soon=self._loop.call_soon)
+        machine = GroupScheduler(spec.group, catalog=spec.catalog, policy=spec.policy, limits=spec.limits)
+        page_tokens = {model: one.page_tokens for model, one in spec.limits.items()}
+        self._server = GroupServer(
+            machine, self._engine, loop=self._loop, soon=self._loop.call_soon, page_tokens=page_tokens
+        )
         self._listener: asyncio.Server | None = None
         self._beats: asyncio.TimerHandle | None = None
 
@@ -147,7 +151,7 @@ def _engine(
     transport: HostTransport | None,
 ) -> Engine:
     if spec.engine == "emulated":
-        return EmulatedEngine(spec.group, catalog=spec.catalog, loop=loop)
+        return EmulatedEngine(spec.group, catalog=spec.catalog, loop=loop, limits=spec.limits)
     # jax is imported only where it computes.
     from workers.jax_engine import JaxEngine
 

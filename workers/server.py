@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import assert_never, final
 
+import numpy as np
+
 from scheduling.group import GroupScheduler
+from vocabulary.generation import Prefix
 from vocabulary.messages import (
     Arrived,
     Batch,
@@ -20,9 +23,20 @@ from vocabulary.messages import (
     TellFirstToken,
 )
 from vocabulary.request import Fate, Request
+from vocabulary.sampling import LENGTH, STOP
 from vocabulary.units import NEVER_S
-from workers.engine import Answer, BatchResult, Engine, Tensors
-from workers.frames import Beat, Done, Frame, Run, Withdrawn, tensor_headers
+from workers.engine import Answer, BatchResult, Engine, Prompt, Tensors
+from workers.frames import (
+    Beat,
+    Done,
+    Frame,
+    GenerationAsk,
+    ModelBeat,
+    Run,
+    Tokens,
+    Withdrawn,
+    tensor_headers,
+)
 from workers.link import Link
 
 # Runs a callback after everything that is already due at this instant; `loop.call_soon` in production.
@@ -40,6 +54,9 @@ class _Held:
     batch_size: int = 0
     answer: Answer = Answer()
     error: str = ""
+    # Of a request that generates.
+    reasons: list[str] = field(default_factory=list)
+    num_cached: int = 0
 
 
 @final
@@ -47,12 +64,20 @@ class GroupServer:
     """Posts events, lets the machine decide once per loop turn, performs its commands. Decides nothing."""
 
     def __init__(
-        self, machine: GroupScheduler, engine: Engine, *, loop: asyncio.AbstractEventLoop, soon: Soon
+        self,
+        machine: GroupScheduler,
+        engine: Engine,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        soon: Soon,
+        page_tokens: Mapping[str, int] | None = None,
     ) -> None:
+        """page_tokens: of a page of every model that generates."""
         self._machine = machine
         self._engine = engine
         self._loop = loop
         self._soon = soon
+        self._page_tokens = page_tokens or {}
         self._is_decision_due = False
         # When the first stage was free, where that is what the next decision is about.
         self._freed_s: float | None = None
@@ -65,7 +90,10 @@ class GroupServer:
         """A frame of the controller's."""
         match frame.header:
             case Run() as run:
-                self._held[run.request_id] = _Held(frame.tensors, self._loop.time())
+                held = self._held[run.request_id] = _Held(frame.tensors, self._loop.time())
+                if run.generation is not None:
+                    self._take_prompt(run, run.generation, held)
+                    return
                 offset_s = self.clock_offset_s
                 self._post(
                     Arrived(
@@ -88,9 +116,73 @@ class GroupServer:
         if self.link is not None:
             machine, engine = self._machine, self._engine
             self.link.send(
-                Beat(machine.num_waiting, machine.num_running, engine.num_recompiles, engine.stage_busy_s())
+                Beat(
+                    machine.num_waiting,
+                    machine.num_running,
+                    engine.num_recompiles,
+                    engine.stage_busy_s(),
+                    self._model_beats(),
+                )
             )
             self.link.flush()
+
+    def _take_prompt(self, run: Run, ask: GenerationAsk, held: _Held) -> None:
+        """A request that generates arrives, once the engine knows its prompt."""
+        token_ids = np.frombuffer(held.inputs[0].raw, np.int32)
+        held.reasons = [LENGTH] * ask.num_samples
+        held.error = self._engine.admit(
+            Prompt(
+                run.request_id,
+                run.model,
+                token_ids,
+                ask.output_tokens,
+                ask.num_samples,
+                ask.sampling,
+                ask.first_hash,
+                ask.block_hashes,
+            )
+        )
+        if held.error:
+            self._settle(run.request_id, Fate.INVALID, self._loop.time())
+            if self.link is not None:
+                self.link.flush()
+            return
+        prefix = Prefix(ask.block_hashes, self._page_tokens[run.model]) if ask.block_hashes else None
+        offset_s = self.clock_offset_s
+        self._post(
+            Arrived(
+                Request(
+                    run.request_id,
+                    run.model,
+                    run.arrival_s + offset_s,
+                    run.slo_s,
+                    run.deadline_s + offset_s,
+                    len(token_ids),
+                    ask.output_tokens,
+                    prefix,
+                    ask.ttft_s,
+                    ask.tpot_s,
+                    ask.expected_tokens,
+                    ask.num_samples,
+                    ask.tenant,
+                )
+            )
+        )
+
+    def _model_beats(self) -> tuple[ModelBeat, ...]:
+        return tuple(
+            ModelBeat(
+                one.model,
+                one.num_waiting,
+                one.num_running,
+                one.num_pages,
+                one.num_free_pages,
+                one.statistics.num_hit,
+                one.statistics.num_prompt,
+                one.statistics.num_preempted,
+            )
+            for one in ()
+        )
 
     def _post(self, event: GroupEvent) -> None:
         self._machine.observe(event)
@@ -108,7 +200,7 @@ class GroupServer:
                 case RunBatch(batch):
                     self._run(batch, now_s)
                 case TellFirstToken():
-                    raise AssertionError("no live engine generates yet")
+                    pass  # whoever waits for it has had the token
                 case Settle(request_ids, fate):
                     for request_id in request_ids:
                         self._settle(request_id, fate, now_s)
@@ -122,7 +214,13 @@ class GroupServer:
         members = [self._held[request.id] for request in batch.requests]
         start_s = max(now_s, max(held.received_s for held in members))
         for held in members:
-            held.start_s, held.batch_size = start_s, batch.size
+            if held.start_s == NEVER_S:
+                held.start_s = start_s
+            held.batch_size = batch.size
+        for one in batch.slices:
+            held = self._held[one.request_id]
+            if held.finish_s == NEVER_S and not held.num_cached:
+                held.num_cached = one.start
         self._engine.start(
             batch,
             tuple(held.inputs for held in members),
@@ -139,12 +237,22 @@ class GroupServer:
         for index, request in enumerate(batch.requests):
             held = self._held[request.id]
             held.error, held.finish_s = result.error, result.finish_s
-            if not result.error:
+            if result.answers:
                 held.answer = result.answers[index]
-        self._post(BatchFinished(batch.id, failed=bool(result.error)))
+        for request_id, sample in result.stopped:
+            self._held[request_id].reasons[sample] = STOP
+        if result.tokens and self.link is not None:
+            self.link.send(Tokens(result.tokens))
+        self._post(
+            BatchFinished(
+                batch.id, failed=bool(result.error), stopped=result.stopped, full_pages=result.full_pages
+            )
+        )
 
     def _settle(self, request_id: int, fate: Fate, now_s: float) -> None:
         held = self._held.pop(request_id)
+        if held.reasons:
+            self._engine.forget(request_id)
         if self.link is None:
             return
         tensors = held.answer.tensors
@@ -159,5 +267,7 @@ class GroupServer:
             held.batch_size,
             held.error or held.answer.invalid,
             tensor_headers(tensors),
+            tuple(held.reasons),
+            held.num_cached,
         )
         self.link.send(done, tensors)

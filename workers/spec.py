@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from resharding.transport.endpoints import Endpoint
 from vocabulary.catalog import Catalog
 from vocabulary.deployment import ModelSpec, Policy
 from vocabulary.errors import InvalidInput
+from vocabulary.generation import GenerationLimits
 from vocabulary.placement import Group
 
 
@@ -29,7 +31,7 @@ class WorkerSpec:
     source_folder: where relative model sources start. socket_path: where to listen; empty for TCP.
     followers: on the group's further hosts, in the order of its stages. peer_timeout_s: how long one of the
     group's processes may say nothing, or a transfer between them stand still, before the group is lost.
-    allow_python_models: sources may be the user's own code.
+    allow_python_models: sources may be the user's own code. limits: of the models that generate on the group.
     """
 
     group: Group
@@ -46,6 +48,7 @@ class WorkerSpec:
     followers: tuple[FollowerAddress, ...] = ()
     peer_timeout_s: float = 20.0
     allow_python_models: bool = False
+    limits: Mapping[str, GenerationLimits] = field(default_factory=dict)
 
     @property
     def stages_of_processes(self) -> tuple[range, ...]:

@@ -9,7 +9,7 @@ from controller.model_board import ModelBoard
 from vocabulary.deployment import ModelSpec
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Group, Placement
-from workers.engine import ECHO
+from workers.emulated_engine import ECHO
 
 MODELS = (ModelSpec("twice", aliases=("double",)), ModelSpec("once"), ModelSpec("never"))
 PLACEMENT = Placement(

@@ -22,7 +22,7 @@ from vocabulary.placement import Group, Placement
 from vocabulary.profile import ProfileEntry, Provenance, profile_of
 from vocabulary.tensors import Tensor
 from vocabulary.trace import Trace
-from workers.engine import EmulatedEngine
+from workers.emulated_engine import EmulatedEngine
 from workers.link import memory_pair
 from workers.server import GroupServer
 

@@ -11,6 +11,7 @@ from vocabulary.deployment import (
     Deployment,
     Drain,
     GrpcEndpoint,
+    HttpEndpoint,
     MetricsEndpoint,
     ModelSpec,
     Parallelism,
@@ -18,6 +19,7 @@ from vocabulary.deployment import (
     Slo,
     Workload,
 )
+from vocabulary.fairness import Fairness
 from vocabulary.formats.constraints import reserved_devices, rules_of
 from vocabulary.formats.deployment_profiles import (
     ReadProfile,
@@ -33,6 +35,7 @@ from vocabulary.formats.deployment_shape import (
     SHORTHANDS,
     ClusterShape,
     DeploymentShape,
+    FairnessShape,
     NetworkShape,
     ServingShape,
 )
@@ -91,7 +94,7 @@ def parse_deployment(
         rules=rules_of(shape.placement.constraints, deployment, document),
         folder=folder,
         accepted_only=_accepted_only(shape, document),
-        warnings=warnings_of(shape, document, deployment, mislabelled=list(mislabelled(shape, profiles))),
+        warnings=warnings_of(deployment, mislabelled=list(mislabelled(shape, profiles))),
         document=document.value,
     )
 
@@ -157,8 +160,17 @@ def _check_nodes(cluster: ClusterShape, document: Document) -> None:
             raise document.error((*path, "count"), message, hint="check the counts")
 
 
+def _check_fairness(fairness: FairnessShape, document: Document) -> None:
+    if fairness.cost == "linear" and fairness.input_cost == fairness.output_cost == 0:
+        message = "input_cost and output_cost are both 0, so that no service counts"
+        raise document.error(
+            ("serving", "policy", "fairness"), message, hint="leave them out for the usual 1 and 2"
+        )
+
+
 def _deployment(shape: DeploymentShape, cluster: Cluster, models: tuple[ModelSpec, ...]) -> Deployment:
-    grpc, metrics, search = shape.endpoints.grpc, shape.observability.metrics, shape.placement.search
+    grpc, http = shape.endpoints.grpc, shape.endpoints.http
+    metrics, search = shape.observability.metrics, shape.placement.search
     drain = shape.serving.drain
     return Deployment(
         name=shape.metadata.name,
@@ -167,6 +179,7 @@ def _deployment(shape: DeploymentShape, cluster: Cluster, models: tuple[ModelSpe
         policy=_policy(shape.serving),
         latency=LatencyModel(shape.simulation.stage_scale_per_stage, shape.simulation.fixed_overhead_s),
         grpc=GrpcEndpoint(grpc.host, grpc.port, grpc.reflection, grpc.max_message),
+        http=HttpEndpoint(http.enabled, http.host, http.port, http.max_body),
         metrics=MetricsEndpoint(metrics.host, metrics.port),
         drain=Drain(drain.readiness_lead_s, drain.graceful_shutdown_timeout_s),
         count_activations=shape.placement.count_activations,
@@ -225,6 +238,19 @@ def _policy(serving: ServingShape) -> Policy:
         batching=policy.batching,
         max_batch_size=policy.max_batch_size,
         max_queued_requests=policy.max_queued_requests,
+        fairness=_fairness(policy.fairness),
+        max_overtaken=policy.max_overtaken,
+    )
+
+
+def _fairness(shape: FairnessShape) -> Fairness:
+    return Fairness(
+        weights=shape.weights,
+        input_cost=shape.input_cost,
+        output_cost=shape.output_cost,
+        cost=shape.cost,
+        cached_fraction=shape.cached_fraction,
+        within=shape.within,
     )
 
 
@@ -251,6 +277,8 @@ def _model(model: ModelShape, profile: Profile | None, by_type: Mapping[str, str
         sequence_lengths=tuple(sorted(set(model.sequence_lengths))),
         generation=_generation(model),
         weight=model.weight,
+        task=model.task,
+        max_model_len=model.max_model_len,
     )
 
 

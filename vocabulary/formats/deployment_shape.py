@@ -11,6 +11,7 @@ from vocabulary.deployment import (
     Deployment,
     Drain,
     GrpcEndpoint,
+    HttpEndpoint,
     MetricsEndpoint,
     Policy,
     Security,
@@ -35,7 +36,9 @@ from vocabulary.formats.shapes import (
 from vocabulary.mesh import Links
 
 _POLICY = Policy()
+_FAIRNESS = _POLICY.fairness
 _GRPC = GrpcEndpoint()
+_HTTP = HttpEndpoint()
 _METRICS = MetricsEndpoint()
 _DRAIN = Drain()
 _LATENCY = LatencyModel()
@@ -116,11 +119,24 @@ class AdmissionShape(Shape):
     slack_ms: NonNegative = _POLICY.slack_s * 1000
 
 
+class FairnessShape(Shape):
+    """Of `queue: vtc`: whose service counts how much."""
+
+    weights: Annotated[dict[Name, Positive], Field(default_factory=dict)]
+    input_cost: NonNegative = _FAIRNESS.input_cost
+    output_cost: NonNegative = _FAIRNESS.output_cost
+    cost: Literal["linear", "profiled", "measured"] = _FAIRNESS.cost
+    cached_fraction: Annotated[Number, Field(ge=0, le=1)] = _FAIRNESS.cached_fraction
+    within: Literal["fcfs", "longest_prefix"] = _FAIRNESS.within
+
+
 class PolicyShape(Shape):
     router: Literal["round_robin", "least_loaded", "min_stage_clock", "shortest_expected_delay"] = (
         _POLICY.router
     )
-    queue: Literal["fcfs", "edf"] = _POLICY.queue
+    queue: Literal["fcfs", "edf", "vtc", "longest_prefix", "depth_first"] = _POLICY.queue
+    fairness: FairnessShape = FairnessShape.model_construct()
+    max_overtaken: Count = _POLICY.max_overtaken
     admission: Annotated[AdmissionShape, _spelled_out("mode")] = AdmissionShape.model_construct()
     batching: Literal["none", "deadline"] = _POLICY.batching
     max_batch_size: Count = _POLICY.max_batch_size
@@ -177,9 +193,18 @@ class GrpcShape(Shape):
     max_message: Bytes = _GRPC.max_message_bytes
 
 
+class HttpShape(Shape):
+    enabled: bool = _HTTP.is_enabled
+    host: Annotated[str, Field(min_length=1)] = _HTTP.host
+    port: Port = _HTTP.port
+    max_body: Bytes = _HTTP.max_body_bytes
+    openai: Annotated[bool, NoEffect((True,))] = True
+    v2_rest: Annotated[bool, NoEffect((True,))] = True
+
+
 class EndpointsShape(Shape):
     grpc: GrpcShape = GrpcShape.model_construct()
-    http: Annotated[later.Http | None, NoEffect((False,), by="enabled")] = None
+    http: HttpShape = HttpShape.model_construct()
 
 
 class MetricsShape(Shape):

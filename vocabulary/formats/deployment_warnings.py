@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from vocabulary.deployment import Deployment, ModelSpec
-from vocabulary.formats.deployment_shape import DeploymentShape
-from vocabulary.formats.document import Document
-from vocabulary.formats.no_effect import keys_without_effect
+from vocabulary.fairness import Fairness
 from vocabulary.generation import GenerationSettings
 
 
-def warnings_of(
-    shape: DeploymentShape, document: Document, deployment: Deployment, *, mislabelled: Sequence[str]
-) -> tuple[str, ...]:
+def warnings_of(deployment: Deployment, *, mislabelled: Sequence[str]) -> tuple[str, ...]:
     """mislabelled: models with a profile under a device type that is not its own."""
-    return (*_warnings(deployment, mislabelled=mislabelled), *_live_warnings(shape, document))
+    return tuple(_warnings(deployment, mislabelled=mislabelled))
 
 
 def _warnings(deployment: Deployment, *, mislabelled: Sequence[str]) -> Iterator[str]:
@@ -35,24 +31,29 @@ def _warnings(deployment: Deployment, *, mislabelled: Sequence[str]) -> Iterator
             [m.name for m in models if m.slo.is_empty],
         ),
         (
-            "batching, kv_cache, slo.ttft_ms or slo.tpot_ms, but a profile without step_times",
+            "task, batching, kv_cache, slo.ttft_ms or slo.tpot_ms, but a profile without step_times",
             [m.name for m in models if m.profile is not None and not m.generates and _tells_how(m)],
         ),
     ):
         if named:
             shown = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
             yield f"{reason}: {shown}"
+    yield from _of_queue(deployment)
+
+
+def _of_queue(deployment: Deployment) -> Iterator[str]:
+    policy = deployment.policy
+    if policy.queue != "vtc" and policy.fairness != Fairness():
+        yield f"serving.policy.fairness says nothing under queue: {policy.queue}, only under vtc"
+    heeds_models = policy.queue not in ("fcfs", "edf")
+    if heeds_models and not any(model.generates for model in deployment.models):
+        yield f"queue: {policy.queue} orders models that generate, and there is none: as fcfs"
 
 
 def _tells_how(model: ModelSpec) -> bool:
     """Whether it has settings of a model that generates."""
-    return bool(model.slo.ttft_s or model.slo.tpot_s or model.generation != GenerationSettings())
-
-
-def _live_warnings(shape: DeploymentShape, document: Document) -> Iterator[str]:
-    keys = keys_without_effect(shape, document.value, live_only=True)
-    if keys:
-        yield f"`statmux serve` answers in one shot, only `statmux simulate` heeds {', '.join(keys)}"
+    asks = model.task == "generate" or model.generation != GenerationSettings()
+    return bool(asks or model.slo.ttft_s or model.slo.tpot_s)
 
 
 def _foreign(models: Sequence[ModelSpec], types: tuple[str, ...]) -> list[str]:

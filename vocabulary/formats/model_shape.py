@@ -58,8 +58,8 @@ class ReplicasShape(Shape):
 
 class SloShape(Shape):
     latency_ms: Positive | None = None
-    ttft_ms: Annotated[Positive | None, NoEffect(is_simulated=True)] = None
-    tpot_ms: Annotated[Positive | None, NoEffect(is_simulated=True)] = None
+    ttft_ms: Positive | None = None
+    tpot_ms: Positive | None = None
     attainment: Annotated[Number, Field(gt=0, le=1)] | None = None
 
 
@@ -78,10 +78,10 @@ _AUTO_IS_NONE = BeforeValidator(
 class ModelBatchingShape(Shape):
     """Of a model that generates: sequences that run at once, tokens that a step computes."""
 
-    max_batch_size: Annotated[Count | None, NoEffect(is_simulated=True)] = None
-    max_batch_tokens: Annotated[Count | None, NoEffect(is_simulated=True)] = None
+    max_batch_size: Count | None = None
+    max_batch_tokens: Count | None = None
     max_wait_ms: Annotated[NonNegative | None, NoEffect()] = None
-    chunked_prompts: Annotated[bool | None, NoEffect(is_simulated=True)] = None
+    chunked_prompts: bool | None = None
 
 
 class KvCacheShape(Shape):
@@ -91,13 +91,11 @@ class KvCacheShape(Shape):
     deciding; `auto` is an equal part of what is left by models that name theirs.
     """
 
-    memory_fraction: Annotated[
-        Annotated[Number, Field(gt=0, le=1)] | None, _AUTO_IS_NONE, NoEffect(is_simulated=True)
-    ] = None
-    num_pages: Annotated[Count | None, NoEffect(is_simulated=True)] = None
-    block_size: Annotated[Count | None, NoEffect(is_simulated=True)] = None
-    prefix_caching: Annotated[bool | None, NoEffect(is_simulated=True)] = None
-    reserve_output: Annotated[bool | None, NoEffect(is_simulated=True)] = None
+    memory_fraction: Annotated[Annotated[Number, Field(gt=0, le=1)] | None, _AUTO_IS_NONE] = None
+    num_pages: Count | None = None
+    block_size: Count | None = None
+    prefix_caching: bool | None = None
+    reserve_output: bool | None = None
 
 
 class ModelShape(Shape):
@@ -111,7 +109,8 @@ class ModelShape(Shape):
     engine: Literal["jax", "emulated"] = _MODEL.engine
     dtype: Annotated[str | None, NoEffect(("auto", "float32"))] = None
     quantization: Annotated[str | None, NoEffect(("none",))] = None
-    max_model_len: Annotated[Count | None, NoEffect()] = None
+    task: Literal["auto", "generate", "one_shot"] = _MODEL.task
+    max_model_len: Count | None = _MODEL.max_model_len
     tokenizer: Annotated[str | None, NoEffect(("auto",))] = None
     chat_template: Annotated[str | None, NoEffect(("auto",))] = None
     profile: (

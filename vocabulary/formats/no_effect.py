@@ -10,14 +10,10 @@ from vocabulary.formats.shapes import Shape
 
 @dataclass(frozen=True, slots=True)
 class NoEffect:
-    """Marks a key. Values in `same` (of the entry `by` of a mapping, when given) say what happens anyway.
-
-    is_simulated: the simulator does as the key says, live serving does not.
-    """
+    """Marks a key. Values in `same` (of the entry `by` of a mapping, when given) say what happens anyway."""
 
     same: tuple[object, ...] = ()
     by: str | None = None
-    is_simulated: bool = False
 
     def matters(self, value: object) -> bool:
         """Whether someone who writes `value` should be told that nothing comes of it."""
@@ -28,17 +24,15 @@ class NoEffect:
         return value is not None and value != [] and value not in self.same
 
 
-def keys_without_effect(shape: Shape, value: object, *, live_only: bool = False) -> tuple[str, ...]:
+def keys_without_effect(shape: Shape, value: object) -> tuple[str, ...]:
     """Key paths, list positions left out (`models[].dtype`), each once, in the order of the shape.
 
-    `value` is the mapping as it stood in the file. live_only: keys that only live serving does not heed,
-    instead of those that nothing does.
+    `value` is the mapping as it stood in the file.
     """
-    found = _found(shape, value, "")
-    return tuple(dict.fromkeys(path for path, mark in found if mark.is_simulated is live_only))
+    return tuple(dict.fromkeys(_found(shape, value, "")))
 
 
-def _found(shape: Shape, value: object, prefix: str) -> Iterator[tuple[str, NoEffect]]:
+def _found(shape: Shape, value: object, prefix: str) -> Iterator[str]:
     if not isinstance(value, dict):
         return  # a shorthand
     for key, field in type(shape).model_fields.items():
@@ -48,12 +42,12 @@ def _found(shape: Shape, value: object, prefix: str) -> Iterator[tuple[str, NoEf
         marks = [mark for mark in field.metadata if isinstance(mark, NoEffect)]
         if marks:
             if marks[0].matters(value[key]):
-                yield path, marks[0]
+                yield path
             continue
         yield from _inside(getattr(shape, key), value[key], path)
 
 
-def _inside(part: object, value: object, path: str) -> Iterator[tuple[str, NoEffect]]:
+def _inside(part: object, value: object, path: str) -> Iterator[str]:
     if isinstance(part, Shape):
         yield from _found(part, value, path)
     elif isinstance(part, tuple) and isinstance(value, list):

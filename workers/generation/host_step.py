@@ -51,8 +51,8 @@ class Drawn:
     """What a step drew, in the order of rows and of their draws.
 
     tokens: int32 [draws]; logprobs: float32 [draws], of those tokens, before temperature and filters, after
-    penalties; best_tokens int32, best_logprobs float32 [draws, k]: the most probable, descending. logprobs and
-    best are None where no draw of the step asked for any.
+    penalties; best_tokens int32, best_logprobs float32 [draws, k]: the most probable, descending. logprobs
+    and best are None where no draw of the step asked for any.
     """
 
     tokens: np.ndarray

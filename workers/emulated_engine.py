@@ -1,0 +1,162 @@
+"""The emulated engine: stages that sleep as long as the profile says instead of computing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import final
+
+import numpy as np
+
+from scheduling.pipeline import PipelineClock
+from vocabulary.catalog import Catalog, StageSeconds
+from vocabulary.generation import GenerationLimits
+from vocabulary.messages import Batch
+from vocabulary.placement import Group
+from vocabulary.tensors import EMULATED_PLATFORM, Tensor, TensorSpec
+from workers.engine import (
+    GENERATION_INPUTS,
+    GENERATION_OUTPUTS,
+    Answer,
+    BatchResult,
+    Finished,
+    Freed,
+    GenerationInterface,
+    ModelInterface,
+    Prompt,
+    Tensors,
+)
+from workers.generation.host_step import Drawn
+from workers.generation.token_book import TokenBook
+from workers.multicast import Load, Multicast
+
+# An emulated model answers any one INT32 vector with itself.
+ECHO = ModelInterface(
+    inputs=(TensorSpec("INPUT0", "INT32", (-1,)),),
+    outputs=(TensorSpec("OUTPUT0", "INT32", (-1,)),),
+    platform=EMULATED_PLATFORM,
+)
+_ANY_TOKEN = 2**31 - 1
+
+
+@final
+class EmulatedEngine:
+    """Takes as long as the profile says, on the loop's clock, and echoes its input.
+
+    A model that generates says its prompt again and again. Batches start and end at the times that the
+    pipeline clock computes, as in the simulator's engine; timers only carry the news.
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        *,
+        catalog: Catalog,
+        loop: asyncio.AbstractEventLoop,
+        limits: Mapping[str, GenerationLimits] | None = None,
+    ) -> None:
+        self._costs = {model: catalog.costs(model, group.config) for model in group.models}
+        self._times = {model: catalog.step_times(model, group.config) for model in limits or {}}
+        self._limits = limits or {}
+        self._books = {
+            model: TokenBook(eos_ids=(), page_tokens=one.page_tokens) for model, one in self._limits.items()
+        }
+        self._prompts: dict[int, Prompt] = {}
+        self._clock = PipelineClock(group.config.pipeline)
+        self._busy_s = [0.0] * group.config.pipeline
+        self._loop = loop
+
+    def interfaces(self) -> Mapping[str, ModelInterface]:
+        return {model: self._interface(model) for model in self._costs}
+
+    def read(self, *, expected: Collection[str] = ()) -> None:
+        return None
+
+    def load(self, multicasts: Sequence[Multicast] = ()) -> None:
+        return None
+
+    def give(self, multicasts: Sequence[Multicast]) -> None:
+        return None
+
+    def loads(self) -> tuple[Load, ...]:
+        return ()
+
+    def admit(self, prompt: Prompt) -> str:
+        self._prompts[prompt.request_id] = prompt
+        self._books[prompt.model].admit(prompt)
+        return ""
+
+    def forget(self, request_id: int) -> None:
+        prompt = self._prompts.pop(request_id, None)
+        if prompt is not None:
+            self._books[prompt.model].forget(request_id)
+
+    def start(
+        self,
+        batch: Batch,
+        inputs: tuple[Tensors, ...],
+        *,
+        start_s: float,
+        stage_freed: Freed,
+        finished: Finished,
+    ) -> None:
+        stages_s = self._stages_s(batch)
+        finish_s = self._clock.occupy(start_s, stages_s)
+        free_s = self._clock.free_s[0]
+        self._busy_s = [busy + stage for busy, stage in zip(self._busy_s, stages_s, strict=True)]
+        now_s = self._loop.time()
+        self._at(now_s, free_s, lambda: stage_freed(free_s))
+        self._at(now_s, finish_s, lambda: finished(self._result(batch, inputs, finish_s)))
+
+    def stage_busy_s(self) -> tuple[float, ...]:
+        return tuple(self._busy_s)
+
+    @property
+    def num_recompiles(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        return None
+
+    def _interface(self, model: str) -> ModelInterface:
+        limits = self._limits.get(model)
+        if limits is None:
+            return ECHO
+        held = GenerationInterface(limits.num_pages * limits.page_tokens, _ANY_TOKEN)
+        return ModelInterface(GENERATION_INPUTS, GENERATION_OUTPUTS, EMULATED_PLATFORM, generation=held)
+
+    def _stages_s(self, batch: Batch) -> StageSeconds:
+        if not batch.tokens:
+            return self._costs[batch.model].of(batch.size)
+        num_tokens = sum(batch.tokens)
+        return tuple([one.of(num_tokens, batch.num_kv_tokens) for one in self._times[batch.model]])
+
+    def _result(self, batch: Batch, inputs: tuple[Tensors, ...], finish_s: float) -> BatchResult:
+        if not batch.tokens:
+            return BatchResult(batch.id, finish_s, tuple(_echo(one) for one in inputs))
+        said = [
+            self._said_again(one.request_id, draw.index)
+            for one, row in zip(batch.slices, self._books[batch.model].step(batch).rows, strict=True)
+            for draw in row.draws
+        ]
+        news = self._books[batch.model].absorb(batch, Drawn(np.asarray(said, np.int32)))
+        return BatchResult(
+            batch.id, finish_s, tokens=news.tokens, stopped=news.stopped, full_pages=news.full_pages
+        )
+
+    def _said_again(self, request_id: int, index: int) -> int:
+        token_ids = self._prompts[request_id].token_ids
+        return int(token_ids[index % len(token_ids)])
+
+    def _at(self, now_s: float, time_s: float, callback: Callable[[], None]) -> None:
+        """A stage that takes no time needs no timer."""
+        if time_s <= now_s:
+            callback()
+        else:
+            self._loop.call_at(time_s, callback)
+
+
+def _echo(inputs: Tensors) -> Answer:
+    return Answer(
+        tuple(Tensor("OUTPUT0", tensor.datatype, tensor.shape, tensor.raw) for tensor in inputs[:1])
+    )
