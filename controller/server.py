@@ -160,7 +160,7 @@ class FleetServer:
         now_s = self._clock()
         slo_s = self._slo_s[call.model] if call.slo_s is None else call.slo_s
         deadline_s = NEVER_S if call.timeout_s is None else now_s + call.timeout_s
-        request = Request(request_id, call.model, now_s, slo_s, deadline_s)
+        request = Request(request_id, call.model, now_s, slo_s, deadline_s, tenant=call.tenant)
         future.add_done_callback(lambda done: self._forget(request_id) if done.cancelled() else None)
         self._begin(_Pending(request, call.tensors, call.protocol, lambda answer: _resolve(future, answer)))
         return future

@@ -47,8 +47,10 @@ def is_loopback(host: str) -> bool:
 
 
 def _hosts(deployment: Deployment) -> tuple[tuple[str, str], ...]:
+    http = (("endpoints.http.host", deployment.http.host),) if deployment.http.is_enabled else ()
     return (
         ("endpoints.grpc.host", deployment.grpc.host),
+        *http,
         ("observability.metrics.host", deployment.metrics.host),
     )
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from vocabulary.deployment import Deployment, GrpcEndpoint, MetricsEndpoint, Security, TokenSpec
+from vocabulary.deployment import (
+    Deployment,
+    GrpcEndpoint,
+    HttpEndpoint,
+    MetricsEndpoint,
+    Security,
+    TokenSpec,
+)
 from vocabulary.errors import InvalidInput
 from vocabulary.exposure import check_exposure, is_loopback
 from vocabulary.mesh import Cluster
@@ -14,9 +21,22 @@ TOKENS = Security(auth="token", tokens=(TokenSpec("app", "app", secret_env="APP"
 LIMITED = Security(auth="token", tokens=(TokenSpec("app", "app", secret_env="APP", models=("chat",)),))
 
 
-def deployment(*, grpc: str = "127.0.0.1", metrics: str = "127.0.0.1", security: Security = NOTHING):
+def deployment(
+    *,
+    grpc: str = "127.0.0.1",
+    http: HttpEndpoint = HttpEndpoint(),
+    metrics: str = "127.0.0.1",
+    security: Security = NOTHING,
+) -> Deployment:
+    grpc_endpoint, metrics_endpoint = GrpcEndpoint(grpc), MetricsEndpoint(metrics)
     return Deployment(
-        "f", Cluster(()), (), grpc=GrpcEndpoint(grpc), metrics=MetricsEndpoint(metrics), security=security
+        "f",
+        Cluster(()),
+        (),
+        grpc=grpc_endpoint,
+        http=http,
+        metrics=metrics_endpoint,
+        security=security,
     )
 
 
@@ -34,6 +54,9 @@ def test_an_open_host_is_refused_unless_the_user_insists(host):
     assert "--insecure" in caught.value.hint
     with pytest.raises(InvalidInput, match=r"observability\.metrics\.host"):
         check_exposure(deployment(metrics=host))
+    with pytest.raises(InvalidInput, match=r"endpoints\.http\.host"):
+        check_exposure(deployment(http=HttpEndpoint(host=host)))
+    check_exposure(deployment(http=HttpEndpoint(is_enabled=False, host=host)))
     check_exposure(deployment(grpc=host, metrics=host), insecure=True)
 
 
