@@ -28,6 +28,7 @@ from workers.engine import (
 )
 from workers.generation.host_step import Drawn
 from workers.generation.token_book import TokenBook
+from workers.generation.token_books import TokenBooks
 from workers.multicast import Load, Multicast
 
 # An emulated model answers any one INT32 vector with itself.
@@ -58,9 +59,9 @@ class EmulatedEngine:
         self._costs = {model: catalog.costs(model, group.config) for model in group.models}
         self._times = {model: catalog.step_times(model, group.config) for model in limits or {}}
         self._limits = limits or {}
-        self._books = {
-            model: TokenBook(eos_ids=(), page_tokens=one.page_tokens) for model, one in self._limits.items()
-        }
+        self._books = TokenBooks(
+            {model: TokenBook(eos_ids=(), page_tokens=one.page_tokens) for model, one in self._limits.items()}
+        )
         self._prompts: dict[int, Prompt] = {}
         self._clock = PipelineClock(group.config.pipeline)
         self._busy_s = [0.0] * group.config.pipeline
@@ -83,13 +84,12 @@ class EmulatedEngine:
 
     def admit(self, prompt: Prompt) -> str:
         self._prompts[prompt.request_id] = prompt
-        self._books[prompt.model].admit(prompt)
+        self._books.admit(prompt)
         return ""
 
     def forget(self, request_id: int) -> None:
-        prompt = self._prompts.pop(request_id, None)
-        if prompt is not None:
-            self._books[prompt.model].forget(request_id)
+        self._prompts.pop(request_id, None)
+        self._books.forget(request_id)
 
     def start(
         self,
@@ -136,13 +136,10 @@ class EmulatedEngine:
             return BatchResult(batch.id, finish_s, tuple(_echo(one) for one in inputs))
         said = [
             self._said_again(one.request_id, draw.index)
-            for one, row in zip(batch.slices, self._books[batch.model].step(batch).rows, strict=True)
+            for one, row in zip(batch.slices, self._books.step(batch).rows, strict=True)
             for draw in row.draws
         ]
-        news = self._books[batch.model].absorb(batch, Drawn(np.asarray(said, np.int32)))
-        return BatchResult(
-            batch.id, finish_s, tokens=news.tokens, stopped=news.stopped, full_pages=news.full_pages
-        )
+        return self._books.result(batch, Drawn(np.asarray(said, np.int32)), finish_s)
 
     def _said_again(self, request_id: int, index: int) -> int:
         token_ids = self._prompts[request_id].token_ids
