@@ -2,8 +2,9 @@
 
 Its one argument is a JSON document (`Order`); it prints a JSON line for each node that lives, or one with
 `error`. When its standard input closes (the fleet stopped, or its process died, however) or SIGTERM comes, it
-kills its session, which is all of Ray, and removes the folder. Only this file speaks to `ray.cluster_utils`;
-it imports nothing of ours.
+kills its session, which is all of Ray, and removes the folder. Ray is started by a child, so that the keeper
+itself is never busy when it has to end: a thread beside a busy one waits 5 ms for the interpreter at every
+look into /proc. Only this file speaks to `ray.cluster_utils`; it imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import json
 import os
 import random
+import select
 import shutil
 import signal
 import socket
@@ -21,6 +23,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 # Linux has the whole of 127.0.0.0/8; Ray turns 127.0.0.1 into the machine's outer address, not 127.0.0.2.
 LOOPBACK = "127.0.0.2" if sys.platform.startswith("linux") else "127.0.0.1"
@@ -55,26 +58,51 @@ def session_processes(session_id: int) -> list[int]:
 
 
 def kill_session(session_id: int, *, timeout_s: float = 5.0) -> list[int]:
-    """SIGKILL every other process of the session and wait for the ends; what would not die is returned."""
+    """SIGKILL every other process of the session and wait for the ends; what would not die is returned.
+
+    All of them have been sent it when this returns, however late it is: the time is for the waiting.
+    """
     deadline_s = time.monotonic() + timeout_s
+    told: set[int] = set()
     while True:
         left = [pid for pid in session_processes(session_id) if pid != os.getpid()]
-        if not left or time.monotonic() > deadline_s:
+        if not left or (time.monotonic() > deadline_s and told.issuperset(left)):
             return left
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        told.update(left)
         time.sleep(0.01)
 
 
 def main() -> None:
     order = Order(**json.loads(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the fleet
-    threading.Thread(target=_end_with_parent, args=(order,), daemon=True).start()
+    keeper, ray = socket.socketpair()
+    if os.fork() == 0:
+        keeper.close()
+        _run_with_keeper(order, ray)
+    ray.close()
+    signal.signal(signal.SIGTERM, lambda number, frame: _end(order))
+    fleet = sys.stdin.fileno()
+    while keeper not in (readable := select.select([fleet, keeper], [], [])[0]):
+        if fleet in readable and not os.read(fleet, 4096):
+            break
+    _end(order)
+
+
+def _run_with_keeper(order: Order, ray: socket.socket) -> NoReturn:
+    """In the child: the end of either process is the end of the other."""
+
+    def follow() -> None:
+        ray.recv(1)
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
     try:
         _run(order)
     finally:
-        _end(order)
+        os._exit(0)
 
 
 def _run(order: Order) -> None:
@@ -88,7 +116,6 @@ def _run(order: Order) -> None:
     except Exception as error:
         _say(error=str(error).strip() or repr(error))
         threading.Event().wait()  # the logs stay until they are read
-    signal.signal(signal.SIGTERM, lambda number, frame: _end(order))  # in the place of Ray's own
     # A Ray that lost a part would let the fleet's calls hang for a minute.
     while cluster.remaining_processes_alive():
         time.sleep(_LOOK_S)
@@ -132,13 +159,8 @@ def _say(**words: str) -> None:
     print(json.dumps(words), flush=True)
 
 
-def _end_with_parent(order: Order) -> None:
-    sys.stdin.read()
-    _end(order)
-
-
 def _end(order: Order) -> None:
-    """At once, from any thread: the fleet has left Ray by now or is dead, so nobody needs a farewell."""
+    """At once: the fleet has left Ray by now or is dead, so nobody needs a farewell."""
     kill_session(os.getsid(0))
     shutil.rmtree(order.folder, ignore_errors=True)
     if not Path("/proc").is_dir():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.ray_keeper import kill_session
 from tests.controller.ray_fleet import make_shadows, processes_of
 
 pytestmark = pytest.mark.cluster
@@ -59,3 +60,15 @@ def test_a_fleet_that_ends_while_ray_starts_leaves_nothing(number: signal.Signal
         os.close(end)
     assert processes_of(folder) == []
     assert not Path(folder).exists()
+
+
+def test_all_of_a_session_is_killed_however_late_it_is():
+    shell = subprocess.Popen(
+        ["/bin/sh", "-c", "sleep 30 & echo ready; wait"],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert shell.stdout is not None and shell.stdout.readline() == b"ready\n"
+    kill_session(shell.pid, timeout_s=0.0)
+    assert shell.stdout.read() == b"", "the sleep, which holds the pipe too, has ended as well"
+    assert shell.wait() == -signal.SIGKILL
