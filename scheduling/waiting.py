@@ -36,8 +36,8 @@ class AbstractWaiting(Protocol):
         """Tokens of a popped request: of its prompt, computed for the first time; drawn; and those of its
         prompt that the cache of prefixes had. What a preemption makes it compute again is not told.
 
-        Tokens of a prompt are told when the step that computes them is made: those of a request that is
-        admitted right after its pop, before the head is asked for again. Drawn ones when the step ends.
+        Told when the step that computes them is made: those of a request that is admitted right after its
+        pop, before the head is asked for again.
         """
 
     def left(self, request: Request) -> None:

@@ -79,6 +79,7 @@ def parse_deployment(
     shape = check(DeploymentShape, document)
     _check_models(shape, document)
     _check_nodes(shape.cluster, document)
+    _check_fairness(shape.serving.policy.fairness, document)
     check_tokens(shape.security, document)
     profiles = read_profiles(shape, document, read_profile, needs_profiles)
     cluster = _cluster(shape, profiles)

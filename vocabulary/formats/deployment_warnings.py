@@ -45,8 +45,8 @@ def _of_queue(deployment: Deployment) -> Iterator[str]:
     policy = deployment.policy
     if policy.queue != "vtc" and policy.fairness != Fairness():
         yield f"serving.policy.fairness says nothing under queue: {policy.queue}, only under vtc"
-    heeds_models = policy.queue not in ("fcfs", "edf")
-    if heeds_models and not any(model.generates for model in deployment.models):
+    may_generate = any(model.generates or model.profile is None for model in deployment.models)
+    if policy.queue not in ("fcfs", "edf") and not may_generate:
         yield f"queue: {policy.queue} orders models that generate, and there is none: as fcfs"
 
 
