@@ -1,17 +1,24 @@
 """Continuous batching: which sequences of a generating model take the next step, and with how many tokens.
 
-After Orca (iteration-level scheduling), vLLM (pages, preemption by recomputing), Sarathi (chunked prompts).
-The rule, all of it within one instant (docs/decisions/0005-generation-in-the-group-scheduler.md):
+After Orca (iteration-level scheduling), vLLM (pages, preemption), Sarathi (chunked prompts). The rule, all of
+it within one instant (docs/decisions/0005-generation-in-the-group-scheduler.md):
 
 1. Running sequences in order of admission: one whose prompt is computed computes 1 token, another as much of
    its prompt as the budget of the step leaves. Pages that it lacks are free ones, then unused ones of cached
-   prefixes, then those of the running sequence admitted last (perhaps itself), which returns to the head of
-   the queue with all that it has emitted as part of its prompt.
+   prefixes, then those of the running sequence admitted last (perhaps itself). That one returns to the head
+   of the queue: its tokens go to pages of the host where these have room, and are otherwise computed again,
+   with all that it has emitted as part of its prompt.
 2. If nothing was preempted: waiting requests in their order, until one does not fit the sequences, the budget
    or the pages; unused pages of cached prefixes count as free. A prompt begins with the pages that the cache
    knows; at least one of its tokens is computed.
-3. When the step ends, in its order: a prompt that is complete becomes known to the cache and its sequence
+3. When the step ends, in its order: a prompt that is complete becomes known to the cache, and its sequence
    emits a token, as decoding ones do; a sequence that has emitted all its tokens gives its pages back.
+
+A request of n samples (docs/decisions/0024-pages-and-forks.md) counts as n sequences from its admission on,
+so a fork never exceeds them. It forks when its prompt is complete, without a page more: samples share the
+pages of the prompt, and each is a sequence of its own, in the order after the first. The one that writes to a
+page that others hold takes a page and a copy of it then, as it would to grow, with preemption where none is
+free; where the output is reserved, admission reserves for all samples.
 
 With p stages, p steps overlap: a step takes at most a p-th (rounded up) of the running sequences for
 decoding, and none that is in another step. Nor is one preempted that is in another step: when all that were
@@ -21,14 +28,15 @@ admitted later are, a sequence keeps its pages and waits for one of them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from collections.abc import Sequence as Row
 from typing import final
 
 from scheduling.generation_sequence import Progress, Sequence, Step
-from scheduling.pages import PagePool
-from scheduling.prefixes import AbstractPrefixes, NoPrefixes, PageKey, PrefixCache
 from scheduling.queueing import Key, Queue
-from vocabulary.generation import GenerationLimits
+from scheduling.sequence_pages import SequencePages
+from scheduling.waiting import AbstractWaiting, MakeWaiting
+from vocabulary.generation import GenerationLimits, StepTimes
 from vocabulary.generation_statistics import GenerationStatistics
 from vocabulary.request import Request
 
@@ -38,18 +46,26 @@ class GenerationScheduler:
     """Answers every request that it is given, or drops it when told to. Knows no time."""
 
     def __init__(
-        self, limits: GenerationLimits, *, order: Callable[[Request], Key], num_stages: int = 1
+        self,
+        limits: GenerationLimits,
+        *,
+        order: Callable[[Request], Key],
+        num_stages: int = 1,
+        waiting: MakeWaiting | None = None,
+        times: Row[StepTimes] = (),
     ) -> None:
+        """waiting: makes the queue, which hears of service; without it, a plain one by `order`. times: of a step
+        on each stage, for what a cached page is worth."""
         self._limits = limits
         self._num_stages = num_stages
-        self._pool = PagePool(limits.num_pages)
-        self._prefixes: AbstractPrefixes = (
-            PrefixCache(self._pool) if limits.has_prefix_cache else NoPrefixes(self._pool)
-        )
-        self._queue = Queue(order)
-        # Before all that waits: those that gave their pages back.
+        self._pages = SequencePages(limits, times=times)
+        self._queue: AbstractWaiting = Queue(order) if waiting is None else waiting(self._pages.num_matched)
+        self._tells_service = waiting is not None
+        # Before all that waits: those that were preempted.
         self._preempted: deque[Sequence] = deque()
         self._running: list[Sequence] = []
+        # Sequences that running requests will have more of when they fork.
+        self._num_promised = 0
         # The head of the queue when it did not fit, so that its keys are made once.
         self._tried: Sequence | None = None
         self.statistics = GenerationStatistics()
@@ -70,7 +86,11 @@ class GenerationScheduler:
     @property
     def num_free_pages(self) -> int:
         """Pages that hold nothing, or only prefixes that nobody uses."""
-        return self._pool.num_free + self._prefixes.num_unused
+        return self._pages.num_free
+
+    @property
+    def num_free_host_pages(self) -> int:
+        return self._pages.num_free_host
 
     def head(self) -> Request | None:
         """The request that would be admitted next."""
@@ -81,7 +101,8 @@ class GenerationScheduler:
         return None if self._preempted else self._queue.head()
 
     def can_ever_run(self, request: Request) -> bool:
-        return self._limits.can_ever_run(request.input_tokens, request.output_tokens)
+        num_samples = max(request.num_samples, 1)
+        return self._limits.can_ever_run(request.input_tokens, request.output_tokens, num_samples)
 
     def push(self, request: Request) -> None:
         """A request that can ever run starts to wait."""
@@ -89,28 +110,17 @@ class GenerationScheduler:
         self._queue.push(request)
 
     def drop(self, request_id: int) -> bool:
-        """Forget a request. False when it is in a step (it is dropped when that ends), or not here."""
-        if self._queue.remove(request_id):
-            return True
-        for sequence in self._preempted:
-            if sequence.request.id == request_id:
-                self._preempted.remove(sequence)
-                return True
-        for sequence in self._running:
-            if sequence.request.id == request_id:
-                if sequence.is_in_flight:
-                    sequence.is_dropped = True
-                    return False
-                self._leave(sequence)
-                self._running.remove(sequence)
-                return True
-        return False
+        """Forget a request. False when a sample is in a step (it goes when that ends), or it is not here."""
+        return self._queue.remove(request_id) or self._discard(request_id)
 
     def next_step(self) -> Step | None:
         """The step that starts now; None when nothing can be computed."""
         taken: list[Sequence] = []
         slices: list[int] = []
         budget = self._continue_running(taken, slices)
+        if self._tells_service:
+            for sequence, num_tokens in zip(taken, slices, strict=True):
+                self._tell_service(sequence, num_tokens)
         if budget and (self._preempted or len(self._queue)):
             self._admit(taken, slices, budget)
         if not taken:
@@ -120,37 +130,57 @@ class GenerationScheduler:
             sequence.is_in_flight = True
             num_kv_tokens += sequence.num_cached
             num_held += sequence.num_held
-        step = Step(tuple(taken), tuple(slices), sum(slices), num_kv_tokens)
+        step = Step(tuple(taken), tuple(slices), sum(slices), num_kv_tokens, self._pages.take_moves())
         self._count(step, num_held)
         return step
 
-    def finish(self, step: Step, *, failed: bool = False) -> Progress:
-        """What came of a step; when it failed, all of its sequences are dropped."""
+    def finish(
+        self,
+        step: Step,
+        *,
+        failed: bool = False,
+        stopped: Collection[tuple[int, int]] = (),
+        full_pages: Collection[tuple[int, int, int, int]] = (),
+    ) -> Progress:
+        """What came of a step; when it failed, all requests in it are dropped.
+
+        stopped, full_pages: see `vocabulary.messages.BatchFinished`.
+        """
+        if failed:
+            self._fail(step)
+        elif stopped or full_pages:
+            self._hear(step, stopped, full_pages)
         firsts: list[int] = []
         finished: list[int] = []
-        dropped: list[int] = []
+        gone: list[Sequence] = []
         num_emitted = 0
+        has_left = False
         for sequence, num_tokens in zip(step.sequences, step.slices, strict=True):
             sequence.is_in_flight = False
             sequence.num_cached += num_tokens
-            if failed or sequence.is_dropped:
-                dropped.append(sequence.request.id)
-                self._leave(sequence)
-            elif sequence.num_cached >= sequence.prompt_tokens:
-                if sequence.num_keyed < len(sequence.keys):
-                    self._make_known(sequence)
+            num_more = sequence.num_cached - sequence.prompt_tokens
+            if sequence.is_dropped:
+                has_left = True
+                if self._end(sequence):
+                    gone.append(sequence)
+            elif num_more >= 0:
+                if num_more < num_tokens:
+                    num_emitted += self._complete_prompt(sequence, stopped)
                 num_emitted += 1
                 sequence.num_emitted += 1
                 if sequence.num_emitted == 1:
                     firsts.append(sequence.request.id)
                 if sequence.num_emitted == sequence.output_tokens:
-                    finished.append(sequence.request.id)
-                    self._leave(sequence)
-        if finished or dropped:
+                    has_left = True
+                    if self._end(sequence):
+                        finished.append(sequence.request.id)
+        if has_left:
             # Those that left have no pages.
             self._running = [sequence for sequence in self._running if sequence.pages]
         self.statistics.num_emitted += num_emitted
-        return Progress(num_emitted, tuple(firsts), tuple(finished), tuple(dropped))
+        dropped = tuple([one.request.id for one in gone if not one.answers.is_failed])
+        broken = tuple([one.request.id for one in gone if one.answers.is_failed])
+        return Progress(num_emitted, tuple(firsts), tuple(finished), dropped, broken)
 
     def _continue_running(self, taken: list[Sequence], slices: list[int]) -> int:
         """Part 1 of the rule. Returns the budget left for others: none when a sequence was preempted."""
@@ -181,17 +211,12 @@ class GenerationScheduler:
 
     def _grow(self, sequence: Sequence, num_tokens: int) -> bool:
         """Give a running sequence the pages that it lacks; False when it has to do without."""
-        needed = self._limits.pages_of(sequence.num_cached + num_tokens) - len(sequence.pages)
-        while (missing := needed - self._pool.num_free) > 0:
-            if self._prefixes.num_unused:
-                self._prefixes.evict(min(missing, self._prefixes.num_unused))
-                continue
+        while not self._pages.grow(sequence, num_tokens):
             last = self._last_to_give(sequence)
             if last is not None:
                 self._preempt(last)
             if last is None or last is sequence:
                 return False
-        self._hold(sequence, self._pool.take(needed))
         return True
 
     def _last_to_give(self, sequence: Sequence) -> Sequence | None:
@@ -207,29 +232,40 @@ class GenerationScheduler:
         return None if last is sequence else last
 
     def _preempt(self, sequence: Sequence) -> None:
-        """It waits again, before all others, with all that it has emitted in its prompt."""
-        self._running.remove(sequence)
+        """It waits again, before all others."""
+        self._remove_running(sequence)
         self.statistics.num_preempted += 1
-        self.statistics.num_recomputed += sequence.num_cached
-        self._leave(sequence)
-        sequence.prompt_tokens = max(sequence.request.input_tokens, 1) + sequence.num_emitted
-        sequence.num_cached = sequence.num_keyed = 0
+        if self._pages.swap_out(sequence):
+            self.statistics.num_swapped += 1
+        else:
+            self.statistics.num_recomputed += sequence.num_cached
+            self._pages.leave(sequence)
+            sequence.begin_again()
         self._preempted.appendleft(sequence)
 
     def _admit(self, taken: list[Sequence], slices: list[int], budget: int) -> None:
         """Part 2 of the rule."""
-        while budget and len(self._running) < self._limits.max_sequences:
+        while budget and (num_left := self._limits.max_sequences - self._num_promised - len(self._running)):
             sequence = self._next_waiting()
-            if sequence is None:
+            if sequence is None or sequence.num_samples > num_left:
                 return
-            num_tokens = self._start(sequence, budget)
+            num_stored = sequence.num_cached
+            num_tokens = self._pages.start(sequence, budget)
             if not num_tokens:
                 return
             self._pop_waiting()
             self._running.append(sequence)
+            self._num_promised += sequence.num_samples - 1
+            if self._tells_service:
+                self._tell_service(sequence, num_tokens)
             taken.append(sequence)
             slices.append(num_tokens)
             budget -= num_tokens
+            if self._tells_service:
+                # Before the next head: who has just been admitted is not before others for it again.
+                self._tell_service(sequence, num_tokens)
+            self.statistics.num_admitted += 1
+            self.statistics.num_hit += sequence.num_cached - num_stored
 
     def _next_waiting(self) -> Sequence | None:
         if self._preempted:
@@ -238,7 +274,7 @@ class GenerationScheduler:
         if request is None:
             return None
         if self._tried is None or self._tried.request.id != request.id:
-            self._tried = Sequence(request, self._keys(request))
+            self._tried = Sequence(request, self._pages.keys(request))
         return self._tried
 
     def _pop_waiting(self) -> None:
@@ -248,47 +284,99 @@ class GenerationScheduler:
             self._queue.pop()
             self._tried = None
 
-    def _keys(self, request: Request) -> list[PageKey]:
-        if request.prefix is None or not self._limits.has_prefix_cache:
-            return []
-        return request.prefix.page_keys(request.input_tokens, self._limits.page_tokens)
-
-    def _start(self, sequence: Sequence, budget: int) -> int:
-        """Give a waiting sequence its first pages; returns the tokens it computes, 0 when it must wait."""
-        limits, prefixes = self._limits, self._prefixes
-        hit = prefixes.match(sequence.keys[: (sequence.prompt_tokens - 1) // limits.page_tokens])
-        num_hit = len(hit) * limits.page_tokens
-        rest = sequence.prompt_tokens - num_hit
-        if rest > budget and not limits.is_chunked:
+    def _complete_prompt(self, sequence: Sequence, stopped: Collection[tuple[int, int]]) -> int:
+        """It becomes known, and answers begin; returns the tokens that samples beside the first emit."""
+        self._pages.make_known(sequence)
+        if sequence.num_samples == 1:
             return 0
-        num_tokens = min(rest, budget)
-        # The last token of an answer takes no place.
-        most = sequence.prompt_tokens + sequence.output_tokens - sequence.num_emitted - 1
-        needed = limits.pages_of(most if limits.reserves_output else num_hit + num_tokens) - len(hit)
-        if needed > self.num_free_pages - prefixes.num_unused_of(hit):
-            return 0
-        prefixes.use(hit)
-        prefixes.evict(max(0, needed - self._pool.num_free))
-        self._hold(sequence, hit + self._pool.take(needed))
-        sequence.num_cached = num_hit
-        sequence.num_keyed = len(hit)
-        self.statistics.num_admitted += 1
-        self.statistics.num_hit += num_hit
-        return num_tokens
+        others = self._pages.fork(sequence)
+        self._num_promised -= len(others)
+        sequence.num_samples = 1
+        place = self._running.index(sequence) + 1
+        self._running[place:place] = others
+        for other in others:
+            other.num_emitted = 1
+            if other.output_tokens == 1 or (other.request.id, other.sample) in stopped:
+                self._end(other)
+        # Where others end with their first token the first sample may go on: they leave the list here.
+        self._running = [one for one in self._running if one.pages]
+        return len(others)
 
-    def _make_known(self, sequence: Sequence) -> None:
-        """The pages of a prompt that is complete can begin other sequences."""
-        self._prefixes.insert(sequence.keys, sequence.pages)
-        sequence.num_keyed = len(sequence.keys)
+    def _hear(
+        self,
+        step: Step,
+        stopped: Collection[tuple[int, int]],
+        full_pages: Collection[tuple[int, int, int, int]],
+    ) -> None:
+        """What the engine says of answers in a step, before it is counted."""
+        pairs = zip(step.sequences, step.slices, strict=True)
+        of_step = {(one.request.id, one.sample): (one, num_tokens) for one, num_tokens in pairs}
+        for answer in stopped:
+            if answer in of_step:
+                sequence, _ = of_step[answer]
+                sequence.output_tokens = sequence.num_emitted + 1
+        if self._limits.has_prefix_cache:
+            for request_id, sample, page_index, page_hash in full_pages:
+                sequence, num_tokens = of_step[request_id, sample]
+                num_full = (sequence.num_cached + num_tokens) // self._limits.page_tokens
+                # Keys go on where those before end: a page that was computed again is known already.
+                if sequence.request.prefix is not None and len(sequence.keys) == page_index < num_full:
+                    sequence.keys.append((page_hash, page_index))
 
-    def _hold(self, sequence: Sequence, pages: list[int]) -> None:
-        sequence.pages += pages
-        sequence.num_held = len(sequence.pages) * self._limits.page_tokens
+    def _fail(self, step: Step) -> None:
+        """Requests of the step go with it; so do tokens that were on their way to the host before it."""
+        for sequence in step.sequences:
+            sequence.answers.is_failed = True
+        for request in dict.fromkeys(step.requests):
+            self._discard(request.id)
+        lost = {host_page for _, host_page in step.moves.to_host}
+        for sequence in self._preempted:
+            if not lost.isdisjoint(sequence.host_pages):
+                self.statistics.num_recomputed += sequence.num_cached
+                self._pages.forget_host(sequence)
+                sequence.begin_again()
 
-    def _leave(self, sequence: Sequence) -> None:
-        self._prefixes.give_back(sequence.pages)
-        sequence.pages = []
-        sequence.num_held = 0
+    def _discard(self, request_id: int) -> bool:
+        """All samples of a request that was admitted. False while one is in a step, with which it goes."""
+        has_ended = False
+        for sequence in [one for one in self._preempted if one.request.id == request_id]:
+            self._preempted.remove(sequence)
+            has_ended = self._end(sequence)
+        for sequence in [one for one in self._running if one.request.id == request_id]:
+            if sequence.is_in_flight:
+                sequence.is_dropped = True
+            else:
+                self._remove_running(sequence)
+                has_ended = self._end(sequence)
+        return has_ended
+
+    def _remove_running(self, sequence: Sequence) -> None:
+        self._running.remove(sequence)
+        self._num_promised -= sequence.num_samples - 1
+
+    def _end(self, sequence: Sequence) -> bool:
+        """It runs and waits no more; whether its request has no other sample that does."""
+        answers = sequence.answers
+        self._pages.leave(sequence, is_sound=not answers.is_failed)
+        answers.num_live -= 1
+        if answers.num_live:
+            return False
+        self._pages.give_back_reserve(sequence)
+        self._queue.left(sequence.request)
+        return True
+
+    def _tell_service(self, sequence: Sequence, num_tokens: int) -> None:
+        """To the queue: tokens of the prompt the first time that they are computed or found, and all drawn."""
+        num_prompt = max(sequence.request.input_tokens, 1)
+        begin, told = min(sequence.num_cached, num_prompt), sequence.num_told
+        end = min(sequence.num_cached + num_tokens, num_prompt)
+        sequence.num_told = max(told, end)
+        self._queue.served(
+            sequence.request,
+            num_input=max(0, end - max(begin, told)),
+            num_output=sequence.num_outputs(num_tokens),
+            num_cached=max(0, begin - told),
+        )
 
     def _count(self, step: Step, num_held: int) -> None:
         statistics = self.statistics

@@ -14,6 +14,7 @@ from scheduling.generation import GenerationScheduler
 from scheduling.generation_costs import GenerationCosts
 from scheduling.generation_sequence import Step
 from scheduling.queueing import ORDERS
+from scheduling.waiting_policies import WaitingLines
 from vocabulary.catalog import Catalog, StageSeconds
 from vocabulary.deployment import Policy
 from vocabulary.generation import GenerationLimits
@@ -55,16 +56,31 @@ class GeneratingModels:
     """All that a group machine asks of the models that generate on it."""
 
     def __init__(
-        self, group: Group, limits: Mapping[str, GenerationLimits], *, catalog: Catalog, policy: Policy
+        self,
+        group: Group,
+        limits: Mapping[str, GenerationLimits],
+        *,
+        catalog: Catalog,
+        policy: Policy,
+        tells_pages: bool = False,
     ) -> None:
+        """tells_pages: batches say which pages their sequences hold and what moves, for a real engine."""
+        lines = WaitingLines(policy)
         self._models = {
             name: _Model(
                 name,
-                GenerationScheduler(one, order=ORDERS[policy.queue], num_stages=group.config.pipeline),
+                GenerationScheduler(
+                    one,
+                    order=ORDERS[policy.queue],
+                    num_stages=group.config.pipeline,
+                    waiting=lines.of_model(catalog.step_times(name, group.config), one),
+                    times=catalog.step_times(name, group.config),
+                ),
                 GenerationCosts(catalog.step_times(name, group.config), one),
             )
             for name, one in limits.items()
         }
+        self._tells_pages = tells_pages
         self._overhead_s = catalog.latency.fixed_overhead_s
         self._drops_late = policy.admission == "slo"
         self._refused: list[int] = []
@@ -111,21 +127,35 @@ class GeneratingModels:
         """The batch that computes a step."""
         self._running[batch_id] = started
         step = started.step
-        return Batch(batch_id, started.model, step.requests, step.slices, step.num_kv_tokens)
+        if not self._tells_pages:
+            return Batch(batch_id, started.model, step.requests, step.slices, step.num_kv_tokens)
+        return Batch(
+            batch_id,
+            started.model,
+            step.requests,
+            step.slices,
+            step.num_kv_tokens,
+            step.told_slices(),
+            step.moves,
+        )
 
     def finish(self, event: BatchFinished, now_s: float) -> list[GroupCommand]:
         """What came of a step that left the last stage."""
         ended = self._running.pop(event.batch_id)
         model = self._models[ended.model]
         model.ended_s = now_s
-        progress = model.scheduler.finish(ended.step, failed=event.failed)
+        progress = model.scheduler.finish(
+            ended.step, failed=event.failed, stopped=event.stopped, full_pages=event.full_pages
+        )
         commands: list[GroupCommand] = []
         if progress.first_token_ids:
             commands.append(TellFirstToken(progress.first_token_ids))
         if progress.finished_ids:
             commands.append(Settle(progress.finished_ids, Fate.SERVED))
         if progress.dropped_ids:
-            commands.append(Settle(progress.dropped_ids, Fate.FAILED if event.failed else Fate.CANCELLED))
+            commands.append(Settle(progress.dropped_ids, Fate.CANCELLED))
+        if progress.failed_ids:
+            commands.append(Settle(progress.failed_ids, Fate.FAILED))
         return commands
 
     @property

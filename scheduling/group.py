@@ -42,8 +42,12 @@ class GroupScheduler:
         catalog: Catalog,
         policy: Policy,
         limits: Mapping[str, GenerationLimits] | None = None,
+        tells_pages: bool = False,
     ) -> None:
-        """limits: of the models that generate; requests of others are one-shot whatever they ask for."""
+        """limits: of the models that generate; requests of others are one-shot whatever they ask for.
+
+        tells_pages: batches of those say which pages their sequences hold and what moves, for a real engine.
+        """
         self._costs = {model: catalog.costs(model, group.config) for model in group.models}
         self._overhead_s = catalog.latency.fixed_overhead_s
         self._drops_late = policy.admission == "slo"
@@ -55,7 +59,11 @@ class GroupScheduler:
         self._by_model = (
             {} if policy.batching == "none" else {m: Queue(ORDERS[policy.queue]) for m in group.models}
         )
-        self._generating = GeneratingModels(group, limits, catalog=catalog, policy=policy) if limits else None
+        self._generating = (
+            GeneratingModels(group, limits, catalog=catalog, policy=policy, tells_pages=tells_pages)
+            if limits
+            else None
+        )
         self._clock = PipelineClock(group.config.pipeline)
         self._running: dict[int, Batch] = {}
         self._num_batches = 0

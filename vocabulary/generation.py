@@ -104,13 +104,25 @@ class GenerationLimits:
         """Pages that hold so many tokens."""
         return -(-num_tokens // self.page_tokens)
 
-    def can_ever_run(self, input_tokens: int, output_tokens: int) -> bool:
+    def pages_in_the_end(self, prompt_tokens: int, answer_tokens: int, num_samples: int) -> int:
+        """Of all answers together: they share the full pages of the prompt.
+
+        answer_tokens: that each keeps in the cache, one less than it emits.
+        """
+        each = self.pages_of(prompt_tokens + answer_tokens)
+        return each + (num_samples - 1) * (each - prompt_tokens // self.page_tokens)
+
+    def can_ever_run(self, input_tokens: int, output_tokens: int, num_samples: int = 1) -> bool:
         """Whether a request fits an idle engine; one that does not is refused up front.
 
         The last token of an answer is sent, not computed, so it takes no place in the cache. A sequence that
         gave its pages back computes its prompt and all it has said at once, when prompts are not chunked.
+        All samples run at once when the prompt ends. Without reservation, pages for one are enough: the
+        others can give theirs back until it is done.
         """
         prompt_tokens, answer_tokens = max(input_tokens, 1), max(output_tokens, 1) - 1
         at_once = prompt_tokens + (0 if self.reserves_output else answer_tokens)
-        fits_step = self.is_chunked or at_once <= self.max_batched_tokens
-        return fits_step and self.pages_of(prompt_tokens + answer_tokens) <= self.num_pages
+        if num_samples > self.max_sequences or not (self.is_chunked or at_once <= self.max_batched_tokens):
+            return False
+        num_at_once = num_samples if self.reserves_output else 1
+        return self.pages_in_the_end(prompt_tokens, answer_tokens, num_at_once) <= self.num_pages

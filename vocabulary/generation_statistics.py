@@ -9,10 +9,11 @@ from dataclasses import dataclass, fields
 class GenerationStatistics:
     """Totals since the start, of one model on one group or of several.
 
-    num_tokens: computed; num_emitted: sent; num_recomputed: tokens whose keys and values were lost to a
-    preemption; num_hit: prompt tokens found in the cache of prefixes; num_sequence_steps: sequences, summed
-    over steps; max_sequences: running at once on a group; num_held, num_stored: places in the pages of a
-    step's sequences, and the tokens in them at its end, summed over steps.
+    num_tokens: computed; num_emitted: sent; num_swapped: preemptions that went to the host; num_recomputed:
+    tokens whose keys and values were lost to others; num_hit: prompt tokens found in the cache of prefixes;
+    num_sequence_steps: sequences, summed over steps; max_sequences: running at once on a group; num_held,
+    num_stored: places in the pages of a step's sequences, and the tokens in them at its end, summed over
+    steps.
     """
 
     num_steps: int = 0
@@ -20,6 +21,7 @@ class GenerationStatistics:
     num_emitted: int = 0
     num_admitted: int = 0
     num_preempted: int = 0
+    num_swapped: int = 0
     num_recomputed: int = 0
     num_hit: int = 0
     num_sequence_steps: int = 0

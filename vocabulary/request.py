@@ -53,16 +53,21 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         """Whether the answer comes token by token."""
         return self.output_tokens > 0
 
+    @property
+    def predicted_tokens(self) -> int:
+        """Tokens of one answer, as predictions take them."""
+        return min(self.expected_tokens or self.output_tokens, self.output_tokens)
+
     def is_in_time(self, finish_s: float) -> bool:
         """Whether an end at `finish_s` keeps the SLO and the client's deadline."""
         latency_s = finish_s - self.arrival_s
         return latency_s <= self.slo_s + TIME_TOLERANCE_S and finish_s <= self.deadline_s + TIME_TOLERANCE_S
 
     def keeps_pace(self, first_token_s: float, finish_s: float) -> bool:
-        """Whether tokens that come from `first_token_s` to `finish_s` keep the objectives of both."""
+        """Whether tokens predicted from `first_token_s` to `finish_s` keep the objectives of both."""
         if first_token_s - self.arrival_s > self.ttft_s + TIME_TOLERANCE_S:
             return False
-        num_gaps = self.output_tokens - 1
+        num_gaps = self.predicted_tokens - 1
         return num_gaps <= 0 or (finish_s - first_token_s) / num_gaps <= self.tpot_s + TIME_TOLERANCE_S
 
     @property

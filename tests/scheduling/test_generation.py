@@ -224,4 +224,4 @@ def test_a_waiting_request_is_dropped_at_once_and_a_running_one_when_its_step_en
 def test_a_failed_step_drops_all_of_its_sequences() -> None:
     scheduler = scheduler_of(asked(0, 4, 4), asked(1, 4, 4))
     progress = scheduler.finish(scheduler.next_step(), failed=True)
-    assert (progress.dropped_ids, progress.num_emitted, scheduler.num_free_pages) == ((0, 1), 0, 100)
+    assert (progress.failed_ids, progress.num_emitted, scheduler.num_free_pages) == ((0, 1), 0, 100)

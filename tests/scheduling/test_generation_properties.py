@@ -43,7 +43,7 @@ def requests_drawn(draw: st.DrawFn) -> list[Request]:
 
 def check_pages(scheduler: GenerationScheduler) -> None:
     """I1: a page is free, or owned by all who name it. I2: only full pages of prompts are shared."""
-    pool, prefixes = scheduler._pool, scheduler._prefixes
+    pool, prefixes = scheduler._pages._pool, scheduler._pages._prefixes
     tables = [sequence.pages for sequence in scheduler._running]
     named = Counter(page for table in tables for page in table)
     known = set(getattr(prefixes, "_key_of", ()))
@@ -90,7 +90,7 @@ def test_every_request_is_answered_once_within_the_limits(
             # I2: no page that is written has another owner.
             for sequence, num_tokens in zip(step.sequences, step.slices, strict=True):
                 written = written_pages(scheduler, sequence, num_tokens)
-                assert all(scheduler._pool.num_owners(page) == 1 for page in written)
+                assert all(scheduler._pages._pool.num_owners(page) == 1 for page in written)
             in_flight.append(step)
         elif in_flight:
             done = in_flight.popleft()
@@ -136,7 +136,7 @@ def test_what_is_dropped_leaves_nothing_behind(limits, requests, drops, failing)
         if step is None:
             break
         progress = scheduler.finish(step, failed=failing and turn == 3)
-        gone += progress.dropped_ids + progress.finished_ids
+        gone += progress.dropped_ids + progress.failed_ids + progress.finished_ids
         check_pages(scheduler)
     assert sorted(gone) == sorted(request.id for request in asked)
     assert scheduler.num_free_pages == limits.num_pages

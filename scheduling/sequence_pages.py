@@ -1,0 +1,208 @@
+"""Which pages the sequences of a model hold, on the device and on the host, and what has to move.
+
+After vLLM (PagedAttention §4.3 to 4.5): pages shared by samples, copied before one of them writes; swapping.
+
+Moves are performed before the next step, in the order to the host, from the host, page to page. So a page may
+be read by one and be another's a moment later: what it held is read before anything is written to it. The
+other way round, host pages that are read are free for others from the next decision on only, as no decision
+both preempts and admits (`scheduling.generation`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Row
+from typing import final
+
+from scheduling.generation_sequence import Sequence
+from scheduling.pages import PagePool
+from scheduling.prefixes import AbstractPrefixes, PageKey, prefixes_of
+from vocabulary.generation import GenerationLimits, StepTimes
+from vocabulary.messages import NO_MOVES, PageMoves
+from vocabulary.request import Request
+
+
+@final
+class SequencePages:
+    """Gives pages to sequences and takes them back. Nothing is taken that is not free or unused."""
+
+    def __init__(self, limits: GenerationLimits, *, times: Row[StepTimes] = ()) -> None:
+        self._limits = limits
+        self._page_tokens = limits.page_tokens
+        self._pool = PagePool(limits.num_pages)
+        self._host = PagePool(limits.num_host_pages)
+        self._prefixes: AbstractPrefixes = prefixes_of(limits, self._pool, times=times)
+        self._to_host: list[tuple[int, int]] = []
+        self._from_host: list[tuple[int, int]] = []
+        self._copies: list[tuple[int, int]] = []
+
+    @property
+    def num_free(self) -> int:
+        """Pages that hold nothing, or only prefixes that nobody uses."""
+        return self._pool.num_free + self._prefixes.num_unused
+
+    @property
+    def num_free_host(self) -> int:
+        return self._host.num_free
+
+    def keys(self, request: Request) -> list[PageKey]:
+        """Of the full pages of its prompt, as far as they are known."""
+        if request.prefix is None or not self._limits.has_prefix_cache:
+            return []
+        return request.prefix.page_keys(request.input_tokens, self._page_tokens)
+
+    def num_matched(self, request: Request) -> int:
+        """Tokens of its prompt that the cache of prefixes has now."""
+        return self._prefixes.num_matched(self.keys(request)) * self._page_tokens
+
+    def start(self, sequence: Sequence, budget: int) -> int:
+        """Give a waiting sequence its first pages; returns the tokens it computes, 0 when it must wait.
+
+        What is in the cache is not computed again; what is on the host comes back.
+        """
+        num_stored = sequence.num_cached
+        # At least one token is computed.
+        most_hit = max(num_stored, sequence.prompt_tokens - 1) // self._page_tokens
+        hit = self._prefixes.match(sequence.keys[:most_hit])
+        num_cached = max(len(hit) * self._page_tokens, num_stored)
+        rest = max(sequence.prompt_tokens - num_cached, 1)
+        if rest > budget and not self._limits.is_chunked:
+            return 0
+        num_tokens = min(rest, budget)
+        held, spare = self._first_pages(sequence, num_cached + num_tokens)
+        needed = held + spare - len(hit)
+        if needed > self.num_free - self._prefixes.num_unused_of(hit):
+            return 0
+        self._prefixes.use(hit)
+        self._prefixes.evict(max(0, needed - self._pool.num_free))
+        self._hold(sequence, hit + self._pool.take(held - len(hit)))
+        sequence.answers.reserve += self._pool.take(spare)
+        if num_stored:
+            self._bring_back(sequence, len(hit))
+        sequence.num_cached = num_cached
+        sequence.num_keyed = len(hit)
+        return num_tokens
+
+    def grow(self, sequence: Sequence, num_tokens: int) -> bool:
+        """Pages for so many tokens more, that it alone writes to.
+
+        False when there are too few; prefixes that nobody uses are gone then.
+        """
+        copies = self._shares_tail(sequence)
+        takes_copy = copies and not sequence.answers.reserve
+        needed = self._limits.pages_of(sequence.num_cached + num_tokens) - len(sequence.pages)
+        # The last of a group of samples can have places beyond what it may write.
+        needed = max(needed, 0) + takes_copy
+        missing = needed - self._pool.num_free
+        if missing > 0:
+            num_unused = self._prefixes.num_unused
+            self._prefixes.evict(min(missing, num_unused))
+            if missing > num_unused:
+                return False
+        if copies:
+            self._copy_tail(sequence)
+        self._hold(sequence, self._pool.take(needed - takes_copy))
+        return True
+
+    def fork(self, sequence: Sequence) -> list[Sequence]:
+        """The other samples of a request whose prompt is computed: they share its pages and take none.
+
+        A last page that is not full is copied by whoever writes to it while others hold it (`grow`).
+        """
+        num_shared = self._limits.pages_of(sequence.num_cached)
+        shared, num_keyed = sequence.pages[:num_shared], sequence.num_keyed
+        num_more = len(sequence.pages) - num_shared
+        reserve = sequence.answers.reserve
+        others = [sequence.forked(sample) for sample in range(1, sequence.num_samples)]
+        for other in others:
+            self._prefixes.use(shared[:num_keyed])
+            self._pool.share(shared[num_keyed:])
+            self._hold(other, shared + reserve[len(reserve) - num_more :])
+            del reserve[len(reserve) - num_more :]
+        if sequence.num_cached % self._page_tokens:
+            for one in (sequence, *others):
+                one.num_held = one.num_cached
+        return others
+
+    def make_known(self, sequence: Sequence) -> None:
+        """All its pages that have keys can begin other sequences."""
+        if sequence.num_keyed < len(sequence.keys):
+            self._prefixes.insert(sequence.keys, sequence.pages, first=sequence.num_keyed)
+            sequence.num_keyed = len(sequence.keys)
+            sequence.told_pages = None
+
+    def leave(self, sequence: Sequence, *, is_sound: bool = True) -> None:
+        """It gives all pages back. When they hold what they should, full ones become known before."""
+        if is_sound and sequence.num_cached >= sequence.prompt_tokens and sequence.pages:
+            self.make_known(sequence)
+        self._prefixes.give_back(sequence.pages)
+        sequence.pages = []
+        sequence.told_pages = None
+        sequence.num_held = 0
+        if sequence.host_pages:
+            self.forget_host(sequence)
+
+    def give_back_reserve(self, sequence: Sequence) -> None:
+        """All samples of its request have left."""
+        reserve, sequence.answers.reserve = sequence.answers.reserve, []
+        self._prefixes.give_back(reserve)
+
+    def swap_out(self, sequence: Sequence) -> bool:
+        """Its tokens go to the host and its pages back; False when the host has no room for them."""
+        num_pages = self._limits.pages_of(sequence.num_cached)
+        if num_pages > self._host.num_free:
+            return False
+        host_pages = self._host.take(num_pages)
+        self._to_host += zip(sequence.pages, host_pages, strict=False)
+        self.leave(sequence)
+        sequence.host_pages = host_pages
+        return True
+
+    def forget_host(self, sequence: Sequence) -> None:
+        """What it has on the host is given up, also where it has not come there yet."""
+        gone = set(sequence.host_pages)
+        self._to_host = [move for move in self._to_host if move[1] not in gone]
+        self._host.give_back(sequence.host_pages)
+        sequence.host_pages = []
+
+    def take_moves(self) -> PageMoves:
+        """All since the last time: they go before the step that starts now."""
+        if not (self._copies or self._to_host or self._from_host):
+            return NO_MOVES
+        moves = PageMoves(tuple(self._to_host), tuple(self._from_host), tuple(self._copies))
+        self._to_host, self._from_host, self._copies = [], [], []
+        return moves
+
+    def _first_pages(self, sequence: Sequence, num_tokens: int) -> tuple[int, int]:
+        """How many it holds at first, for so many tokens, and how many more are kept for its samples."""
+        if not self._limits.reserves_output:
+            return self._limits.pages_of(num_tokens), 0
+        # The last token of an answer takes no place. Nothing is preempted, so nothing was emitted yet.
+        prompt_tokens, answer_tokens = sequence.prompt_tokens, sequence.output_tokens - 1
+        held = self._limits.pages_of(prompt_tokens + answer_tokens)
+        in_all = self._limits.pages_in_the_end(prompt_tokens, answer_tokens, sequence.num_samples)
+        return held, in_all - held
+
+    def _bring_back(self, sequence: Sequence, num_hit: int) -> None:
+        """What is on the host comes to its pages, but for those that the cache has."""
+        self._from_host += zip(sequence.host_pages[num_hit:], sequence.pages[num_hit:], strict=False)
+        self._host.give_back(sequence.host_pages)
+        sequence.host_pages = []
+
+    def _shares_tail(self, sequence: Sequence) -> bool:
+        """Whether the page that it writes to next is also another sample's."""
+        if sequence.num_held == len(sequence.pages) * self._page_tokens:
+            return False
+        return self._pool.num_owners(sequence.pages[sequence.num_cached // self._page_tokens]) > 1
+
+    def _copy_tail(self, sequence: Sequence) -> None:
+        reserve, tail = sequence.answers.reserve, sequence.num_cached // self._page_tokens
+        source = sequence.pages[tail]
+        (target,) = (reserve.pop(),) if reserve else self._pool.take(1)
+        self._copies.append((source, target))
+        sequence.pages[tail] = target
+        self._prefixes.give_back((source,))
+
+    def _hold(self, sequence: Sequence, pages: list[int]) -> None:
+        sequence.pages += pages
+        sequence.told_pages = None
+        sequence.num_held = len(sequence.pages) * self._page_tokens
