@@ -54,8 +54,8 @@ class GenerationScheduler:
         waiting: MakeWaiting | None = None,
         times: Row[StepTimes] = (),
     ) -> None:
-        """waiting: makes the queue, which hears of service; without it, a plain one by `order`. times: of a step
-        on each stage, for what a cached page is worth."""
+        """waiting: makes the queue, which hears of service; without it, a plain one by `order`. times: of a
+        step on each stage, for what a cached page is worth."""
         self._limits = limits
         self._num_stages = num_stages
         self._pages = SequencePages(limits, times=times)
@@ -82,6 +82,10 @@ class GenerationScheduler:
     def has_eligible(self) -> bool:
         """Whether a running sequence is in no step now."""
         return any(not sequence.is_in_flight for sequence in self._running)
+
+    @property
+    def num_pages(self) -> int:
+        return self._limits.num_pages
 
     @property
     def num_free_pages(self) -> int:
@@ -178,6 +182,8 @@ class GenerationScheduler:
             # Those that left have no pages.
             self._running = [sequence for sequence in self._running if sequence.pages]
         self.statistics.num_emitted += num_emitted
+        if not gone:
+            return Progress(num_emitted, tuple(firsts), tuple(finished))
         dropped = tuple([one.request.id for one in gone if not one.answers.is_failed])
         broken = tuple([one.request.id for one in gone if one.answers.is_failed])
         return Progress(num_emitted, tuple(firsts), tuple(finished), dropped, broken)
@@ -366,7 +372,7 @@ class GenerationScheduler:
         return True
 
     def _tell_service(self, sequence: Sequence, num_tokens: int) -> None:
-        """To the queue: tokens of the prompt the first time that they are computed or found, and all drawn."""
+        """To the queue: tokens of the prompt, when first computed or found, and those that will be drawn."""
         num_prompt = max(sequence.request.input_tokens, 1)
         begin, told = min(sequence.num_cached, num_prompt), sequence.num_told
         end = min(sequence.num_cached + num_tokens, num_prompt)

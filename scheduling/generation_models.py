@@ -163,6 +163,11 @@ class GeneratingModels:
         return {name: model.scheduler.statistics for name, model in self._models.items()}
 
     @property
+    def schedulers(self) -> Mapping[str, GenerationScheduler]:
+        """Of each model: what waits and runs there, and its pages."""
+        return {name: model.scheduler for name, model in self._models.items()}
+
+    @property
     def num_running(self) -> int:
         return sum(model.scheduler.num_running for model in self._models.values())
 

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import assert_never, final
 
 from scheduling.batching import BATCHING, Situation
+from scheduling.generation import GenerationScheduler
 from scheduling.generation_models import GeneratingModels, ModelStep
 from scheduling.pipeline import PipelineClock
 from scheduling.queueing import ORDERS, Queue
@@ -120,6 +121,11 @@ class GroupScheduler:
     def generation_statistics(self) -> Mapping[str, GenerationStatistics]:
         """Of each model that generates here."""
         return self._generating.statistics if self._generating else {}
+
+    @property
+    def generation_schedulers(self) -> Mapping[str, GenerationScheduler]:
+        """Of each model that generates here; to look at."""
+        return self._generating.schedulers if self._generating else {}
 
     def waiting_by_model(self) -> Counter[str]:
         waiting = Counter(dict.fromkeys(self._models, 0))

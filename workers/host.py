@@ -32,7 +32,9 @@ class WorkerHost:
         self._loop = precise_loop()
         self._thread = threading.Thread(target=self._run_loop, name="group-server", daemon=True)
         self._engine = _engine(spec, self._loop, lost=self._end, transport=transport)
-        machine = GroupScheduler(spec.group, catalog=spec.catalog, policy=spec.policy, limits=spec.limits)
+        machine = GroupScheduler(
+            spec.group, catalog=spec.catalog, policy=spec.policy, limits=spec.limits, tells_pages=True
+        )
         page_tokens = {model: one.page_tokens for model, one in spec.limits.items()}
         self._server = GroupServer(
             machine, self._engine, loop=self._loop, soon=self._loop.call_soon, page_tokens=page_tokens

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never, final
@@ -43,6 +44,10 @@ from workers.link import Link
 Soon = Callable[[Callable[[], None]], object]
 
 
+# A token id is an int32.
+_TOKEN_BYTES = 4
+
+
 @dataclass(slots=True)
 class _Held:
     """A request that the group has not settled yet."""
@@ -56,6 +61,7 @@ class _Held:
     error: str = ""
     # Of a request that generates.
     reasons: list[str] = field(default_factory=list)
+    is_begun: bool = False
     num_cached: int = 0
 
 
@@ -82,6 +88,9 @@ class GroupServer:
         # When the first stage was free, where that is what the next decision is about.
         self._freed_s: float | None = None
         self._held: dict[int, _Held] = {}
+        # Of each model, tokens of prompts that steps have begun with, and of them found in the cache.
+        self._num_begun: Counter[str] = Counter()
+        self._num_hit: Counter[str] = Counter()
         self.link: Link | None = None
         # Our clock less the controller's; exactly 0 on the same host, where both read the same clock.
         self.clock_offset_s = 0.0
@@ -172,16 +181,16 @@ class GroupServer:
     def _model_beats(self) -> tuple[ModelBeat, ...]:
         return tuple(
             ModelBeat(
-                one.model,
+                model,
                 one.num_waiting,
                 one.num_running,
                 one.num_pages,
                 one.num_free_pages,
-                one.statistics.num_hit,
-                one.statistics.num_prompt,
+                self._num_hit[model],
+                self._num_begun[model],
                 one.statistics.num_preempted,
             )
-            for one in ()
+            for model, one in self._machine.generation_schedulers.items()
         )
 
     def _post(self, event: GroupEvent) -> None:
@@ -219,8 +228,10 @@ class GroupServer:
             held.batch_size = batch.size
         for one in batch.slices:
             held = self._held[one.request_id]
-            if held.finish_s == NEVER_S and not held.num_cached:
-                held.num_cached = one.start
+            if not held.is_begun:
+                held.is_begun, held.num_cached = True, one.start
+                self._num_hit[batch.model] += one.start
+                self._num_begun[batch.model] += len(held.inputs[0].raw) // _TOKEN_BYTES
         self._engine.start(
             batch,
             tuple(held.inputs for held in members),
