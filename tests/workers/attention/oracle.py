@@ -9,6 +9,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from workers.attention.interface import AttentionBackend, Cache
+from workers.attention.reference import attend_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Case:
 
     def expected(self, sequence: int, position: int) -> np.ndarray:
         """mixed_NH of the token at a position of a sequence."""
-        return attention(
+        return attend_one(
             self.q[sequence][position], self.k[sequence][: position + 1], self.v[sequence][: position + 1]
         )
 
@@ -89,17 +90,6 @@ def case(
         num_pages=num_pages,
         page_tokens=page_tokens,
     )
-
-
-def attention(q_NH: np.ndarray, k_MKH: np.ndarray, v_MKH: np.ndarray) -> np.ndarray:
-    """mixed_NH of one query, head by head."""
-    group = len(q_NH) // k_MKH.shape[1]
-    mixed = np.zeros(q_NH.shape)
-    for head, q_H in enumerate(np.float64(q_NH)):
-        scores = k_MKH[:, head // group] @ q_H / np.sqrt(len(q_H))
-        weights = np.exp(scores - scores.max())
-        mixed[head] = weights @ v_MKH[:, head // group] / weights.sum()
-    return mixed
 
 
 def decode_all(backend: AttentionBackend, case: Case, *, dtype: str = "float32") -> np.ndarray:
