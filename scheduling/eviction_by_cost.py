@@ -11,8 +11,10 @@ from vocabulary.generation import GenerationLimits, StepTimes
 # Tokens of context at which attention costs as much as all else of a token: 2 x 6.7e9 weights of a Llama 7B
 # against 4 x 32 layers x 4096 for each token looked back on.
 _EVEN_TOKENS = 25_600
+# Uses that count: more of them would keep what nobody asks for any more through as many turns of the cache.
+_MOST_USES = 4
 # Above this the clock is set back to 0, so that floats keep seven digits after the point.
-REBASE_AT = 2.0**30
+_REBASE_AT = 2.0**30
 # Entries that a heap may hold beyond its members before it is made anew.
 _SPARE_ENTRIES = 64
 
@@ -34,15 +36,14 @@ def recompute_cost(limits: GenerationLimits, times: Sequence[StepTimes] = ()) ->
 class _Cached:
     """A cached page. worth: of an unused one, since it was released; entry: of a leaf in the heap, else 0."""
 
-    __slots__ = ("at", "before", "cost", "entry", "is_used", "num_after", "uses", "worth")
+    __slots__ = ("before", "cost", "entry", "is_used", "num_after", "uses", "worth")
 
-    def __init__(self, cost: float, before: int | None, clock: float) -> None:
+    def __init__(self, cost: float, before: int | None) -> None:
         self.cost = cost
         self.before = before
         self.num_after = 0
         self.is_used = True
-        self.uses = 1.0
-        self.at = clock
+        self.uses = 1
         self.worth = 0.0
         self.entry = 0
 
@@ -52,16 +53,15 @@ class CheapestToLose:
     """GreedyDual-Size-Frequency (Cherkasova 1998) on the leaves of the radix tree; all pages are of one size.
 
     A page is worth the clock + its uses x what computing it again costs. The leaf worth least goes, and the
-    clock becomes what it was worth: what is asked for no more loses, in time, to what is. Uses count half for
-    every `half_life` of the clock since, so that a prompt once asked for by many does not stay for as many.
+    clock becomes what it was worth: what is asked for no more loses, in time, to what is.
     """
 
-    __slots__ = ("_cached", "_clock", "_cost", "_half_life", "_leaves", "_num_entries", "_num_unused")
+    __slots__ = ("_cached", "_clock", "_cost", "_leaves", "_num_entries", "_num_unused", "_rebase_at")
 
-    def __init__(self, cost: Callable[[int], float], *, half_life: float = 4.0) -> None:
+    def __init__(self, cost: Callable[[int], float], *, rebase_at: float = _REBASE_AT) -> None:
         """cost: of computing the page at a place of its chain again, when those before it are there."""
         self._cost = cost
-        self._half_life = half_life
+        self._rebase_at = rebase_at
         self._clock = 0.0
         self._cached: dict[int, _Cached] = {}
         self._num_unused = 0
@@ -80,15 +80,14 @@ class CheapestToLose:
         cached = self._cached
         for index in range(first, end):
             before = pages[index - 1] if index else None
-            cached[pages[index]] = _Cached(self._cost(index), before, self._clock)
+            cached[pages[index]] = _Cached(self._cost(index), before)
             if before is not None:
                 cached[before].num_after += 1
 
     def use(self, pages: Sequence[int]) -> None:
         for page in pages:
             one = self._cached[page]
-            one.uses = 1.0 + one.uses * 0.5 ** ((self._clock - one.at) / self._half_life)
-            one.at = self._clock
+            one.uses = min(one.uses + 1, _MOST_USES)
             if not one.is_used:
                 one.is_used, one.entry = True, 0
                 self._num_unused -= 1
@@ -112,7 +111,7 @@ class CheapestToLose:
             before.num_after -= 1
             if not before.num_after and not before.is_used:
                 self._offer(one.before, before)
-        if self._clock > REBASE_AT:
+        if self._clock > self._rebase_at:
             self._rebase()
         return page
 
@@ -157,7 +156,6 @@ class CheapestToLose:
         """The clock starts again; who goes before whom stays."""
         for one in self._cached.values():
             one.worth -= self._clock
-            one.at -= self._clock
         self._leaves = [
             (self._cached[entry[2]].worth, entry[1], entry[2])
             for entry in self._leaves
