@@ -79,10 +79,15 @@ class Slo:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What is known about the traffic when no trace is given: a Gamma process per model."""
+    """What is known about the traffic when no trace is given: a Gamma process per model.
+
+    input_tokens, output_tokens: means, of a model that generates.
+    """
 
     rate_rps: float
     cv: float = 1.0
+    input_tokens: float = 128.0
+    output_tokens: float = 64.0
 
 
 @dataclass(frozen=True, slots=True)

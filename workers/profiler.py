@@ -18,11 +18,12 @@ import jax
 import numpy as np
 
 from placement.costs.parts import cut_parts, layers_of
-from vocabulary.deployment import ModelSpec
+from vocabulary.deployment import ModelSpec, Workload
 from vocabulary.errors import Infeasible
 from vocabulary.parallel import ParallelConfig
 from vocabulary.profile import Profile, ProfileEntry, Provenance, profile_of
 from vocabulary.tensors import TensorSpec
+from workers.generation.step_profile import open_to_profile, step_profile
 from workers.model import OpenModel, ShardedModel, open_model
 from workers.part_times import PartTimes, measure_parts
 from workers.python_model import PythonModel, load_python_model
@@ -77,11 +78,7 @@ def profile_model(
         replace(entry, part_s=parts[entry.config.tensor].part_s) if entry.config.tensor in parts else entry
         for entry in entries
     ]
-    if not entries:
-        raise Infeasible(
-            f"model {model.name} fits none of {', '.join(map(str, configs))} on {len(jax.devices())} devices",
-            hint="allow smaller tensor or pipeline values under models[].parallelism",
-        )
+    _check_any(entries, model, configs)
     note = f"measured by statmux profile, jax {jax.__version__}, median of {effort.num_rounds}"
     return profile_of(
         model.name,
@@ -90,6 +87,49 @@ def profile_model(
         provenance=Provenance("measured", note),
         sequence_length=max(model.sequence_lengths),
     )
+
+
+def profile_generating(
+    model: ModelSpec,
+    *,
+    device_type: str,
+    configs: Sequence[ParallelConfig],
+    source_folder: Path,
+    effort: Effort,
+    progress: Progress,
+) -> Profile:
+    """As `profile_model`, of a model that generates: what its steps cost, and the bytes of a token.
+
+    The least share of the variance of steps not fitted to that the fits explain is in the provenance.
+    """
+    entries: list[ProfileEntry] = []
+    explained: list[float] = []
+    for config in sorted(configs, key=lambda one: (one.tensor, one.pipeline)):
+        if config.num_devices > len(jax.devices()):
+            continue
+        progress(f"{model.name} {config}")
+        try:
+            found = step_profile(
+                open_to_profile(model, config, source_folder),
+                config,
+                model.workload or Workload(0.0),
+                num_rounds=effort.num_rounds,
+            )
+        except Infeasible:
+            continue  # more stages than layers
+        entries.append(found.entry)
+        explained += [fit.r2 for fit in found.fits]
+    _check_any(entries, model, configs)
+    note = f"steps fitted by statmux profile, jax {jax.__version__}, held-out R2 {min(explained):.3f} or more"
+    return profile_of(model.name, device_type, entries, provenance=Provenance("measured", note))
+
+
+def _check_any(entries: Sequence[ProfileEntry], model: ModelSpec, configs: Sequence[ParallelConfig]) -> None:
+    if not entries:
+        raise Infeasible(
+            f"model {model.name} fits none of {', '.join(map(str, configs))} on {len(jax.devices())} devices",
+            hint="allow smaller tensor or pipeline values under models[].parallelism",
+        )
 
 
 def _parts(

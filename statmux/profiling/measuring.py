@@ -63,9 +63,18 @@ def measured_profile(
     progress: Callable[[str], None],
 ) -> Profile:
     """On this machine, which is a host of the deployment's first node class."""
-    from workers.profiler import Effort, profile_model
+    from workers.profiler import Effort, profile_generating, profile_model
 
     node = deployment.cluster.nodes[0]
+    if model.task == "generate" or model.generates:
+        return profile_generating(
+            model,
+            device_type=node.device_type,
+            configs=configs_of(model, node),
+            source_folder=Path(deployment.folder).resolve(),
+            effort=Effort(num_rounds=num_rounds),
+            progress=progress,
+        )
     return profile_model(
         model,
         device_type=node.device_type,

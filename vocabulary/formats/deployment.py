@@ -42,7 +42,7 @@ from vocabulary.formats.deployment_shape import (
 from vocabulary.formats.deployment_warnings import warnings_of
 from vocabulary.formats.document import Document, KeyPath
 from vocabulary.formats.interpolation import interpolate
-from vocabulary.formats.model_shape import ModelShape, SloShape
+from vocabulary.formats.model_shape import ModelShape, SloShape, WorkloadShape
 from vocabulary.formats.no_effect import keys_without_effect
 from vocabulary.formats.overrides import override
 from vocabulary.formats.security import check_tokens, security_of
@@ -268,7 +268,7 @@ def _model(model: ModelShape, profile: Profile | None, by_type: Mapping[str, str
         engine=model.engine,
         aliases=tuple(model.aliases),
         slo=_slo(model.slo),
-        workload=Workload(model.workload.rate_rps, model.workload.cv) if model.workload else None,
+        workload=_workload(model.workload),
         parallelism=Parallelism(
             tuple(split.tensor or ()), tuple(split.pipeline or ()), split.max_devices, split.cross_node
         ),
@@ -281,6 +281,12 @@ def _model(model: ModelShape, profile: Profile | None, by_type: Mapping[str, str
         task=model.task,
         max_model_len=model.max_model_len,
     )
+
+
+def _workload(workload: WorkloadShape | None) -> Workload | None:
+    if workload is None:
+        return None
+    return Workload(workload.rate_rps, workload.cv, workload.input_tokens.mean, workload.output_tokens.mean)
 
 
 def _slo(slo: SloShape) -> Slo:

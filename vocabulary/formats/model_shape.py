@@ -6,12 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from vocabulary.deployment import ModelSpec
+from vocabulary.deployment import ModelSpec, Workload
 from vocabulary.formats import later_shapes as later
 from vocabulary.formats.no_effect import NoEffect
 from vocabulary.formats.shapes import Count, Name, NaturalNumber, NonNegative, Number, Positive, Shape
 
 _MODEL = ModelSpec(name="default")
+_WORKLOAD = Workload(rate_rps=0.0)
 Sizes = Annotated[
     tuple[Count, ...],
     Field(min_length=1, max_length=64),
@@ -63,11 +64,22 @@ class SloShape(Shape):
     attainment: Annotated[Number, Field(gt=0, le=1)] | None = None
 
 
+class LengthsShape(Shape):
+    """Tokens of prompts or answers. Only the mean is heeded so far."""
+
+    mean: Positive
+    p50: Annotated[Positive | None, NoEffect()] = None
+    p90: Annotated[Positive | None, NoEffect()] = None
+    p95: Annotated[Positive | None, NoEffect()] = None
+    p99: Annotated[Positive | None, NoEffect()] = None
+    max: Annotated[Positive | None, NoEffect()] = None
+
+
 class WorkloadShape(Shape):
     rate_rps: NonNegative
     cv: NonNegative = 1.0
-    input_tokens: Annotated[later.Lengths | None, NoEffect()] = None
-    output_tokens: Annotated[later.Lengths | None, NoEffect()] = None
+    input_tokens: LengthsShape = LengthsShape(mean=_WORKLOAD.input_tokens)
+    output_tokens: LengthsShape = LengthsShape(mean=_WORKLOAD.output_tokens)
 
 
 _AUTO_IS_NONE = BeforeValidator(
