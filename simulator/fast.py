@@ -24,12 +24,14 @@ from vocabulary.units import TIME_TOLERANCE_S
 if TYPE_CHECKING:  # numba takes half a second to import: only who scores pays for it
     from simulator.fast_kernel import Arrivals, Columns, InFlight, Replicas, Rules
 
+# One-shot requests are served first come first served under all of these (`scheduling.queueing.ORDERS`).
+_IN_ORDER = ("fcfs", "vtc", "longest_prefix", "depth_first")
 _ROUTERS = ("shortest_expected_delay", "min_stage_clock", "least_loaded", "round_robin")
 
 
 def supports(policy: Policy) -> bool:
     """Whether the scorer says the same as the event simulator under this policy."""
-    in_order = policy.queue == "fcfs" and policy.batching == "none"
+    in_order = policy.queue in _IN_ORDER and policy.batching == "none"
     # With a negative slack the cluster would take what the group then drops.
     return in_order and policy.router in _ROUTERS and policy.slack_s >= 0.0
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from simulator.confidence import confidence
 from statmux.render import marked, milliseconds, percent, table
-from statmux.summary import summary
+from statmux.summary import summary, tenant_figures
 from vocabulary.deployment import Deployment
 from vocabulary.estimates import estimated_models
 from vocabulary.outcomes import Outcomes, kept_rows
@@ -17,6 +17,8 @@ from vocabulary.placement import Placement
 _HEADINGS = ("model", "requests", "SLO attainment", "p50", "p99")
 # Time to the first token, and mean time of each one after it.
 _TOKEN_HEADINGS = ("TTFT met", "p50", "p99", "TPOT met", "p50", "p99")
+_TENANT_HEADINGS = ("tenant", "weight", "requests", "service", "asked", "TTFT p50", "p99")
+_TENANTS_SHOWN = 20
 
 
 def simulated_document(
@@ -28,7 +30,7 @@ def simulated_document(
     num_resamples: int = 0,
 ) -> dict[str, Any]:
     """The summary; `estimated` where a number rests on an estimated profile; `confidence` when resampled."""
-    document = summary(outcomes, trim_s=trim_s)
+    document = summary(outcomes, trim_s=trim_s) | tenant_figures(outcomes, deployment.policy.fairness)
     estimated = estimated_models(deployment, placement)
     document["estimated"] = bool(estimated)
     for name, one in document["models"].items():
@@ -63,9 +65,29 @@ def simulated_table(document: dict[str, Any]) -> str:
         table((*_HEADINGS, *(_TOKEN_HEADINGS if has_tokens else ())), cells),
         f"{goodput}; {missed}",
         *(_generation_line(name, one) for name, one in document.get("generation", {}).items()),
+        *_tenants(document),
         *_openings(document),
         *(["~: rests on an estimated profile"] if document["estimated"] else []),
     ])  # fmt: skip
+
+
+def _tenants(document: dict[str, Any]) -> list[str]:
+    """Those that asked for most, and how far apart they were."""
+    tenants, difference = document.get("tenants"), document.get("service_difference")
+    if not tenants or not difference:
+        return []
+    shown = [
+        (name or "(none)", one["weight"], one["num_requests"], f"{one['service']:.0f}", f"{one['asked']:.0f}",
+         milliseconds(one["ttft_p50_s"]), milliseconds(one["ttft_p99_s"]))
+        for name, one in [*tenants.items()][:_TENANTS_SHOWN]
+    ]  # fmt: skip
+    more = len(tenants) - len(shown)
+    return [
+        table(_TENANT_HEADINGS, shown),
+        *([f"... and {more} tenants more (all of them with -o json)"] if more else []),
+        f"furthest behind in {difference['window_s']:g} s: {difference['mean_per_s']:.1f} weighted tokens/s "
+        f"in the mean, {difference['max_per_s']:.1f} at most",
+    ]
 
 
 def _openings(document: dict[str, Any]) -> list[str]:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from vocabulary.errors import InvalidInput
+from vocabulary.fairness import Fairness
 from vocabulary.outcomes import FATES, Outcomes, Statistics, kept_rows, statistics
 from vocabulary.request import Fate
+from vocabulary.tenant_service import service_by_tenant, service_difference
 from vocabulary.token_outcomes import token_statistics
 
 
@@ -47,6 +49,24 @@ def summary(outcomes: Outcomes, *, trim_s: float = 0.0) -> dict[str, Any]:
             for index, name in enumerate(outcomes.trace.models)
         },
         **_generation_figures(outcomes),
+    }
+
+
+def tenant_figures(outcomes: Outcomes, fairness: Fairness) -> dict[str, Any]:
+    """Of the whole trace, where it says whose requests are and these ask for tokens: service by tenant.
+
+    Tokens count as `fairness` says, linearly; `service_difference` is that of weighted tokens a second.
+    """
+    trace = outcomes.trace
+    if trace.tenants is None or trace.tokens is None or outcomes.first_token_s is None:
+        return {}
+    by_tenant = service_by_tenant(outcomes, fairness)
+    return {
+        "tenants": {
+            name: {"weight": fairness.weights.get(name, 1.0), **asdict(one)}
+            for name, one in sorted(by_tenant.items(), key=lambda item: -item[1].asked)
+        },
+        "service_difference": asdict(service_difference(outcomes, fairness)),
     }
 
 
