@@ -27,7 +27,6 @@ admitted later are, a sequence keeps its pages and waits for one of them.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection
 from collections.abc import Sequence as Row
 from typing import final
@@ -36,6 +35,7 @@ from scheduling.generation_sequence import Progress, Sequence, Step
 from scheduling.queueing import Key, Queue
 from scheduling.sequence_pages import SequencePages
 from scheduling.waiting import AbstractWaiting, MakeWaiting
+from scheduling.waiting_sequences import WaitingSequences
 from vocabulary.generation import GenerationLimits, StepTimes
 from vocabulary.generation_statistics import GenerationStatistics
 from vocabulary.request import Request
@@ -61,18 +61,15 @@ class GenerationScheduler:
         self._pages = SequencePages(limits, times=times)
         self._queue: AbstractWaiting = Queue(order) if waiting is None else waiting(self._pages.num_matched)
         self._tells_service = waiting is not None
-        # Before all that waits: those that were preempted.
-        self._preempted: deque[Sequence] = deque()
+        self._waiting = WaitingSequences(self._queue, keys=self._pages.keys)
         self._running: list[Sequence] = []
         # Sequences that running requests will have more of when they fork.
         self._num_promised = 0
-        # The head of the queue when it did not fit, so that its keys are made once.
-        self._tried: Sequence | None = None
         self.statistics = GenerationStatistics()
 
     @property
     def num_waiting(self) -> int:
-        return len(self._queue) + len(self._preempted)
+        return len(self._waiting)
 
     @property
     def num_running(self) -> int:
@@ -98,11 +95,11 @@ class GenerationScheduler:
 
     def head(self) -> Request | None:
         """The request that would be admitted next."""
-        return self._preempted[0].request if self._preempted else self._queue.head()
+        return self._waiting.head()
 
     def head_not_begun(self) -> Request | None:
         """The request that would be admitted next, if nothing of it has been computed."""
-        return None if self._preempted else self._queue.head()
+        return self._waiting.head_not_begun()
 
     def can_ever_run(self, request: Request) -> bool:
         num_samples = max(request.num_samples, 1)
@@ -111,11 +108,11 @@ class GenerationScheduler:
     def push(self, request: Request) -> None:
         """A request that can ever run starts to wait."""
         assert self.can_ever_run(request), request
-        self._queue.push(request)
+        self._waiting.push(request)
 
     def drop(self, request_id: int) -> bool:
         """Forget a request. False when a sample is in a step (it goes when that ends), or it is not here."""
-        return self._queue.remove(request_id) or self._discard(request_id)
+        return self._waiting.remove(request_id) or self._discard(request_id)
 
     def next_step(self) -> Step | None:
         """The step that starts now; None when nothing can be computed."""
@@ -125,7 +122,7 @@ class GenerationScheduler:
         if self._tells_service:
             for sequence, num_tokens in zip(taken, slices, strict=True):
                 self._tell_service(sequence, num_tokens)
-        if budget and (self._preempted or len(self._queue)):
+        if budget and len(self._waiting):
             self._admit(taken, slices, budget)
         if not taken:
             return None
@@ -152,8 +149,11 @@ class GenerationScheduler:
         """
         if failed:
             self._fail(step)
-        elif stopped or full_pages:
-            self._hear(step, stopped, full_pages)
+        else:
+            if stopped:
+                step.hear_stopped(stopped)
+            if full_pages and self._limits.has_prefix_cache:
+                step.hear_full_pages(full_pages, page_tokens=self._limits.page_tokens)
         firsts: list[int] = []
         finished: list[int] = []
         gone: list[Sequence] = []
@@ -192,7 +192,7 @@ class GenerationScheduler:
         """Part 1 of the rule. Returns the budget left for others: none when a sequence was preempted."""
         budget = self._limits.max_batched_tokens
         num_decoding = -(-len(self._running) // self._num_stages)
-        num_preempted = len(self._preempted)
+        num_preempted = self._waiting.num_preempted
         # What is preempted leaves the list behind the place where this loop is, or at it.
         for sequence in self._running:
             if sequence.is_in_flight:
@@ -213,7 +213,7 @@ class GenerationScheduler:
             budget -= num_tokens
             if not budget:
                 break
-        return budget if len(self._preempted) == num_preempted else 0
+        return budget if self._waiting.num_preempted == num_preempted else 0
 
     def _grow(self, sequence: Sequence, num_tokens: int) -> bool:
         """Give a running sequence the pages that it lacks; False when it has to do without."""
@@ -247,19 +247,19 @@ class GenerationScheduler:
             self.statistics.num_recomputed += sequence.num_cached
             self._pages.leave(sequence)
             sequence.begin_again()
-        self._preempted.appendleft(sequence)
+        self._waiting.put_back(sequence)
 
     def _admit(self, taken: list[Sequence], slices: list[int], budget: int) -> None:
         """Part 2 of the rule."""
         while budget and (num_left := self._limits.max_sequences - self._num_promised - len(self._running)):
-            sequence = self._next_waiting()
+            sequence = self._waiting.next()
             if sequence is None or sequence.num_samples > num_left:
                 return
             num_stored = sequence.num_cached
             num_tokens = self._pages.start(sequence, budget)
             if not num_tokens:
                 return
-            self._pop_waiting()
+            self._waiting.pop()
             self._running.append(sequence)
             self._num_promised += sequence.num_samples - 1
             if self._tells_service:
@@ -272,23 +272,6 @@ class GenerationScheduler:
                 self._tell_service(sequence, num_tokens)
             self.statistics.num_admitted += 1
             self.statistics.num_hit += sequence.num_cached - num_stored
-
-    def _next_waiting(self) -> Sequence | None:
-        if self._preempted:
-            return self._preempted[0]
-        request = self._queue.head()
-        if request is None:
-            return None
-        if self._tried is None or self._tried.request.id != request.id:
-            self._tried = Sequence(request, self._pages.keys(request))
-        return self._tried
-
-    def _pop_waiting(self) -> None:
-        if self._preempted:
-            self._preempted.popleft()
-        else:
-            self._queue.pop()
-            self._tried = None
 
     def _complete_prompt(self, sequence: Sequence, stopped: Collection[tuple[int, int]]) -> int:
         """It becomes known, and answers begin; returns the tokens that samples beside the first emit."""
@@ -308,45 +291,21 @@ class GenerationScheduler:
         self._running = [one for one in self._running if one.pages]
         return len(others)
 
-    def _hear(
-        self,
-        step: Step,
-        stopped: Collection[tuple[int, int]],
-        full_pages: Collection[tuple[int, int, int, int]],
-    ) -> None:
-        """What the engine says of answers in a step, before it is counted."""
-        pairs = zip(step.sequences, step.slices, strict=True)
-        of_step = {(one.request.id, one.sample): (one, num_tokens) for one, num_tokens in pairs}
-        for answer in stopped:
-            if answer in of_step:
-                sequence, _ = of_step[answer]
-                sequence.output_tokens = sequence.num_emitted + 1
-        if self._limits.has_prefix_cache:
-            for request_id, sample, page_index, page_hash in full_pages:
-                sequence, num_tokens = of_step[request_id, sample]
-                num_full = (sequence.num_cached + num_tokens) // self._limits.page_tokens
-                # Keys go on where those before end: a page that was computed again is known already.
-                if sequence.request.prefix is not None and len(sequence.keys) == page_index < num_full:
-                    sequence.keys.append((page_hash, page_index))
-
     def _fail(self, step: Step) -> None:
         """Requests of the step go with it; so do tokens that were on their way to the host before it."""
         for sequence in step.sequences:
             sequence.answers.is_failed = True
         for request in dict.fromkeys(step.requests):
             self._discard(request.id)
-        lost = {host_page for _, host_page in step.moves.to_host}
-        for sequence in self._preempted:
-            if not lost.isdisjoint(sequence.host_pages):
-                self.statistics.num_recomputed += sequence.num_cached
-                self._pages.forget_host(sequence)
-                sequence.begin_again()
+        for sequence in self._waiting.on_host(host_page for _, host_page in step.moves.to_host):
+            self.statistics.num_recomputed += sequence.num_cached
+            self._pages.forget_host(sequence)
+            sequence.begin_again()
 
     def _discard(self, request_id: int) -> bool:
         """All samples of a request that was admitted. False while one is in a step, with which it goes."""
         has_ended = False
-        for sequence in [one for one in self._preempted if one.request.id == request_id]:
-            self._preempted.remove(sequence)
+        for sequence in self._waiting.remove_preempted(request_id):
             has_ended = self._end(sequence)
         for sequence in [one for one in self._running if one.request.id == request_id]:
             if sequence.is_in_flight:
@@ -372,16 +331,10 @@ class GenerationScheduler:
         return True
 
     def _tell_service(self, sequence: Sequence, num_tokens: int) -> None:
-        """To the queue: tokens of the prompt, when first computed or found, and those that will be drawn."""
-        num_prompt = max(sequence.request.input_tokens, 1)
-        begin, told = min(sequence.num_cached, num_prompt), sequence.num_told
-        end = min(sequence.num_cached + num_tokens, num_prompt)
-        sequence.num_told = max(told, end)
+        num_input, num_cached = sequence.served(num_tokens)
+        num_output = sequence.num_outputs(num_tokens)
         self._queue.served(
-            sequence.request,
-            num_input=max(0, end - max(begin, told)),
-            num_output=sequence.num_outputs(num_tokens),
-            num_cached=max(0, begin - told),
+            sequence.request, num_input=num_input, num_output=num_output, num_cached=num_cached
         )
 
     def _count(self, step: Step, num_held: int) -> None:

@@ -57,8 +57,8 @@ class GenerationCosts:
         return tuple(share * one.of(others, kv_tokens) + one.token_s * input_tokens for one in self.times)
 
     def answer_s(self, request: Request, company: Company) -> float:
-        """Seconds from the first token to the last."""
-        num_steps = max(request.output_tokens, 1) - 1
+        """Seconds from the first token to the last, of an answer as long as it is expected to be."""
+        num_steps = max(request.predicted_tokens, 1) - 1
         # On average half of the answer is in the cache.
         own_kv_tokens = max(request.input_tokens, 1) + (num_steps - 1) / 2
         return num_steps * self.step_s(company, own_tokens=1, own_kv_tokens=own_kv_tokens)

@@ -16,13 +16,16 @@ _NUM_REMEMBERED = 200
 
 @final
 class GenerationLoad:
-    """The model's requests in flight on the group, by their number and their tokens."""
+    """The model's requests in flight on the group, by the number of their answers and their tokens.
+
+    An answer counts as long as it is expected to be. Samples share a prompt, so it counts once for all.
+    """
 
     __slots__ = (
         "_input_tokens",
         "_mean_input",
         "_mean_output",
-        "_num_requests",
+        "_num_answers",
         "_num_seen",
         "_output_tokens",
         "costs",
@@ -37,27 +40,29 @@ class GenerationLoad:
 
     def clear(self) -> None:
         """Nothing is in flight."""
-        self._num_requests = self._input_tokens = self._output_tokens = 0
+        self._num_answers = self._input_tokens = self._output_tokens = 0
 
     def can_ever_run(self, request: Request) -> bool:
-        return self.costs.limits.can_ever_run(request.input_tokens, request.output_tokens)
+        num_samples = max(request.num_samples, 1)
+        return self.costs.limits.can_ever_run(request.input_tokens, request.output_tokens, num_samples)
 
     def add(self, request: Request) -> None:
         self._count(request, 1)
         self._num_seen = min(self._num_seen + 1, _NUM_REMEMBERED)
-        self._mean_input += (request.input_tokens - self._mean_input) / self._num_seen
-        self._mean_output += (request.output_tokens - self._mean_output) / self._num_seen
+        num_samples = max(request.num_samples, 1)
+        self._mean_input += (request.input_tokens / num_samples - self._mean_input) / self._num_seen
+        self._mean_output += (request.predicted_tokens - self._mean_output) / self._num_seen
 
     def remove(self, request: Request) -> None:
         self._count(request, -1)
 
     @property
     def capacity(self) -> float:
-        """How many requests like those in flight fit the limits at once."""
+        """How many answers like those in flight fit the limits at once."""
         limits = self.costs.limits
-        if not self._num_requests:
+        if not self._num_answers:
             return limits.max_sequences
-        tokens_each = (self._input_tokens + self._output_tokens) / self._num_requests
+        tokens_each = (self._input_tokens + self._output_tokens) / self._num_answers
         return max(1.0, min(limits.max_sequences, limits.num_pages * limits.page_tokens / tokens_each))
 
     @property
@@ -67,27 +72,28 @@ class GenerationLoad:
         Where prompts fill the steps, of the tokens of a step no more are decoded than of all tokens: answers
         cannot go faster than the prompts of those who follow.
         """
-        if not self._num_requests:
+        if not self._num_answers:
             return Company()
         budget = self.costs.limits.max_batched_tokens * len(self.costs.times)
         balanced = budget * self._mean_output / (self._mean_input + self._mean_output)
-        share = min(1.0, self.capacity / self._num_requests, max(1.0, balanced) / self._num_requests)
+        share = min(1.0, self.capacity / self._num_answers, max(1.0, balanced) / self._num_answers)
         kv_tokens = self._input_tokens + self._output_tokens / 2
-        return Company(share * self._num_requests, share * kv_tokens, self._mean_input / self._mean_output)
+        return Company(share * self._num_answers, share * kv_tokens, self._mean_input / self._mean_output)
 
     @property
     def queue_s(self) -> float:
         """How long one more waits for a place: those before it leave at the pace at which answers end."""
-        surplus = self._num_requests + 1 - self.capacity
-        if not self._num_requests or surplus <= 0:
+        surplus = self._num_answers + 1 - self.capacity
+        if not self._num_answers or surplus <= 0:
             return 0.0
         answer_s = self._mean_output * self.costs.step_s(self.company)
         return surplus / self.capacity * answer_s
 
     def _count(self, request: Request, sign: int) -> None:
-        self._num_requests += sign
+        num_samples = max(request.num_samples, 1)
+        self._num_answers += sign * num_samples
         self._input_tokens += sign * request.input_tokens
-        self._output_tokens += sign * request.output_tokens
+        self._output_tokens += sign * num_samples * request.predicted_tokens
 
 
 @final

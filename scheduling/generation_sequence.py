@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import final
 
 import msgspec
@@ -103,6 +104,14 @@ class Sequence:
         num_outputs = self.num_outputs(num_tokens)
         return Slice(self.request.id, self.sample, self.num_cached, num_tokens, self.told_pages, num_outputs)
 
+    def served(self, num_tokens: int) -> tuple[int, int]:
+        """Of its prompt, tokens that a step with so many computes, and that the cache had: told only once."""
+        num_prompt, told = max(self.request.input_tokens, 1), self.num_told
+        begin = min(self.num_cached, num_prompt)
+        end = min(self.num_cached + num_tokens, num_prompt)
+        self.num_told = max(told, end)
+        return max(0, end - max(begin, told)), max(0, begin - told)
+
     def begin_again(self) -> None:
         """Nothing of it is in the cache: its prompt is now all that it was asked and has emitted."""
         self.prompt_tokens = max(self.request.input_tokens, 1) + self.num_emitted
@@ -130,6 +139,25 @@ class Step(msgspec.Struct, frozen=True):
         """For engines that hold pages; right until the step ends."""
         pairs = zip(self.sequences, self.slices, strict=True)
         return tuple([sequence.slice(num_tokens) for sequence, num_tokens in pairs])
+
+    def hear_stopped(self, stopped: Collection[tuple[int, int]]) -> None:
+        """Answers (request id, sample) whose last token comes with this step, which has not been counted."""
+        for sequence in self.sequences:
+            if (sequence.request.id, sequence.sample) in stopped:
+                sequence.output_tokens = sequence.num_emitted + 1
+
+    def hear_full_pages(self, full_pages: Collection[tuple[int, int, int, int]], *, page_tokens: int) -> None:
+        """Pages of answers that this step, which has not been counted, has filled (`BatchFinished`).
+
+        Keys go on where those before end: a page that was computed again is known by its key already.
+        """
+        pairs = zip(self.sequences, self.slices, strict=True)
+        of_step = {(one.request.id, one.sample): (one, num_tokens) for one, num_tokens in pairs}
+        for request_id, sample, page_index, page_hash in full_pages:
+            sequence, num_tokens = of_step[request_id, sample]
+            num_full = (sequence.num_cached + num_tokens) // page_tokens
+            if sequence.request.prefix is not None and len(sequence.keys) == page_index < num_full:
+                sequence.keys.append((page_hash, page_index))
 
 
 class Progress(msgspec.Struct, frozen=True):

@@ -20,6 +20,8 @@ from vocabulary.generation import GenerationLimits, StepTimes
 from vocabulary.messages import NO_MOVES, PageMoves
 from vocabulary.request import Request
 
+_NO_PAGES: list[int] = []
+
 
 @final
 class SequencePages:
@@ -59,23 +61,29 @@ class SequencePages:
 
         What is in the cache is not computed again; what is on the host comes back.
         """
-        num_stored = sequence.num_cached
-        # At least one token is computed.
-        most_hit = max(num_stored, sequence.prompt_tokens - 1) // self._page_tokens
-        hit = self._prefixes.match(sequence.keys[:most_hit])
-        num_cached = max(len(hit) * self._page_tokens, num_stored)
-        rest = max(sequence.prompt_tokens - num_cached, 1)
+        pool, prefixes, page_tokens = self._pool, self._prefixes, self._page_tokens
+        num_stored, prompt_tokens, hit = sequence.num_cached, sequence.prompt_tokens, _NO_PAGES
+        num_cached = num_stored
+        if sequence.keys:
+            # At least one token is computed.
+            hit = prefixes.match(sequence.keys[: max(num_stored, prompt_tokens - 1) // page_tokens])
+            num_cached = max(len(hit) * page_tokens, num_stored)
+        rest = max(prompt_tokens - num_cached, 1)
         if rest > budget and not self._limits.is_chunked:
             return 0
         num_tokens = min(rest, budget)
-        held, spare = self._first_pages(sequence, num_cached + num_tokens)
+        held, spare = -(-(num_cached + num_tokens) // page_tokens), 0
+        if self._limits.reserves_output:
+            held, spare = self._reserved(sequence)
         needed = held + spare - len(hit)
-        if needed > self.num_free - self._prefixes.num_unused_of(hit):
+        missing = needed - pool.num_free
+        if missing > 0 and missing > prefixes.num_unused - prefixes.num_unused_of(hit):
             return 0
-        self._prefixes.use(hit)
-        self._prefixes.evict(max(0, needed - self._pool.num_free))
-        self._hold(sequence, hit + self._pool.take(held - len(hit)))
-        sequence.answers.reserve += self._pool.take(spare)
+        prefixes.use(hit)
+        if missing > 0:
+            prefixes.evict(missing)
+        self._hold(sequence, hit + pool.take(held - len(hit)))
+        sequence.answers.reserve += pool.take(spare)
         if num_stored:
             self._bring_back(sequence, len(hit))
         sequence.num_cached = num_cached
@@ -87,12 +95,11 @@ class SequencePages:
 
         False when there are too few; prefixes that nobody uses are gone then.
         """
-        copies = self._shares_tail(sequence)
+        pages, page_tokens = sequence.pages, self._page_tokens
+        needed = -(-(sequence.num_cached + num_tokens) // page_tokens) - len(pages)
+        copies = sequence.num_held < len(pages) * page_tokens and self._shares_tail(sequence)
         takes_copy = copies and not sequence.answers.reserve
-        needed = self._limits.pages_of(sequence.num_cached + num_tokens) - len(sequence.pages)
-        # The last of a group of samples can have places beyond what it may write.
-        needed = max(needed, 0) + takes_copy
-        missing = needed - self._pool.num_free
+        missing = max(needed, 0) + takes_copy - self._pool.num_free
         if missing > 0:
             num_unused = self._prefixes.num_unused
             self._prefixes.evict(min(missing, num_unused))
@@ -100,7 +107,10 @@ class SequencePages:
                 return False
         if copies:
             self._copy_tail(sequence)
-        self._hold(sequence, self._pool.take(needed - takes_copy))
+        if needed > 0:
+            pages += self._pool.take(needed)
+        sequence.told_pages = None
+        sequence.num_held = len(pages) * page_tokens
         return True
 
     def fork(self, sequence: Sequence) -> list[Sequence]:
@@ -172,11 +182,11 @@ class SequencePages:
         self._to_host, self._from_host, self._copies = [], [], []
         return moves
 
-    def _first_pages(self, sequence: Sequence, num_tokens: int) -> tuple[int, int]:
-        """How many it holds at first, for so many tokens, and how many more are kept for its samples."""
-        if not self._limits.reserves_output:
-            return self._limits.pages_of(num_tokens), 0
-        # The last token of an answer takes no place. Nothing is preempted, so nothing was emitted yet.
+    def _reserved(self, sequence: Sequence) -> tuple[int, int]:
+        """How many pages it holds to its end, and how many more are kept for its samples.
+
+        The last token of an answer takes no place. Nothing is preempted, so nothing was emitted yet.
+        """
         prompt_tokens, answer_tokens = sequence.prompt_tokens, sequence.output_tokens - 1
         held = self._limits.pages_of(prompt_tokens + answer_tokens)
         in_all = self._limits.pages_in_the_end(prompt_tokens, answer_tokens, sequence.num_samples)
@@ -189,9 +199,7 @@ class SequencePages:
         sequence.host_pages = []
 
     def _shares_tail(self, sequence: Sequence) -> bool:
-        """Whether the page that it writes to next is also another sample's."""
-        if sequence.num_held == len(sequence.pages) * self._page_tokens:
-            return False
+        """Whether the page that it writes to next is still another sample's too."""
         return self._pool.num_owners(sequence.pages[sequence.num_cached // self._page_tokens]) > 1
 
     def _copy_tail(self, sequence: Sequence) -> None:
