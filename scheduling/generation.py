@@ -122,7 +122,7 @@ class GenerationScheduler:
         if self._tells_service:
             for sequence, num_tokens in zip(taken, slices, strict=True):
                 self._tell_service(sequence, num_tokens)
-        if budget and len(self._waiting):
+        if budget:
             self._admit(taken, slices, budget)
         if not taken:
             return None
@@ -263,13 +263,11 @@ class GenerationScheduler:
             self._running.append(sequence)
             self._num_promised += sequence.num_samples - 1
             if self._tells_service:
+                # Before the next head: who has just been admitted is not before others for it again.
                 self._tell_service(sequence, num_tokens)
             taken.append(sequence)
             slices.append(num_tokens)
             budget -= num_tokens
-            if self._tells_service:
-                # Before the next head: who has just been admitted is not before others for it again.
-                self._tell_service(sequence, num_tokens)
             self.statistics.num_admitted += 1
             self.statistics.num_hit += sequence.num_cached - num_stored
 
