@@ -31,7 +31,7 @@ from workers.padding import (
     unpack,
 )
 from workers.passages import NUM_BUFFERS
-from workers.stages import Stage, StagePlan, Weights, read_weights, stage_mesh
+from workers.stages import Stage, StagePlan, Weights, read_weights, stage_meshes, stage_plans
 from workers.tokenize import TextTokenizer, decode_texts, open_tokenizer
 from workers.weights import Checkpoint, open_source, read_json, read_json_value
 
@@ -220,7 +220,7 @@ class OpenModel:
         """The stages of this model in another configuration, as `load_model` cuts it."""
         some = self.plans[0]
         cut = even_stages(some.config.num_layers, config.pipeline) if cut is None else cut
-        return tuple(_stage_plans(cut, some.family, some.config, self.task))
+        return stage_plans(cut, some.family, some.config, output=some.output, pooling=some.pooling)
 
     def model(self, weights: StageWeights) -> ShardedModel:
         stages = tuple(Stage(self.plans[stage], weights[stage], mesh) for stage, mesh in self.meshes.items())
@@ -282,35 +282,9 @@ def open_model(
     _check_positions(buckets, model_config, checkpoint)
     task = _task_of(checkpoint, family, model_config)
     cut = even_stages(model_config.num_layers, config.pipeline) if cut is None else cut
-    plans = _stage_plans(cut, family, model_config, task)
+    plans = stage_plans(cut, family, model_config, output=task.output.name, pooling=task.pooling)
     assert len(plans) == config.pipeline, (cut, config)
-    meshes = {
-        stage: stage_mesh(devices[number * config.tensor : (number + 1) * config.tensor])
-        for number, stage in enumerate(stages)
-    }
-    return OpenModel(checkpoint, tuple(plans), meshes, task, buckets)
-
-
-def _stage_plans(cut: tuple[range, ...], family: Family, config: Any, task: Task) -> list[StagePlan]:
-    layers = [layer for stage in cut for layer in stage]
-    if layers != list(range(config.num_layers)):
-        raise InvalidInput(
-            f"stages of {', '.join(str(len(stage)) for stage in cut)} layers do not make a model of "
-            f"{config.num_layers}",
-            hint="the profile is of another model: profile this one",
-        )
-    return [
-        StagePlan(
-            family=family,
-            config=config,
-            layers=stage_layers,
-            is_first=stage == 0,
-            is_last=stage == len(cut) - 1,
-            output=task.output.name,
-            pooling=task.pooling,
-        )
-        for stage, stage_layers in enumerate(cut)
-    ]
+    return OpenModel(checkpoint, plans, stage_meshes(devices, stages, tensor=config.tensor), task, buckets)
 
 
 def _check_positions(buckets: Buckets, config: Any, checkpoint: Checkpoint) -> None:

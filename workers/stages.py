@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from resharding.executor import is_copied_here, move, reserve, reserve_arriving
+from vocabulary.errors import InvalidInput
 from workers.families.family import TENSOR_AXIS, Family, Parameter, Parameters
 from workers.families.operators import causal, masked, whole_text
 from workers.families.pooling import Pooling, pool
@@ -46,6 +47,31 @@ class StagePlan:
         if self.is_last:
             tables["head"] = self.family.head_parameters(self.config)
         return tables
+
+
+def stage_plans(
+    cut: tuple[range, ...], family: Family, config: Any, *, output: str, pooling: Pooling | None = None
+) -> tuple[StagePlan, ...]:
+    """One for every range of layers. Raises InvalidInput where they are not all layers, in order."""
+    layers = [layer for stage in cut for layer in stage]
+    if layers != list(range(config.num_layers)):
+        raise InvalidInput(
+            f"stages of {', '.join(str(len(stage)) for stage in cut)} layers do not make a model of "
+            f"{config.num_layers}",
+            hint="the profile is of another model: profile this one",
+        )
+    return tuple(
+        StagePlan(
+            family=family,
+            config=config,
+            layers=stage_layers,
+            is_first=stage == 0,
+            is_last=stage == len(cut) - 1,
+            output=output,
+            pooling=pooling,
+        )
+        for stage, stage_layers in enumerate(cut)
+    )
 
 
 @final
@@ -162,6 +188,14 @@ class Stage:
 
 def stage_mesh(devices: Sequence[jax.Device]) -> Mesh:
     return Mesh(np.array(devices), (TENSOR_AXIS,))
+
+
+def stage_meshes(devices: Sequence[jax.Device], stages: range, *, tensor: int) -> Mapping[int, Mesh]:
+    """Of each stage, `tensor` devices after those of the stage before."""
+    return {
+        stage: stage_mesh(devices[number * tensor : (number + 1) * tensor])
+        for number, stage in enumerate(stages)
+    }
 
 
 def weight_structs(plan: StagePlan, mesh: Mesh) -> Mapping[Parameter, jax.ShapeDtypeStruct]:
