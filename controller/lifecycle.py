@@ -16,8 +16,7 @@ from prometheus_client import start_http_server
 
 from controller.control import ControlServer, socket_path
 from controller.fleet_specs import worker_specs
-from controller.grpc_v2 import start_grpc
-from controller.grpc_v2.server import RunningEndpoint
+from controller.grpc_v2.server import RunningEndpoint, start_grpc
 from controller.links import open_link
 from controller.metrics import FleetMetrics
 from controller.plan_facts import plan_facts
