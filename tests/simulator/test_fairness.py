@@ -1,0 +1,195 @@
+"""Fair queueing where it serves: the same machines on the simulator's clock, asked for more than there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from scheduling.generation import GenerationScheduler
+from scheduling.queueing import ORDERS
+from scheduling.waiting_policies import WaitingLines
+from simulator.fast_or_events import outcomes_of
+from simulator.simulate import simulate
+from tests.simulator.generating_fleets import fleet, generating, groups
+from vocabulary.deployment import Deployment, Policy
+from vocabulary.fairness import Fairness
+from vocabulary.generation import GenerationLimits, StepTimes
+from vocabulary.outcomes import Outcomes
+from vocabulary.request import Request
+from vocabulary.tenant_service import service_by_tenant
+from vocabulary.trace import Tenants, Tokens, Trace
+
+# About an 8-billion-parameter model on one A100.
+TIMES = StepTimes(0.012, 1e-4, 9e-8)
+NUM_PAGES, PAGE_TOKENS, LENGTH = 128, 16, 128
+SPAN_S = 60.0
+# The paper's bound on the counters of those who wait: U = max(wp L_input, wq M).
+U = max(1.0 * LENGTH, 2.0 * NUM_PAGES * PAGE_TOKENS)
+
+
+def deployment(queue: str = "vtc", *, reserves_output: bool = True, **fairness) -> Deployment:
+    model = generating(
+        times=TIMES, stages=(1,), num_pages=NUM_PAGES, page_tokens=PAGE_TOKENS, max_batched_tokens=512,
+        max_sequences=64, reserves_output=reserves_output,
+    )  # fmt: skip
+    return fleet(model, queue=queue, fairness=Fairness(**fairness))
+
+
+def traffic(
+    arrivals_s: Mapping[str, NDArray[np.float64]], *, lengths: tuple[int, int] = (LENGTH, LENGTH)
+) -> Trace:
+    """Requests of each tenant at its times, of so many tokens in and out."""
+    times_s = np.concatenate([*arrivals_s.values()])
+    index = np.repeat(
+        np.arange(len(arrivals_s), dtype=np.int32), [len(times) for times in arrivals_s.values()]
+    )
+    order = np.argsort(times_s, kind="stable")
+    num_input, num_output = (np.full(len(order), length, dtype=np.int32) for length in lengths)
+    return Trace(
+        times_s[order], np.zeros(len(order), dtype=np.int32), ("chat",), Tokens(num_input, num_output),
+        Tenants(index[order], tuple(arrivals_s)),
+    )  # fmt: skip
+
+
+def steady(rate_rps: float, *, until_s: float = SPAN_S, from_s: float = 0.0) -> NDArray[np.float64]:
+    return np.arange(from_s, until_s, 1.0 / rate_rps)
+
+
+@cache
+def backlogged(queue: str, weight: float = 1.0) -> Outcomes:
+    """One tenant asks for three times as much as the other, and both for more than there is."""
+    arrivals_s = {"f": steady(4.0), "g": steady(12.0)}
+    return simulate(groups("chat"), traffic(arrivals_s), deployment=deployment(queue, weights={"g": weight}))
+
+
+def service_gap(outcomes: Outcomes, *, until_s: float) -> float:
+    """The most that service of f and g over any interval within [0, until_s) differs."""
+    f, g = (service_until(outcomes, name, until_s) for name in ("f", "g"))
+    difference = f - g
+    return float(difference.max() - difference.min())
+
+
+def service_until(outcomes: Outcomes, tenant: str, until_s: float) -> NDArray[np.float64]:
+    """Weighted tokens of a tenant before each of many times up to until_s."""
+    trace = outcomes.trace
+    assert trace.tenants is not None and trace.tokens is not None and outcomes.first_token_s is not None
+    rows = trace.tenants.index == trace.tenants.names.index(tenant)
+    at_s = np.arange(0.0, until_s, 0.25)[:, None]
+    first_s, finish_s = outcomes.first_token_s[rows], outcomes.finish_s[rows]
+    share = np.clip((at_s - first_s) / (finish_s - first_s), 0.0, 1.0)
+    prompts = trace.tokens.input_tokens[rows] * (at_s >= first_s)
+    return (prompts + 2 * trace.tokens.output_tokens[rows] * share).sum(axis=1)
+
+
+def test_backlogged_tenants_get_the_same_within_the_papers_bound() -> None:
+    fair, unfair = (service_gap(backlogged(queue), until_s=SPAN_S) for queue in ("vtc", "fcfs"))
+    assert fair <= 2 * U
+    assert unfair >= 10 * fair
+
+
+def test_weights_of_one_and_three_give_three_times_the_service() -> None:
+    served = {name: service_until(backlogged("vtc", 3.0), name, SPAN_S) for name in ("f", "g")}
+    assert served["g"][-1] / served["f"][-1] == pytest.approx(3.0, abs=0.1)
+
+
+def test_fairness_costs_no_throughput() -> None:
+    ends_s = {queue: backlogged(queue).finish_s.max() for queue in ("fcfs", "vtc")}
+    assert ends_s["fcfs"] / ends_s["vtc"] >= 0.98
+
+
+def test_a_modest_tenant_does_not_wait_behind_a_flood() -> None:
+    arrivals_s = {"modest": steady(0.5), "flood": steady(12.0)}
+    first_s = {}
+    for queue in ("fcfs", "vtc"):
+        found = simulate(groups("chat"), traffic(arrivals_s), deployment=deployment(queue))
+        first_s[queue] = service_by_tenant(found, Fairness())["modest"].ttft_p99_s
+    assert first_s["vtc"] < 2.0 < 50.0 < first_s["fcfs"]
+
+
+@pytest.mark.parametrize("others_wait", [True, False])
+def test_who_returns_has_no_credit_from_the_time_away(others_wait: bool) -> None:
+    """Away for half a minute while the other is served; then both flood, and have half each from then on."""
+    flood = steady(10.0, from_s=30.0, until_s=50.0)
+    arrivals_s = {
+        "f": np.concatenate([steady(1.0, until_s=1.0), flood]),
+        "g": np.concatenate([steady(8.0 if others_wait else 2.0, until_s=30.0), flood]),
+    }
+    found = simulate(groups("chat"), traffic(arrivals_s), deployment=deployment())
+    f, g = (service_until(found, name, 50.0) for name in ("f", "g"))
+    missed_s = 30.0 - arrivals_s["f"][0]
+    assert missed_s * g[119] / 30.0 > 3 * U, "the credit is far more than the bound"
+    gap = (f - f[120]) - (g - g[120])
+    assert float(np.abs(gap[120:]).max()) <= 2 * U
+
+
+@pytest.mark.parametrize("limits", [{}, {"num_host_pages": 64}, {"has_prefix_cache": True}])
+def test_what_a_preemption_computes_again_is_not_charged_again(limits: dict) -> None:
+    """Every counter is what the tenant's requests have been answered, to the token."""
+    policy = Policy(queue="vtc")
+    found = GenerationLimits(40, 4, max_batched_tokens=32, max_sequences=8, **limits)
+    charged: dict[int, list[int]] = {}
+    make = WaitingLines(policy).of_model((TIMES,), found)
+    assert make is not None
+    told = []
+
+    def listening(matched):
+        line = make(matched)
+        told.append(line)
+        return line
+
+    scheduler = GenerationScheduler(found, order=ORDERS["fcfs"], waiting=listening)
+    requests = [
+        Request(number, "chat", 0.0, input_tokens=20 + number, output_tokens=40, tenant="fg"[number % 2])
+        for number in range(8)
+    ]
+    for request in requests:
+        scheduler.push(request)
+    while (step := scheduler.next_step()) is not None:
+        scheduler.finish(step)
+    assert scheduler.statistics.num_preempted > 0
+    (line,) = told
+    for tenant in "fg":
+        asked = sum(one.input_tokens + 2 * one.output_tokens for one in requests if one.tenant == tenant)
+        assert line._counters.of(tenant) == asked
+    assert not charged
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_counters_of_tenants_that_wait_stay_within_the_bound(seed: int) -> None:
+    """Lemma of the paper: the most and the least served of those who wait are never more than U apart."""
+    drawn = np.random.default_rng(seed)
+    limits = GenerationLimits(64, 16, max_batched_tokens=128, max_sequences=16, reserves_output=True)
+    bound = max(1.0 * 200, 2.0 * limits.num_pages * limits.page_tokens)
+    lines = []
+    make = WaitingLines(Policy(queue="vtc")).of_model((TIMES,), limits)
+    assert make is not None
+    scheduler = GenerationScheduler(
+        limits, order=ORDERS["fcfs"], waiting=lambda matched: lines.append(make(matched)) or lines[0]
+    )
+    widest = 0.0
+    for number in range(1500):
+        if drawn.random() < 0.25:
+            tenant = f"t{min(drawn.geometric(0.4), 5)}"
+            lengths = {
+                "input_tokens": int(drawn.integers(1, 200)),
+                "output_tokens": int(drawn.integers(1, 120)),
+            }
+            scheduler.push(Request(number, "chat", float(number), tenant=tenant, **lengths))
+        step = scheduler.next_step()
+        waiting = {one.tenant for one in lines[0].members()}
+        counters = [lines[0]._counters.of(tenant) for tenant in waiting]
+        widest = max(widest, max(counters, default=0.0) - min(counters, default=0.0))
+        if step is not None:
+            scheduler.finish(step)
+    assert 0.0 < widest <= bound
+
+
+def test_a_trace_with_tenants_is_simulated_event_by_event_under_vtc() -> None:
+    trace = traffic({"f": steady(1.0, until_s=5.0), "g": steady(2.0, until_s=5.0)})
+    chosen = deployment()
+    automatic = outcomes_of(groups("chat"), trace, deployment=chosen)
+    assert np.array_equal(automatic.finish_s, simulate(groups("chat"), trace, deployment=chosen).finish_s)
