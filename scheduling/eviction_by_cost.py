@@ -34,18 +34,21 @@ def recompute_cost(limits: GenerationLimits, times: Sequence[StepTimes] = ()) ->
 
 @final
 class _Cached:
-    """A cached page. worth: of an unused one, since it was released; entry: of a leaf in the heap, else 0."""
+    """A cached page. worth, released: of an unused one, since its release; its number among all, else 0."""
 
-    __slots__ = ("before", "cost", "entry", "is_used", "num_after", "uses", "worth")
+    __slots__ = ("before", "cost", "num_after", "released", "uses", "worth")
 
     def __init__(self, cost: float, before: int | None) -> None:
         self.cost = cost
         self.before = before
         self.num_after = 0
-        self.is_used = True
         self.uses = 1
         self.worth = 0.0
-        self.entry = 0
+        self.released = 0
+
+    @property
+    def is_used(self) -> bool:
+        return self.released == 0
 
 
 @final
@@ -53,10 +56,11 @@ class CheapestToLose:
     """GreedyDual-Size-Frequency (Cherkasova 1998) on the leaves of the radix tree; all pages are of one size.
 
     A page is worth the clock + its uses x what computing it again costs. The leaf worth least goes, and the
-    clock becomes what it was worth: what is asked for no more loses, in time, to what is.
+    clock becomes what it was worth: what is asked for no more loses, in time, to what is. Of leaves worth the
+    same, the one released longest ago goes.
     """
 
-    __slots__ = ("_cached", "_clock", "_cost", "_leaves", "_num_entries", "_num_unused", "_rebase_at")
+    __slots__ = ("_cached", "_clock", "_cost", "_leaves", "_num_released", "_num_unused", "_rebase_at")
 
     def __init__(self, cost: Callable[[int], float], *, rebase_at: float = _REBASE_AT) -> None:
         """cost: of computing the page at a place of its chain again, when those before it are there."""
@@ -65,8 +69,8 @@ class CheapestToLose:
         self._clock = 0.0
         self._cached: dict[int, _Cached] = {}
         self._num_unused = 0
-        self._num_entries = 0
-        # (worth, number of the entry, page); entries of pages used since are skipped when they surface.
+        self._num_released = 0
+        # (worth, number of the release, page); those of pages used since are skipped when they surface.
         self._leaves: list[tuple[float, int, int]] = []
 
     def __len__(self) -> int:
@@ -88,14 +92,15 @@ class CheapestToLose:
         for page in pages:
             one = self._cached[page]
             one.uses = min(one.uses + 1, _MOST_USES)
-            if not one.is_used:
-                one.is_used, one.entry = True, 0
+            if one.released:
+                one.released = 0
                 self._num_unused -= 1
 
     def release(self, pages: Sequence[int]) -> None:
         for page in pages:
             one = self._cached[page]
-            one.is_used = False
+            self._num_released += 1
+            one.released = self._num_released
             one.worth = self._clock + one.uses * one.cost
             self._num_unused += 1
             if not one.num_after:
@@ -130,7 +135,9 @@ class CheapestToLose:
                 )
         assert num_after == {page: one.num_after for page, one in cached.items()}, "pages that go on"
         leaves = {page for page, one in cached.items() if not one.is_used and not one.num_after}
-        offered = {page for _, entry, page in self._leaves if page in cached and cached[page].entry == entry}
+        offered = {
+            page for _, number, page in self._leaves if page in cached and cached[page].released == number
+        }
         assert offered == leaves, f"{len(offered)} leaves offered, there are {len(leaves)}"
 
     def _offer(self, page: int, one: _Cached) -> None:
@@ -138,9 +145,7 @@ class CheapestToLose:
         if len(self._leaves) > 2 * self._num_unused + _SPARE_ENTRIES:
             self._leaves = [entry for entry in self._leaves if self._is_valid(entry)]
             heapq.heapify(self._leaves)
-        self._num_entries += 1
-        one.entry = self._num_entries
-        heapq.heappush(self._leaves, (one.worth, one.entry, page))
+        heapq.heappush(self._leaves, (one.worth, one.released, page))
 
     def _least(self) -> tuple[int, _Cached]:
         while True:
@@ -150,7 +155,7 @@ class CheapestToLose:
 
     def _is_valid(self, entry: tuple[float, int, int]) -> bool:
         one = self._cached.get(entry[2])
-        return one is not None and one.entry == entry[1]
+        return one is not None and one.released == entry[1]
 
     def _rebase(self) -> None:
         """The clock starts again; who goes before whom stays."""

@@ -80,7 +80,7 @@ class RadixTree:
     def evict(self, num_pages: int) -> None:
         for _ in range(num_pages):
             leaves = [node for node in self.nodes() if not node.users and not node.children]
-            leaf = min(leaves, key=self._worth)
+            leaf = min(leaves, key=lambda node: (self._worth(node), node.left))
             if self.cost is not None:
                 self.clock = max(self.clock, self._worth(leaf))
             first = leaf.keys[0]

@@ -39,13 +39,9 @@ def chained(path: tuple[int, ...]) -> list[PageKey]:
     return [(hash(path[: end + 1]), end) for end in range(len(path))]
 
 
-prompts = st.lists(st.integers(0, 2), min_size=1, max_size=6).map(tuple)
-# What happens next: a prompt comes, the prompt of some sequence is complete, some sequence leaves.
-happenings = st.one_of(
-    prompts,
-    st.tuples(st.just("completes"), st.integers(0, 5)),
-    st.tuples(st.just("leaves"), st.integers(0, 5)),
-)
+prompts = st.lists(st.integers(0, 2), min_size=1, max_size=5).map(tuple)
+# What happens in turn: a prompt comes, the prompt of some sequence is complete, some sequence leaves.
+turns = st.tuples(prompts, st.integers(0, 3), st.integers(0, 5))
 
 
 def admit(prompt: list[PageKey], pool: PagePool, cache: PrefixCache, tree: RadixTree) -> Running | None:
@@ -64,27 +60,25 @@ def admit(prompt: list[PageKey], pool: PagePool, cache: PrefixCache, tree: Radix
 
 
 @pytest.mark.parametrize("order", ["lru", "cost"])
-@settings(max_examples=300, deadline=None)
-@given(num_pages=st.integers(6, 20), steps=st.lists(happenings, max_size=60))
-def test_hits_and_evictions_are_those_of_a_radix_tree(order, num_pages, steps) -> None:
+@settings(max_examples=150, deadline=None)
+@given(num_pages=st.integers(5, 10), happening=st.lists(turns, min_size=15, max_size=40))
+def test_hits_and_evictions_are_those_of_a_radix_tree(order, num_pages, happening) -> None:
     unused, tree = orders(order)
     pool = PagePool(num_pages)
     cache = PrefixCache(pool, unused)
     running: list[Running] = []
-    for step in steps:
-        match step:
-            case ("completes", int(index)) if index < len(running):
-                one = running[index]
-                cache.insert(one.keys, one.pages, first=one.num_used)
-                tree.insert(one.keys, one.num_used)
-                one.num_used = len(one.keys)
-            case ("leaves", int(index)) if index < len(running):
-                one = running.pop(index)
-                cache.give_back(one.pages)
-                tree.leave(one.keys[: one.num_used])
-            case (int(), *_):
-                if (admitted := admit(chained(step), pool, cache, tree)) is not None:
-                    running.append(admitted)
+    for prompt, completing, leaving in happening:
+        if (admitted := admit(chained(prompt), pool, cache, tree)) is not None:
+            running.append(admitted)
+        if completing < len(running):
+            one = running[completing]
+            cache.insert(one.keys, one.pages, first=one.num_used)
+            tree.insert(one.keys, one.num_used)
+            one.num_used = len(one.keys)
+        if leaving < len(running):
+            one = running.pop(leaving)
+            cache.give_back(one.pages)
+            tree.leave(one.keys[: one.num_used])
         cache.check()
         assert tree.num_unused() == cache.num_unused
         assert len(tree.cached()) == cache.num_cached
@@ -93,8 +87,8 @@ def test_hits_and_evictions_are_those_of_a_radix_tree(order, num_pages, steps) -
         assert pool.num_free + cache.num_cached + num_own == num_pages
 
 
-@settings(max_examples=100, deadline=None)
-@given(asked=st.lists(prompts, max_size=60))
+@settings(max_examples=50, deadline=None)
+@given(asked=st.lists(prompts, min_size=20, max_size=60))
 def test_a_clock_set_back_changes_no_eviction(asked) -> None:
     """Costs in quarters add up without rounding, so a clock far away is as good as one set back."""
     rebased, plain = (
