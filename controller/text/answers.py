@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -67,6 +67,8 @@ class TextAnswer:
         stop_ids = frozenset(asked.sampling.stop_token_ids)
         if not asked.sampling.ignores_eos:
             stop_ids |= frozenset(eos_ids)
+        # Tokens that end a sample and are not in its text.
+        self.silent_ids = frozenset() if call.includes_stop else stop_ids
         self._samples = [
             SampleText(call, codec, stop_ids=stop_ids, max_tokens=asked.max_tokens)
             for _ in range(asked.num_samples)
@@ -153,13 +155,14 @@ async def whole_answer(answer: TextAnswer) -> WholeAnswer | Refusal:
                 case TextPiece():
                     pieces[news.sample].append(news)
                 case TextEnded():
-                    return WholeAnswer(tuple(map(_joined, pieces)), news)
+                    return WholeAnswer(tuple(map(joined, pieces)), news)
                 case Refusal():
                     return news
     raise AssertionError("an answer ends with TextEnded or a Refusal")
 
 
-def _joined(pieces: list[TextPiece]) -> TextPiece:
+def joined(pieces: Sequence[TextPiece]) -> TextPiece:
+    """All pieces of one sample as one."""
     return TextPiece(
         pieces[0].sample,
         "".join(piece.text for piece in pieces),

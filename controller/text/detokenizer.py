@@ -60,8 +60,11 @@ class Detokenizer:
         """All but the last replacement character, which may yet become a character."""
         self._window = self._window[-_CONTEXT:]
         self._num_told = len(self._window)
-        self._told = self._decode(self._window).removesuffix(_UNDECIDED)
-        return fresh.removesuffix(_UNDECIDED)
+        self._told = self._decode(self._window)
+        if self._told.endswith(_UNDECIDED):
+            self._told = self._told.removesuffix(_UNDECIDED)
+            return fresh.removesuffix(_UNDECIDED)
+        return fresh
 
     def _decode(self, token_ids: list[int]) -> str:
         return self._codec.decode(token_ids, skips_special=False)

@@ -68,8 +68,8 @@ class TextFront:
         if text.template is None:
             raise Refused(
                 Reason.INVALID_REQUEST,
-                f"model {model!r} has no chat template; use /v1/completions, or put a chat_template.jinja into "
-                "its folder",
+                f"model {model!r} has no chat template; send a prompt instead of messages, or put a "
+                "chat_template.jinja into its folder",
                 param="messages",
             )
         return text.template.prompt(

@@ -27,7 +27,7 @@ class Chosen:
 
 
 def chosen(token: SampledToken, codec: TextCodec | None) -> Chosen:
-    """Of a token for which log probabilities were asked. Without a tokenizer a token's text is `token_id:N`."""
+    """Of a token with log probabilities. Without a tokenizer its text is `token_id:N`."""
     assert token.logprob is not None, token
     best = tuple(_likely(token_id, logprob, codec) for token_id, logprob in token.best)
     return Chosen(_likely(token.token, token.logprob, codec), best)

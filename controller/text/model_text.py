@@ -18,7 +18,7 @@ _DEFAULT_TEMPLATE = "default"
 
 @dataclass(frozen=True, slots=True)
 class ModelText:
-    """codec: None where the checkpoint has no tokenizer.json; template: None where it has no chat template."""
+    """codec: None without a tokenizer.json; template: None without a chat template."""
 
     codec: TextCodec | None = None
     template: ChatTemplate | None = None

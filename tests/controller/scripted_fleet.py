@@ -43,15 +43,26 @@ class OpenAnswer:
         self.stream.put(Ended(reasons or (LENGTH,) * self.call.num_samples, "g0"))
 
 
+def echoed(call: InferCall) -> InferReply:
+    """Its inputs are its outputs."""
+    return InferReply(call.tensors, group="g0")
+
+
 @final
 class ScriptedFleet:
     """`scripts`: by model. Calls of a model without one stay in `open` until the test ends them.
 
-    calls: all that came, in order; cancelled: those whose clients left. One-shot models echo their inputs.
-    `changed` beats with every change of these.
+    replies: of one-shot models, which echo their inputs unless told otherwise.
+    calls: all that came, in order; cancelled: those whose clients left. `changed` beats with every change of these.
     """
 
-    def __init__(self, views: Iterable[ModelView], *, scripts: Mapping[str, Script]) -> None:
+    def __init__(
+        self,
+        views: Iterable[ModelView],
+        *,
+        scripts: Mapping[str, Script],
+        replies: Callable[[InferCall], InferReply | Refusal] = echoed,
+    ) -> None:
         self.changed = Pulse()
         self.calls: list[GenerateCall] = []
         self.one_shot: list[InferCall] = []
@@ -61,6 +72,7 @@ class ScriptedFleet:
         self.is_draining = False
         self._views = {view.name: view for view in views}
         self._scripts = scripts
+        self._replies = replies
 
     def generate(self, call: GenerateCall) -> TokenStream:
         stream = TokenStream(lambda: self._cancel(call))
@@ -76,7 +88,7 @@ class ScriptedFleet:
     def infer(self, call: InferCall) -> asyncio.Future[InferReply | Refusal]:
         future = asyncio.get_running_loop().create_future()
         self.one_shot.append(call)
-        future.set_result(InferReply(call.tensors, group="g0"))
+        future.set_result(self._replies(call))
         return future
 
     async def opened(self, count: int = 1) -> OpenAnswer:
