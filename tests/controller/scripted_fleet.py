@@ -53,7 +53,8 @@ class ScriptedFleet:
     """`scripts`: by model. Calls of a model without one stay in `open` until the test ends them.
 
     replies: of one-shot models, which echo their inputs unless told otherwise.
-    calls: all that came, in order; cancelled: those whose clients left. `changed` beats with every change of these.
+    calls: all that came, in order; cancelled: those whose clients left. `changed` beats with every change of
+    these.
     """
 
     def __init__(

@@ -1,0 +1,132 @@
+"""One route: reads a request, has it answered, and tells the client what went wrong."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import final
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from controller.calls import Reason, Refusal
+from controller.fleet import Fleet
+from controller.http.connection import BodyTooLarge, ClientGone, body_of, while_connected
+from controller.http.errors import INTERNAL, error_response, json_response
+from controller.http.errors import body_of as error_body_of
+from controller.http.open_answers import OpenAnswers
+from controller.tenants import Tenants
+from controller.text import Refused, TextFront
+
+REQUEST_ID_HEADER = "x-request-id"
+_MAX_ID_CHARS = 128
+_log = structlog.get_logger("statmux.http")
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What all routes share."""
+
+    fleet: Fleet
+    text: TextFront
+    tenants: Tenants
+    max_body_bytes: int
+    open_answers: OpenAnswers = field(default_factory=OpenAnswers)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request. path: its parameters. tenant: whose it is."""
+
+    request_id: str
+    headers: Headers
+    body: bytes = b""
+    tenant: str = ""
+    path: Mapping[str, str] = field(default_factory=dict)
+
+
+Answering = Callable[[Front, Asked], Awaitable[Response]]
+# The body of an error, where a protocol has its own: from what was refused.
+Telling = Callable[[Refused], Response]
+
+
+@final
+class Endpoint:
+    """An ASGI application. Its answering is cancelled the moment the client goes away.
+
+    is_open: no token is needed. tells: errors in the protocol's own form, OpenAI's without one.
+    """
+
+    def __init__(
+        self,
+        front: Front,
+        answering: Answering,
+        *,
+        is_open: bool = False,
+        tells: Telling = error_response,
+    ) -> None:
+        self._front = front
+        self._answering = answering
+        self._is_open = is_open
+        self._tells = tells
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        request_id = _request_id(headers)
+        try:
+            tenant = "" if self._is_open else _tenant(self._front.tenants, headers)
+            body = await body_of(receive, max_bytes=self._front.max_body_bytes)
+            asked = Asked(request_id, headers, body, tenant, scope.get("path_params") or {})
+            await while_connected(receive, self._answer(asked, scope, receive, send))
+        except ClientGone:
+            return
+        except Refused as refused:
+            await self._refuse(refused, request_id, scope, receive, send)
+
+    async def _answer(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            response = await self._answering(self._front, asked)
+        except Refused as refused:
+            response = self._tells(refused)
+        except Exception:  # the outermost frame of a request: a bug ends this call, not the server
+            _log.exception("request failed", request_id=asked.request_id)
+            response = self._tells(Refused(INTERNAL.reason, INTERNAL.message))
+        response.headers[REQUEST_ID_HEADER] = asked.request_id
+        await response(scope, receive, send)
+
+    async def _refuse(
+        self, refused: Refused, request_id: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Of a request whose body was not read to its end: the connection cannot be used again."""
+        response = self._tells(refused)
+        if isinstance(refused, BodyTooLarge):
+            response.status_code = 413
+        response.headers[REQUEST_ID_HEADER] = request_id
+        response.headers["connection"] = "close"
+        await response(scope, receive, send)
+
+
+def _tenant(tenants: Tenants, headers: Headers) -> str:
+    if tenants.are_one:
+        return ""
+    tenant = tenants.of(headers.get)
+    if isinstance(tenant, Refusal):
+        raise Refused(tenant.reason, tenant.message)
+    return tenant
+
+
+def _request_id(headers: Headers) -> str:
+    """The client's own where it has a good one."""
+    given = headers.get(REQUEST_ID_HEADER, "")
+    is_good = 0 < len(given) <= _MAX_ID_CHARS and given.isascii() and given.isprintable()
+    return given if is_good else uuid.uuid4().hex
+
+
+def not_found(path: str, status: int) -> Response:
+    """For paths and methods that no route takes."""
+    what = "is no path of this server" if status == 404 else "does not take this method"
+    body = error_body_of(f"{path} {what}", status, param=None, code=Reason.INVALID_REQUEST.value)
+    return json_response(body, status=status)

@@ -1,0 +1,99 @@
+"""Starts and stops the HTTP endpoint, on the event loop that runs already."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import final
+
+import uvicorn
+from starlette.routing import BaseRoute
+
+from controller.calls import Reason, Refusal
+from controller.fleet import Fleet
+from controller.http.app import build_app
+from controller.http.endpoint import Front
+from controller.ports import listen
+from controller.tenants import ONE_TENANT, Tenants
+from controller.text import ModelText, TextFront
+
+MAX_BODY_BYTES = 64 * 2**20
+MAX_HEADER_BYTES = 64 * 2**10
+# How long the last words of answers that were ended may take to reach their clients.
+_LAST_WORDS_S = 1.0
+_KEEP_ALIVE_S = 75
+_STOPPING = Refusal(Reason.DRAINING, "the server is shutting down; ask another replica of the endpoint")
+# Routes of further protocols, made once all that they share is there.
+Routing = Callable[[Front], Sequence[BaseRoute]]
+
+
+@final
+class RunningHttp:
+    """A started endpoint. `port` is the one it listens on, also where 0 was asked for."""
+
+    def __init__(self, server: uvicorn.Server, port: int, front: Front, ticks: asyncio.Task[None]) -> None:
+        self.port = port
+        self._server = server
+        self._front = front
+        self._ticks = ticks
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no more connections, let open answers finish for `grace_s` seconds, end the rest with 503.
+
+        An answer that has begun ends with an error event. Idempotent.
+        """
+        if self._front.open_answers.is_closing:
+            return
+        self._front.open_answers.is_closing = True
+        self._ticks.cancel()
+        await asyncio.gather(self._ticks, return_exceptions=True)
+        ending = asyncio.get_running_loop().call_later(
+            grace_s, self._front.open_answers.refuse_all, _STOPPING
+        )
+        self._server.config.timeout_graceful_shutdown = math.ceil(grace_s + _LAST_WORDS_S)
+        try:
+            await self._server.shutdown()
+        finally:
+            ending.cancel()
+
+
+async def start_http(
+    fleet: Fleet,
+    texts: Mapping[str, ModelText],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    tenants: Tenants = ONE_TENANT,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    routing: Sequence[Routing] = (),
+) -> RunningHttp:
+    """Serve `fleet` on the running event loop. port 0: any free one. No signal is caught.
+
+    texts: of every model, by canonical name. Raises PortInUse, or RuntimeFailure if the address cannot be
+    listened on for another reason.
+    """
+    sockets = listen(host, port, key="endpoints.http", flag="--http-port")
+    front = Front(fleet, TextFront(fleet, texts), tenants, max_body_bytes)
+    app = build_app(front, routes=[route for each in routing for route in each(front)])
+    # We take uvicorn's server apart: its own `serve` would catch the signals that our life cycle waits for.
+    server = uvicorn.Server(_config(app))
+    server.config.load()
+    server.lifespan = server.config.lifespan_class(server.config)
+    await server.startup(sockets=sockets)
+    ticks = asyncio.create_task(server.main_loop())
+    return RunningHttp(server, sockets[0].getsockname()[1], front, ticks)
+
+
+def _config(app: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+    )
