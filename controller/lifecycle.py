@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import signal
 import time
@@ -17,6 +18,7 @@ from prometheus_client import start_http_server
 from controller.control import ControlServer, socket_path
 from controller.fleet_specs import worker_specs
 from controller.grpc_v2.server import RunningEndpoint, start_grpc
+from controller.http import RunningHttp, start_http
 from controller.links import open_link
 from controller.metrics import FleetMetrics
 from controller.plan_facts import plan_facts
@@ -24,6 +26,8 @@ from controller.ray_cluster import RayCluster
 from controller.ray_nouns import StartedGroup
 from controller.server import FleetServer
 from controller.status import status_of
+from controller.tenants import tenants_of
+from controller.text import open_texts
 from scheduling.cluster import ClusterScheduler
 from vocabulary.deployment import Deployment
 from vocabulary.errors import RuntimeFailure
@@ -46,6 +50,7 @@ class Ready:
     grpc_address: str
     metrics_address: str
     seconds: float
+    http_address: str | None = None
 
 
 @final
@@ -62,11 +67,14 @@ class Fleet:
         self._state = "loading"
         self._start_s = time.monotonic()
         self._started: tuple[StartedGroup, ...] = ()
-        grpc, http = deployment.grpc, deployment.metrics
+        grpc, metrics = deployment.grpc, deployment.metrics
         self._addresses = {
             "grpc": _authority(grpc.host, grpc.port),
-            "metrics": _authority(http.host, http.port),
+            "metrics": _authority(metrics.host, metrics.port),
         }
+        # Their errors come before anything runs.
+        self._tenants = tenants_of(deployment.security, folder=deployment.folder, environment=os.environ)
+        self._texts = open_texts(deployment)
         self._metrics = FleetMetrics(deployment.model_names)
         self._server = FleetServer(
             deployment,
@@ -88,18 +96,19 @@ class Fleet:
         specs = worker_specs(self._deployment, self._placement, key=key)
         self._catch_signals()
         async with AsyncExitStack() as stack:
-            endpoint = await self._open_endpoints(stack)
+            endpoints = await self._open_endpoints(stack)
             await self._open_groups(specs, key, stack)
             if not self._stop.is_set():
                 self._state = "ready"
                 seconds = time.monotonic() - self._start_s
-                on_ready(Ready(self._addresses["grpc"], self._addresses["metrics"], seconds))
+                told = self._addresses
+                on_ready(Ready(told["grpc"], told["metrics"], seconds, told.get("http")))
                 _log.info("fleet ready", fleet=self._deployment.name, seconds=round(seconds, 2))
                 await self._stop.wait()
                 await self._drain()
             self._state = "stopped"
             self._server.abandon()
-            await endpoint.stop(_LAST_WORDS_S)
+            await asyncio.gather(*(one.stop(_LAST_WORDS_S) for one in endpoints))
         _log.info("fleet stopped", fleet=self._deployment.name)
 
     def _catch_signals(self) -> None:
@@ -113,7 +122,7 @@ class Fleet:
             self._stop_now.set()
         self._stop.set()
 
-    async def _open_endpoints(self, stack: AsyncExitStack) -> RunningEndpoint:
+    async def _open_endpoints(self, stack: AsyncExitStack) -> tuple[RunningEndpoint | RunningHttp, ...]:
         """Before the slow start of the cluster, so that a port in use is known at once."""
         deployment = self._deployment
         control = ControlServer(
@@ -129,9 +138,27 @@ class Fleet:
             port=grpc.port,
             reflection=grpc.reflection,
             max_message_bytes=grpc.max_message_bytes,
+            tenants=self._tenants,
+            texts=self._texts,
         )
         stack.push_async_callback(endpoint.stop, 0.0)
         self._addresses["grpc"] = _authority(grpc.host, endpoint.port)
+        if not deployment.http.is_enabled:
+            return (endpoint,)
+        return endpoint, await self._open_http(stack)
+
+    async def _open_http(self, stack: AsyncExitStack) -> RunningHttp:
+        http = self._deployment.http
+        endpoint = await start_http(
+            self._server,
+            self._texts,
+            host=http.host,
+            port=http.port,
+            tenants=self._tenants,
+            max_body_bytes=http.max_body_bytes,
+        )
+        stack.push_async_callback(endpoint.stop, 0.0)
+        self._addresses["http"] = _authority(http.host, endpoint.port)
         return endpoint
 
     def _open_metrics(self, stack: AsyncExitStack) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import StrEnum
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,20 +39,22 @@ def serve(
     grpc_port: Annotated[
         int | None, typer.Option("--port", "--grpc-port", min=0, max=65535, show_default=False)
     ] = None,
+    http_port: Annotated[int | None, typer.Option(min=0, max=65535, show_default=False)] = None,
     metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, show_default=False)] = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Serve beyond this machine without tokens or TLS.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, start nothing.")] = False,
 ) -> None:
-    """Start a fleet on Ray and serve it over gRPC until SIGTERM, Ctrl-C or `statmux stop`."""
+    """Start a fleet on Ray and serve it over gRPC and HTTP until SIGTERM, Ctrl-C or `statmux stop`."""
     from controller.fleet_specs import worker_specs
     from vocabulary.exposure import check_exposure
     from vocabulary.fit import check_fit
     from vocabulary.formats.disk import load_deployment, load_plan
 
     console = Console(ctx.obj)
-    read = _chosen(load_deployment(deployment, overrides=ctx.obj.overrides), engine, grpc_port, metrics_port)
+    read = _with_engine(load_deployment(deployment, overrides=ctx.obj.overrides), engine)
+    read = _with_ports(read, grpc=grpc_port, http=http_port, metrics=metrics_port)
     check_exposure(read, insecure=insecure)
     chosen = _searched(console, read) if plan is None else load_plan(plan, deployment=read)
     check_fit(chosen.placement, read)
@@ -73,22 +76,35 @@ def _searched(console: Console, deployment: Deployment) -> Plan:
         return place(deployment, expected_trace(deployment))
 
 
-def _chosen(
-    deployment: Deployment, engine: Engine | None, grpc_port: int | None, metrics_port: int | None
+def _with_engine(deployment: Deployment, engine: Engine | None) -> Deployment:
+    if engine is None:
+        return deployment
+    models = tuple(replace(model, engine=engine.value) for model in deployment.models)
+    return replace(deployment, models=models)
+
+
+def _with_ports(
+    deployment: Deployment, *, grpc: int | None, http: int | None, metrics: int | None
 ) -> Deployment:
-    """The deployment with what the command line overrides."""
-    if engine is not None:
-        models = tuple(replace(model, engine=engine.value) for model in deployment.models)
-        deployment = replace(deployment, models=models)
-    if grpc_port is not None:
-        deployment = replace(deployment, grpc=replace(deployment.grpc, port=grpc_port))
-    if metrics_port is not None:
-        deployment = replace(deployment, metrics=replace(deployment.metrics, port=metrics_port))
-    grpc, metrics = deployment.grpc, deployment.metrics
-    if grpc.port == metrics.port != 0:
-        raise InvalidInput(
-            f"gRPC and metrics are both on port {grpc.port}", hint="choose another with --metrics-port"
-        )
+    """The deployment with the ports that the command line names. Raises InvalidInput where two are one."""
+    asked = {"grpc": grpc, "http": http, "metrics": metrics}
+    deployment = replace(
+        deployment,
+        **{
+            name: replace(getattr(deployment, name), port=port)
+            for name, port in asked.items()
+            if port is not None
+        },
+    )
+    named = {"gRPC": deployment.grpc.port, "metrics": deployment.metrics.port}
+    if deployment.http.is_enabled:
+        named["HTTP"] = deployment.http.port
+    for (one, port), (other, other_port) in combinations(named.items(), 2):
+        if port == other_port != 0:
+            flag = "--metrics-port" if "metrics" in (one, other) else "--http-port"
+            raise InvalidInput(
+                f"{one} and {other} are both on port {port}", hint=f"choose another with {flag}"
+            )
     return deployment
 
 
@@ -118,6 +134,7 @@ def _document(deployment: Deployment, plan: Plan, ready: Ready) -> dict[str, Any
     return {
         "fleet": deployment.name,
         "grpc": ready.grpc_address,
+        **({"http": f"http://{ready.http_address}"} if ready.http_address else {}),
         "metrics": f"http://{ready.metrics_address}/metrics",
         "seconds": round(ready.seconds, 2),
         "emulated": any(model.engine == "emulated" for model in deployment.models),
@@ -147,6 +164,7 @@ def _table(document: dict[str, Any]) -> str:
         f"{document['fleet']} is ready after {document['seconds']} s",
         *([_emulated_words(document)] if document["emulated"] else []),
         f"gRPC     {document['grpc']}",
+        *([f"HTTP     {document['http']}/v1"] if "http" in document else []),
         f"metrics  {document['metrics']}",
         "",
         table(["model", "groups"], rows, left=2),

@@ -37,8 +37,8 @@ class ServedFleet:
         self.folder = folder
         self.mark = f"{_MARK}={uuid4()}"
         name, _, value = self.mark.partition("=")
-        ports = () if "--port" in arguments else ("--port", "0")
-        ports += () if "--metrics-port" in arguments else ("--metrics-port", "0")
+        flags = ("--port", "--http-port", "--metrics-port")
+        ports = [part for flag in flags if flag not in arguments for part in (flag, "0")]
         self.process = subprocess.Popen(
             [*STATMUX, "serve", "deployment.yaml", "--plan", "plan.yaml", "-o", "json", *ports, *arguments],
             cwd=folder,

@@ -11,7 +11,8 @@ from controller.control import ROOT
 from tests.live.fleet_files import write_small_fleet
 from tests.live.fleet_process import ServedFleet, run_verb
 
-SERVE = ("serve", "deployment.yaml", "--plan", "plan.yaml", "--port", "0", "--metrics-port", "0")
+PORTS = ("--port", "0", "--http-port", "0", "--metrics-port", "0")
+SERVE = ("serve", "deployment.yaml", "--plan", "plan.yaml", *PORTS)
 
 
 def refused(folder: Path, *arguments: str) -> tuple[int, str]:

@@ -245,7 +245,7 @@ def test_bench_says_when_nobody_answers(mixed: ServedFleet, trace_file: Path):
 
 
 def test_a_second_fleet_of_the_same_name_is_refused_and_the_first_goes_on(mixed: ServedFleet, client: Client):
-    ran = mixed.run_verb("serve", "deployment.yaml", "--plan", "plan.yaml", "--port", "0")
+    ran = mixed.run_verb("serve", "deployment.yaml", "--plan", "plan.yaml", "--port", "0", "--http-port", "0")
     assert ran.returncode == 1
     assert "error: a fleet of this name runs already (.statmux/mixed/control.sock)" in ran.stderr
     assert "hint: stop it with `statmux stop`" in ran.stderr
@@ -253,16 +253,14 @@ def test_a_second_fleet_of_the_same_name_is_refused_and_the_first_goes_on(mixed:
     assert client.is_ready()
 
 
-@pytest.mark.parametrize("endpoint", ["grpc", "metrics"])
+@pytest.mark.parametrize("endpoint", ["grpc", "http", "metrics"])
 def test_a_port_in_use_is_named_and_nothing_stays(mixed: ServedFleet, folder: Path, endpoint: str):
     port = mixed.ask("status")["endpoints"][endpoint].rpartition(":")[2]
-    flags = {
-        "grpc": ("--port", port, "--metrics-port", "0"),
-        "metrics": ("--port", "0", "--metrics-port", port),
-    }
+    ports = {"grpc": "0", "http": "0", "metrics": "0"} | {endpoint: port}
+    flags = [part for name, one in ports.items() for part in (f"--{name}-port", one)]
     for name in ("deployment.yaml", "plan.yaml", "fast.json", "slow.json"):
         (folder / name).write_bytes((mixed.folder / name).read_bytes())
-    ran = run_verb(folder, "serve", "deployment.yaml", "--plan", "plan.yaml", *flags[endpoint])
+    ran = run_verb(folder, "serve", "deployment.yaml", "--plan", "plan.yaml", *flags)
     assert ran.returncode == 1
     assert f"127.0.0.1:{port}" in ran.stderr
     assert "hint: " in ran.stderr and "Traceback" not in ran.stderr
