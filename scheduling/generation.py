@@ -165,6 +165,7 @@ class GenerationScheduler:
             num_more = sequence.num_cached - sequence.prompt_tokens
             if sequence.is_dropped:
                 has_left = True
+                self._num_promised -= sequence.num_samples - 1
                 if self._end(sequence):
                     gone.append(sequence)
             elif num_more >= 0:
