@@ -13,7 +13,9 @@ from controller.grpc_v2.checks import ModelCheck, check_version, unknown_model
 from controller.grpc_v2.messages import ModelInferRequest
 from controller.grpc_v2.parameters import NO_WISHES, Wishes, deadline_of, earlier, wishes_of
 from controller.grpc_v2.refusals import Refused
+from controller.grpc_v2.text_asks import TextAsk, text_ask
 from controller.grpc_v2.wire import split
+from controller.text import TextFront
 from vocabulary.tensors import Tensor
 
 # Forms kept, enough for some hundred models with some shapes each. When full, all are forgotten.
@@ -52,14 +54,16 @@ class Form:
 class Admission:
     """Checks requests against the fleet's models; remembers the headers that it has found good."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, text: TextFront, *, protocol: str = "grpc_v2") -> None:
         self._fleet = fleet
+        self._text = text
+        self._protocol = protocol
         self._checks: dict[str, ModelCheck] = {}
         self._forms: dict[bytes, Form] = {}
 
     def admit(
         self, message: bytes, time_remaining_s: float | None, tenant: str = ""
-    ) -> tuple[Form, InferCall]:
+    ) -> tuple[Form, InferCall] | tuple[None, TextAsk]:
         """The call in a serialised ModelInferRequest. Raises Refused."""
         parts = split(message)
         if parts is None:
@@ -69,16 +73,22 @@ class Admission:
         if form is not None and self._fleet.models().get(form.alias) is form.view:
             tensors = _tensors(form, raws)
             if tensors is not None:
-                return form, _call(form, request_id, tensors, time_remaining_s, tenant)
+                return form, self._call(form, request_id, tensors, time_remaining_s, tenant)
         form, call = self._examine(message, time_remaining_s, tenant)
+        if form is None:
+            return form, call
         if len(header) <= _MAX_HEADER_BYTES and len(raws) == len(call.tensors) and _has_fixed_sizes(call):
             self._remember(header, form)
         return form, call
 
-    def _examine(self, message: bytes, time_remaining_s: float | None, tenant: str) -> tuple[Form, InferCall]:
+    def _examine(
+        self, message: bytes, time_remaining_s: float | None, tenant: str
+    ) -> tuple[Form, InferCall] | tuple[None, TextAsk]:
         request = parsed(message)
         check = self._check(request.model_name)
         try:
+            if check.view.generation is not None:
+                return None, self._ask(check.view, request, time_remaining_s, tenant)
             return self._fitted(check, request, time_remaining_s, tenant)
         except Refused as refused:
             self._fleet.turned_away(check.view.name, refused.refusal)
@@ -97,7 +107,43 @@ class Admission:
             wanted=check.wanted_outputs(request),
             inputs=tuple(InputForm(item.name, item.datatype, item.shape, len(item.raw)) for item in tensors),
         )
-        return form, _call(form, request.id, tensors, time_remaining_s, tenant)
+        return form, self._call(form, request.id, tensors, time_remaining_s, tenant)
+
+    def _ask(self, view: ModelView, request: object, time_remaining_s: float | None, tenant: str) -> TextAsk:
+        check_version(view, request.model_version)
+        has_text = self._text.text(request.model_name).codec is not None
+        return text_ask(
+            view,
+            request,
+            time_remaining_s,
+            tenant=tenant,
+            has_text=has_text,
+            protocol=self._protocol,
+        )
+
+    def _call(
+        self,
+        form: Form,
+        request_id: str,
+        tensors: tuple[Tensor, ...],
+        time_remaining_s: float | None,
+        tenant: str,
+    ) -> InferCall:
+        wishes, timeout_s = form.wishes, deadline_of(time_remaining_s)
+        if wishes.timeout_s is not None:
+            timeout_s = earlier(timeout_s, wishes.timeout_s)
+        return InferCall(
+            request_id,
+            form.view.name,
+            form.version,
+            tensors,
+            timeout_s,
+            wishes.slo_s,
+            wishes.priority,
+            wishes.parameters,
+            tenant,
+            self._protocol,
+        )
 
     def _check(self, alias: str) -> ModelCheck:
         models = self._fleet.models()
@@ -133,25 +179,6 @@ def _tensors(form: Form, raws: list[bytes | memoryview]) -> tuple[Tensor, ...] |
             return None
         tensors.append(Tensor(item.name, item.datatype, item.shape, raw))
     return tuple(tensors)
-
-
-def _call(
-    form: Form, request_id: str, tensors: tuple[Tensor, ...], time_remaining_s: float | None, tenant: str
-) -> InferCall:
-    wishes, timeout_s = form.wishes, deadline_of(time_remaining_s)
-    if wishes.timeout_s is not None:
-        timeout_s = earlier(timeout_s, wishes.timeout_s)
-    return InferCall(
-        request_id,
-        form.view.name,
-        form.version,
-        tensors,
-        timeout_s,
-        wishes.slo_s,
-        wishes.priority,
-        parameters=wishes.parameters,
-        tenant=tenant,
-    )
 
 
 def _has_fixed_sizes(call: InferCall) -> bool:

@@ -11,7 +11,9 @@ from controller.fleet import Fleet
 from controller.grpc_v2.checks import check_version, unknown_model
 from controller.grpc_v2.messages import message_class
 from controller.grpc_v2.refusals import Refused
+from controller.grpc_v2.text_interface import shown
 from controller.grpc_v2.views import config_of, index_entries, metadata_of, statistics_of
+from controller.text import TextFront
 
 SERVER_NAME = "statmux"
 EXTENSIONS = (
@@ -25,8 +27,9 @@ Rpc = Callable[[object], Awaitable[object]]
 class Description:
     """Answers from what the fleet says at the moment; keeps nothing. RPCs raise Refused."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, text: TextFront) -> None:
         self._fleet = fleet
+        self._text = text
 
     def rpcs(self) -> dict[str, Rpc]:
         """Each RPC by its name; all are unary."""
@@ -61,11 +64,11 @@ class Description:
         return message_class("ModelReadyResponse")(ready=has_version and view.state is ModelState.READY)
 
     async def model_metadata(self, request: object) -> object:
-        return metadata_of(self._view(request.name, request.version))
+        return metadata_of(self._shown(request.name, request.version))
 
     async def model_config(self, request: object) -> object:
         return message_class("ModelConfigResponse")(
-            config=config_of(self._view(request.name, request.version))
+            config=config_of(self._shown(request.name, request.version))
         )
 
     async def model_statistics(self, request: object) -> object:
@@ -110,6 +113,10 @@ class Description:
             raise unknown_model(name, list(models))
         check_version(view, version)
         return view
+
+    def _shown(self, name: str, version: str) -> ModelView:
+        has_text = self._text.text(name).codec is not None if name in self._fleet.models() else False
+        return shown(self._view(name, version), has_text=has_text)
 
     def _views(self) -> list[ModelView]:
         """Each model once, whatever aliases it has."""

@@ -1,8 +1,10 @@
-"""ModelInfer, the hot path: bytes -> InferCall -> Fleet -> bytes, or a refusal."""
+"""ModelInfer, the hot path: bytes -> InferCall -> Fleet -> bytes, or a refusal. And answers that are text."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import final
 
 import grpc
@@ -14,30 +16,40 @@ from controller.grpc_v2.access import tenant_of
 from controller.grpc_v2.admission import Admission
 from controller.grpc_v2.refusals import Refused, set_refusal
 from controller.grpc_v2.replies import reply_bytes
+from controller.grpc_v2.text_asks import TextAsk
+from controller.grpc_v2.text_replies import replies, whole_replies, whole_reply
 from controller.tenants import ONE_TENANT, Tenants
+from controller.text import TextFront
 
 _log = structlog.get_logger()
 _LATE = Refusal(Reason.DEADLINE_EXCEEDED, "the deadline passed before the answer was ready")
 _FAILED = Refusal(Reason.FAILED, "internal error; the server's log has the details")
+_NO_STREAM = Refusal(
+    Reason.INVALID_PARAMETER, "'stream' is true, and one reply has no place for it: use ModelStreamInfer"
+)
 
 
 @final
 class Inference:
-    """Answers requests for inference."""
+    """Answers requests for inference. protocol: as metrics call it."""
 
-    def __init__(self, fleet: Fleet, tenants: Tenants = ONE_TENANT) -> None:
+    def __init__(
+        self, fleet: Fleet, text: TextFront, tenants: Tenants = ONE_TENANT, *, protocol: str = "grpc_v2"
+    ) -> None:
         self._fleet = fleet
+        self._text = text
         self._tenants = None if tenants.are_one else tenants
-        self._admission = Admission(fleet)
+        self._admission = Admission(fleet, text, protocol=protocol)
 
     async def unary(self, message: bytes, context: grpc.aio.ServicerContext) -> bytes:
         """ModelInfer."""
         tenant = self.tenant_of(context)
-        outcome = (
-            tenant
-            if type(tenant) is Refusal
-            else await self.answer(message, context.time_remaining(), tenant)
-        )
+        if type(tenant) is Refusal:
+            set_refusal(context, tenant)
+            return b""
+        outcome = await self.answer(message, context.time_remaining(), tenant)
+        if type(outcome) is TextAsk:
+            outcome = await self.whole(outcome)
         if type(outcome) is bytes:
             return outcome
         set_refusal(context, outcome)
@@ -47,10 +59,17 @@ class Inference:
         """Whose call it is, or why it is refused."""
         return "" if self._tenants is None else tenant_of(self._tenants, context)
 
-    async def answer(self, message: bytes, time_remaining_s: float | None, tenant: str) -> bytes | Refusal:
-        """The serialised ModelInferResponse for a serialised ModelInferRequest."""
+    async def answer(
+        self, message: bytes, time_remaining_s: float | None, tenant: str
+    ) -> bytes | TextAsk | Refusal:
+        """The serialised ModelInferResponse for a serialised ModelInferRequest.
+
+        Of a model that generates, what is asked for: `whole` or `spoken` answer it.
+        """
         try:
             form, call = self._admission.admit(message, time_remaining_s, tenant)
+            if form is None:
+                return call
             # gRPC cancels us when its deadline passes or the client leaves, and the await passes that on to
             # the fleet's future. Only the `timeout` parameter needs a timer of ours.
             if form.wishes.timeout_s is None:
@@ -63,6 +82,34 @@ class Inference:
         except Exception:  # the outermost frame of a request: a bug ends this call, not the server
             _log.exception("inference failed")
             return _FAILED
+
+    async def whole(self, ask: TextAsk) -> bytes | Refusal:
+        """All of the answer, as a serialised ModelInferResponse."""
+        if ask.is_streamed:
+            self._fleet.turned_away(self._text.view(ask.model).name, _NO_STREAM)
+            return _NO_STREAM
+        try:
+            reply = await whole_reply(ask, await self._text.start(ask.call))
+            return reply if isinstance(reply, Refusal) else reply.SerializeToString()
+        except Refused as refused:
+            return refused.refusal
+        except Exception:  # as above
+            _log.exception("inference failed")
+            return _FAILED
+
+    async def spoken(self, ask: TextAsk) -> AsyncIterator[object | Refusal]:
+        """ModelInferResponses, the last of them marked, or at any time a Refusal, which is the last."""
+        try:
+            answer = await self._text.start(ask.call)
+            speaking = replies if ask.is_streamed else whole_replies
+            async with aclosing(speaking(ask, answer)) as spoken:
+                async for reply in spoken:
+                    yield reply
+        except Refused as refused:
+            yield refused.refusal
+        except Exception:  # as above
+            _log.exception("inference failed")
+            yield _FAILED
 
     async def _in_time(self, call: InferCall) -> InferReply | Refusal:
         try:

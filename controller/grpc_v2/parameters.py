@@ -38,9 +38,14 @@ def earlier(first_s: float | None, second_s: float | None) -> float | None:
     return min(first_s, second_s)
 
 
+def values_of(request_parameters: Mapping[str, object]) -> dict[str, Parameter]:
+    """What the parameters of a request hold. Raises Refused if one holds nothing."""
+    return {name: _value(name, choice) for name, choice in request_parameters.items()}
+
+
 def wishes_of(request_parameters: Mapping[str, object]) -> Wishes:
     """Read the parameters of a request. Raises Refused if one has the wrong kind of value."""
-    values = {name: _value(name, choice) for name, choice in request_parameters.items()}
+    values = values_of(request_parameters)
     timeout_us = _number(values, "timeout")
     slo_ms = _number(values, "slo_ms")
     return Wishes(

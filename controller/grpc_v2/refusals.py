@@ -10,6 +10,9 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from controller.calls import Reason, Refusal
+from controller.text.refused import Refused
+
+__all__ = ["STATUS", "Refused", "abort", "set_refusal", "trailers_of"]
 
 DOMAIN = "statmux"
 _DETAILS_KEY = "grpc-status-details-bin"
@@ -35,14 +38,6 @@ STATUS: Mapping[Reason, grpc.StatusCode] = {
     Reason.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
     Reason.UNSUPPORTED: grpc.StatusCode.UNIMPLEMENTED,
 }
-
-
-class Refused(Exception):
-    """Ends one call with `refusal`; raised and caught within this room only."""
-
-    def __init__(self, reason: Reason, message: str, *, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.refusal = Refusal(reason, message, retry_after_s)
 
 
 def set_refusal(context: grpc.aio.ServicerContext, refusal: Refusal) -> None:

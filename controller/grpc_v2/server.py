@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import socket
+from collections.abc import Mapping
 from typing import final
 
 import grpc
@@ -19,15 +19,14 @@ from controller.grpc_v2.messages import SERVICE, message_class
 from controller.grpc_v2.reflect import add_reflection
 from controller.grpc_v2.refusals import Refused, set_refusal
 from controller.grpc_v2.stream import Streams
+from controller.ports import refusal_to_listen
 from controller.tenants import ONE_TENANT, Tenants
+from controller.text import ModelText, TextFront
 from vocabulary.errors import RuntimeFailure
 
 MAX_MESSAGE_BYTES = 64 * 2**20
 _MAX_UNREAD_CALLS = 1_000_000
-
-
-class PortInUse(RuntimeFailure):
-    """Another process listens on the endpoint's port."""
+_NO_TEXTS: Mapping[str, ModelText] = {}
 
 
 @final
@@ -55,15 +54,17 @@ async def start_grpc(
     reflection: bool = True,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     tenants: Tenants = ONE_TENANT,
+    texts: Mapping[str, ModelText] = _NO_TEXTS,
 ) -> RunningEndpoint:
-    """Serve `fleet` on the running event loop. port 0: any free one.
+    """Serve `fleet` on the running event loop. port 0: any free one. texts: by canonical name.
 
     Raises PortInUse, or RuntimeFailure if the address cannot be listened on for another reason.
     """
-    inference, health = Inference(fleet, tenants), Health(fleet)
+    text = TextFront(fleet, texts)
+    inference, health = Inference(fleet, text, tenants), Health(fleet)
     streams = Streams(inference)
     server = aio.server(options=_options(max_message_bytes))
-    services = [_inference_service(Description(fleet), inference, streams, tenants), health.service()]
+    services = [_inference_service(Description(fleet, text), inference, streams, tenants), health.service()]
     server.add_generic_rpc_handlers(tuple(services))
     if reflection:
         add_reflection(server)
@@ -131,7 +132,6 @@ def _listen(server: aio.Server, host: str, port: int) -> int:
 
 def _check_free(host: str, port: int) -> None:
     """grpc does not say why it cannot listen, and takes `localhost` for free if one of its addresses is."""
-    where = f"{host}:{port}"
     try:
         for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
             with socket.socket(family, kind) as probe:
@@ -139,8 +139,4 @@ def _check_free(host: str, port: int) -> None:
                 probe.bind(address)
                 probe.listen(1)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            hint = "stop the other process, or choose another port with --port or endpoints.grpc.port"
-            raise PortInUse(f"another process listens on {where}", hint=hint) from error
-        hint = "endpoints.grpc.host must be an address of this machine"
-        raise RuntimeFailure(f"cannot listen on {where}: {error.strerror or error}", hint=hint) from error
+        raise refusal_to_listen(error, host, port, key="endpoints.grpc", flag="--port") from error

@@ -1,9 +1,14 @@
-"""ModelStreamInfer: many requests on one stream, answered in their order; an error is a message in it."""
+"""ModelStreamInfer: many requests on one stream; an error is a message in it.
+
+Requests of one-shot models are answered in their order. Answers that come in pieces go out as they come, each
+in its order, among the others.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import final
 
@@ -14,6 +19,8 @@ from controller.grpc_v2.admission import parsed
 from controller.grpc_v2.infer import Inference
 from controller.grpc_v2.messages import ModelInferResponse, ModelStreamInferResponse
 from controller.grpc_v2.refusals import Refused, abort
+from controller.grpc_v2.text_asks import TextAsk
+from controller.grpc_v2.text_replies import FINAL
 from controller.grpc_v2.wire import delimited
 
 # Requests of one stream that may wait for an answer at a time; beyond it we stop reading, and HTTP/2 flow
@@ -24,8 +31,10 @@ _DRAINING = Refusal(Reason.DRAINING, "the server is shutting down; open a stream
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
+    """outcome: a serialised ModelInferResponse; None: all was said; TextAsk: another task says it."""
+
     request_id: str
-    outcome: bytes | Refusal  # bytes: a serialised ModelInferResponse
+    outcome: bytes | Refusal | TextAsk | None
 
 
 @final
@@ -43,13 +52,13 @@ class Streams:
         if isinstance(tenant, Refusal):
             await abort(context, tenant)
         is_strict = any(pair == ("triton_grpc_error", "true") for pair in context.invocation_metadata() or ())
-        conversation = _Conversation(self._inference, context, tenant)
+        conversation = _Conversation(self._inference, context, tenant, is_strict=is_strict)
         reader = asyncio.create_task(conversation.read(requests))
         self._readers.add(reader)
         if self._is_closing:
             reader.cancel()
         try:
-            await conversation.write(is_strict=is_strict)
+            await conversation.write()
         finally:
             self._readers.discard(reader)
             reader.cancel()
@@ -68,11 +77,16 @@ class Streams:
 class _Conversation:
     """One stream: `read` starts an answer for each request, `write` sends the answers in order."""
 
-    def __init__(self, inference: Inference, context: grpc.aio.ServicerContext, tenant: str) -> None:
+    def __init__(
+        self, inference: Inference, context: grpc.aio.ServicerContext, tenant: str, *, is_strict: bool
+    ) -> None:
         self._inference = inference
         self._context = context
         self._tenant = tenant
+        self._is_strict = is_strict
         self._places = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._writing = asyncio.Lock()
+        # Each task once: one that answers when its request was read, one that speaks when it is done.
         self._answers: asyncio.Queue[asyncio.Task[_Answer] | None] = asyncio.Queue()
         self._open: set[asyncio.Task[_Answer]] = set()
 
@@ -86,14 +100,25 @@ class _Conversation:
         finally:
             self._answers.put_nowait(None)
 
-    async def write(self, *, is_strict: bool) -> None:
-        while (task := await self._answers.get()) is not None:
+    async def write(self) -> None:
+        """Until all that was read is answered. Every open task comes through the queue."""
+        is_read = False
+        while not is_read or self._open:
+            task = await self._answers.get()
+            if task is None:
+                is_read = True
+                continue
             answer = await task
             self._open.discard(task)
+            outcome = answer.outcome
+            if type(outcome) is TextAsk:
+                continue
             self._places.release()
-            if is_strict and type(answer.outcome) is Refusal:
-                await abort(self._context, answer.outcome)
-            await self._context.write(_message(answer))
+            if outcome is None:
+                continue
+            if self._is_strict and type(outcome) is Refusal:
+                await abort(self._context, outcome)
+            await self._send(_message(answer))
 
     def stop(self) -> set[asyncio.Task[_Answer]]:
         """Cancel what is not answered; the caller awaits the tasks."""
@@ -103,7 +128,29 @@ class _Conversation:
 
     async def _answer(self, message: bytes) -> _Answer:
         outcome = await self._inference.answer(message, self._context.time_remaining(), self._tenant)
+        if type(outcome) is TextAsk:
+            self._open.add(asyncio.create_task(self._speak(outcome)))
         return _Answer(_id_of(message) if type(outcome) is Refusal else "", outcome)
+
+    async def _speak(self, ask: TextAsk) -> _Answer:
+        """Send the answer as it comes. A Refusal that ends the stream is for `write`."""
+        refusal = None
+        try:
+            async with aclosing(self._inference.spoken(ask)) as replies:
+                async for reply in replies:
+                    if not isinstance(reply, Refusal):
+                        await self._send(delimited(_INFER_RESPONSE_TAG, reply.SerializeToString()))
+                    elif self._is_strict:
+                        refusal = reply
+                    else:
+                        await self._send(_message(_Answer(ask.call.request_id, reply)))
+        finally:
+            self._answers.put_nowait(asyncio.current_task())
+        return _Answer(ask.call.request_id, refusal)
+
+    async def _send(self, message: bytes) -> None:
+        async with self._writing:
+            await self._context.write(message)
 
 
 def _id_of(message: bytes) -> str:
@@ -120,13 +167,14 @@ def _message(answer: _Answer) -> bytes:
     # The reply carries the id, so that a client with many requests in flight knows which one failed.
     response = ModelInferResponse(id=answer.request_id)
     response.parameters["statmux_reason"].string_param = answer.outcome.reason.name
+    response.parameters[FINAL].bool_param = True
     message = ModelStreamInferResponse(error_message=answer.outcome.message, infer_response=response)
     return message.SerializeToString()
 
 
 def _final_mark() -> bytes:
     response = ModelInferResponse()
-    response.parameters["triton_final_response"].bool_param = True
+    response.parameters[FINAL].bool_param = True
     return response.SerializeToString()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from controller.calls import ModelStatistics, ModelView
 from controller.grpc_v2.messages import message_class
+from controller.grpc_v2.text_interface import optional_inputs
 from vocabulary.tensors import TensorSpec
 
 _NS_PER_S = 1e9
@@ -34,10 +35,13 @@ def config_of(view: ModelView) -> object:
     config = _Config(
         name=view.name, platform=view.platform, backend=view.platform, max_batch_size=view.max_batch_size
     )
-    config.model_transaction_policy.decoupled = False
+    config.model_transaction_policy.decoupled = view.generation is not None
+    optional = optional_inputs(view)
     for specs, tensors in ((view.inputs, config.input), (view.outputs, config.output)):
         for spec in specs:
             tensors.add(name=spec.name, data_type=_config_type(spec), dims=_dims(spec, view.max_batch_size))
+    for tensor in config.input:
+        tensor.optional = tensor.name in optional
     return config
 
 

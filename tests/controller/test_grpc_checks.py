@@ -13,6 +13,7 @@ from controller.grpc_v2.contents import FIELDS
 from controller.grpc_v2.echo_fleet import EchoFleet, echo_view
 from controller.grpc_v2.messages import ModelInferRequest
 from controller.grpc_v2.refusals import Refused
+from controller.text import TextFront
 from tests.controller.grpc_fleet import story_fleet
 from vocabulary.numpy_tensors import pack_bytes, tensor_of
 from vocabulary.tensors import TensorSpec
@@ -35,7 +36,7 @@ def request_of(*inputs: tuple[str, str, tuple[int, ...], bytes]) -> ModelInferRe
 
 
 def admit(fleet: EchoFleet, message: ModelInferRequest) -> InferCall:
-    _, call = Admission(fleet).admit(message.SerializeToString(), None)
+    _, call = Admission(fleet, TextFront(fleet, {})).admit(message.SerializeToString(), None)
     return call
 
 
@@ -78,7 +79,8 @@ def test_batch_over_the_largest_is_refused() -> None:
 
 
 def test_remembered_header_is_checked_against_each_message() -> None:
-    admission = Admission(fleet_of(IDS))
+    fleet = fleet_of(IDS)
+    admission = Admission(fleet, TextFront(fleet, {}))
     good, short = request_of(GOOD), request_of(("input_ids", "INT64", (1, 64), bytes(511)))
     for _ in range(2):
         admission.admit(good.SerializeToString(), None)
@@ -88,7 +90,7 @@ def test_remembered_header_is_checked_against_each_message() -> None:
 
 def test_remembered_header_is_forgotten_when_the_model_changes() -> None:
     fleet = fleet_of(IDS)
-    admission, message = Admission(fleet), request_of(GOOD).SerializeToString()
+    admission, message = Admission(fleet, TextFront(fleet, {})), request_of(GOOD).SerializeToString()
     admission.admit(message, None)
     models = fleet.models()
     models["bert"] = echo_view("bert", TensorSpec("input_ids", "INT64", (1, 32)))

@@ -12,6 +12,7 @@ from controller.grpc_v2.echo_fleet import EchoFleet, echo_view
 from controller.grpc_v2.messages import ModelInferRequest, ModelInferResponse
 from controller.grpc_v2.replies import reply_bytes
 from controller.grpc_v2.wire import split, varint
+from controller.text import TextFront
 from vocabulary.tensors import Tensor, TensorSpec
 
 TEXT = st.text(max_size=200)
@@ -105,7 +106,8 @@ def test_varint_is_protobufs(number: int) -> None:
 def test_reply_is_what_protobuf_reads_back(
     calls: list[tuple[int, bytes]], request_id: str, queue_s: float, execute_s: float
 ) -> None:
-    admission = Admission(EchoFleet([echo_view("echo", TensorSpec("x", "UINT8", (-1, -1)))]))
+    fleet = EchoFleet([echo_view("echo", TensorSpec("x", "UINT8", (-1, -1)))])
+    admission = Admission(fleet, TextFront(fleet, {}))
     for rows, raw in calls:
         request = ModelInferRequest(model_name="echo", id=request_id)
         request.inputs.add(name="x", datatype="UINT8", shape=[4, 4])
