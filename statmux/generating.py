@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.traffic.chat import Chat, converse
+from simulator.traffic.generators import generator
 from simulator.traffic.processes import DAY_S, Diurnal, Mmpp, OnOff, Process, generate_processes, sine_weights
 from simulator.traffic.workload import generate, power_law
 from statmux.verbs.trace_gen_options import ProcessName
 from vocabulary.deployment import Workload
 from vocabulary.errors import InvalidInput
+from vocabulary.trace import Tenants
 from vocabulary.units import parse_seconds
 
 if TYPE_CHECKING:
     from vocabulary.trace import Trace
 
+# Of the generator that draws tenants: models have smaller keys.
+_TENANTS_KEY = 2**31
 STATES_HINT = "write relative rates and mean stays: --states 1:60s,10:5s"
 
 
@@ -90,6 +94,28 @@ def in_one_go(trace: Trace, models: Collection[str]) -> Trace:
     is_one_shot = np.isin(trace.model_index, [i for i, name in enumerate(trace.models) if name in models])
     outputs = np.where(is_one_shot, 0, trace.tokens.output_tokens).astype(np.int32)
     return replace(trace, tokens=replace(trace.tokens, output_tokens=outputs))
+
+
+def of_tenants(trace: Trace, text: str, *, seed: int) -> Trace:
+    """Every request somebody's, drawn by weight: `a:3,b:1`, or `4` for t0 to t3 alike; arrivals stay."""
+    shares = _shares(text)
+    weights = np.array([*shares.values()])
+    rng = generator(seed, _TENANTS_KEY)
+    index = rng.choice(len(shares), size=len(trace), p=weights / weights.sum())
+    return replace(trace, tenants=Tenants(index.astype(np.int32), tuple(shares)))
+
+
+def _shares(text: str) -> dict[str, float]:
+    if text.isdecimal() and int(text) > 0:
+        return {f"t{index}": 1.0 for index in range(int(text))}
+    hint = "write names and weights: --tenants a:3,b:1, or how many: --tenants 4"
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, weight = part.strip().partition(":")
+        shares[name] = _number(weight or "1", where="--tenants", hint=hint)
+    if "" in shares or len(shares) < len(text.split(",")) or sum(shares.values()) <= 0:
+        raise InvalidInput(f"{text!r} does not name tenants", where="--tenants", hint=hint)
+    return shares
 
 
 def _process(name: ProcessName, workload: Workload, shaping: Shaping) -> Process:

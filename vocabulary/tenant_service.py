@@ -114,7 +114,7 @@ def _served_until(
     served = outcomes.served & ~np.isnan(firsts)
     first_s = np.where(served, firsts, np.inf)[:, None]
     answer_s = np.where(served, outcomes.finish_s - firsts, 1.0)[:, None]
-    is_begun = edges_s >= first_s
+    is_begun = edges_s > first_s
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(answer_s > 0, np.clip((edges_s - first_s) / answer_s, 0.0, 1.0), is_begun)
     prompts = fairness.input_cost * tokens.input_tokens[:, None] * is_begun

@@ -34,6 +34,7 @@ def generate(
     ] = "60s",  # type: ignore[assignment]
     seed: Annotated[int, typer.Option("--seed", min=0, help="One seed gives one trace, on any machine.")] = 0,
     rate_scale: Annotated[float, typer.Option("--rate-scale", min=0, help="Multiplies every rate.")] = 1.0,
+    tenants: options.Tenants = None,
     cv: options.Cv = None,
     states: options.States = None,
     clients: options.Clients = None,
@@ -54,7 +55,7 @@ def generate(
     hours; chat has conversations with token counts and prefixes, with the marginals of LMSYS-Chat-1M. Each
     model draws for itself: one more changes no other's arrivals.
     """
-    from statmux.generating import Shaping, drawn, in_one_go
+    from statmux.generating import Shaping, drawn, in_one_go, of_tenants
     from vocabulary.formats.disk import write_trace
 
     workloads = _workloads(ctx, deployment, models=models, rate=rate, exponent=exponent, scale=rate_scale)
@@ -69,6 +70,8 @@ def generate(
         Console(ctx.obj).say(f"{', '.join(one_shot)}: no output tokens, the profile has no step_times")
     if not len(trace):
         raise InvalidInput("the trace would hold no requests", hint="raise --duration or the rates")
+    if tenants is not None:
+        trace = of_tenants(trace, tenants, seed=seed)
     write_trace(out, trace)
     if trace.tokens is not None and ".csv" in out.name.lower():
         Console(ctx.obj).warn("CSV holds no lists; left out: prefix_hashes (.parquet and .jsonl hold them)")

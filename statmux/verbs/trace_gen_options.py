@@ -45,6 +45,10 @@ Exponent = Annotated[
     float | None,
     _option("--exponent", "Of the power law by which --rate is shared; 0.5, and 0 shares evenly.", min=0),
 ]
+Tenants = Annotated[
+    str | None,
+    _option("--tenants", "Whose requests are, drawn by weight: a:3,b:1; a number alone: 4 gives t0 to t3."),
+]
 Cv = Annotated[
     float | None, _option("--cv", "Of the gaps between arrivals: 1 is Poisson, more is bursty.", min=0)
 ]
