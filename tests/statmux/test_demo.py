@@ -31,6 +31,18 @@ models:
     slo: {latency_ms: 2000}
     workload: {rate_rps: 5, cv: 4}
 """
+# As few shapes as can be: it is profiled, and then not served.
+ONE_MODEL = """
+metadata: {name: demo}
+models:
+  - name: encoder
+    source: random://bert-tiny?seed=1
+    profile: profiles/encoder.json
+    batch_sizes: [1]
+    sequence_lengths: [16]
+    slo: {latency_ms: 2000}
+    workload: {rate_rps: 5}
+"""
 SHADOWS = ("controller", "placement", "scheduling", "simulator", "vocabulary", "workers")
 
 
@@ -89,7 +101,7 @@ def test_demo_that_cannot_start_says_so_and_fails(tmp_path: Path) -> None:
 
 
 def test_demo_whose_port_is_taken_ends_with_the_fleet_instead_of_waiting_for_it(tmp_path: Path) -> None:
-    (tmp_path / "fleet.yaml").write_text(FLEET)
+    (tmp_path / "fleet.yaml").write_text(ONE_MODEL)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

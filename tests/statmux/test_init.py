@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.statmux.test_main import statmux
+from tests.statmux.in_process import statmux
 
 
 @pytest.mark.parametrize("example", ["tiny", "two-models", "a100x16"])

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: each call is a process of its own."""
+"""The command line as a user meets it; where a process, its streams or its end are the claim, as one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from statmux.main import VERBS
+from tests.statmux.in_process import statmux
 
 DEPLOYMENT = (
     "models:\n- {name: a, source: 'random://llama-tiny', slo: {latency_ms: 100}, workload: {rate_rps: 50}}\n"
@@ -20,7 +21,7 @@ DEPLOYMENT = (
 HEAVY = ("pydantic", "numpy", "yaml", "rich", "pyarrow", "ray", "jax", "grpc", "numba", "asyncio")
 
 
-def statmux(*words: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def as_process(*words: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "statmux.main", *words],
         cwd=folder,
@@ -51,13 +52,13 @@ def test_help_lists_the_verbs_and_imports_nothing_heavy(folder):
 
 
 def test_no_verb_shows_help_and_counts_as_usage(folder):
-    done = statmux(folder=folder)
+    done = as_process(folder=folder)
     assert done.returncode == 2
     assert done.stdout.startswith("Usage: statmux")
 
 
 def test_json_is_one_document_on_stdout_and_warnings_are_on_stderr(folder):
-    done = statmux("validate", "deployment.yaml", "-o", "json", folder=folder)
+    done = as_process("validate", "deployment.yaml", "-o", "json", folder=folder)
     assert done.returncode == 0
     document = json.loads(done.stdout)
     assert document["schema_version"] == 1
@@ -135,15 +136,15 @@ def test_strict_turns_warnings_into_an_error(folder):
 def test_tracebacks_are_for_those_who_ask(folder):
     # A device where a folder should be: the write fails, for a reason that is no bug.
     words = ("trace", "gen", "deployment.yaml", "--out", "/dev/null/t.csv")
-    done = statmux(*words, folder=folder)
+    done = as_process(*words, folder=folder)
     assert done.returncode == 1
     assert done.stderr.startswith("error: /dev/null/t.csv: cannot be written: ")
     assert "Traceback" not in done.stderr
-    assert "Traceback" in statmux(*words, "-v", folder=folder).stderr
+    assert "Traceback" in as_process(*words, "-v", folder=folder).stderr
 
 
 def test_colour_is_for_terminals_only(folder):
-    assert "\x1b" not in statmux("plna", folder=folder).stderr
+    assert "\x1b" not in as_process("plna", folder=folder).stderr
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.statmux.test_main import DEPLOYMENT, statmux
+from tests.statmux.in_process import statmux
+from tests.statmux.test_main import DEPLOYMENT
 from vocabulary.formats import disk
 
 

@@ -11,7 +11,8 @@ import pytest
 from simulator.traffic.gamma_fit import fit_shape
 from statmux.generating import HEEDED, Shaping, drawn, rates_of
 from statmux.verbs.trace_gen_options import ProcessName
-from tests.statmux.test_main import DEPLOYMENT, statmux
+from tests.statmux.in_process import statmux
+from tests.statmux.test_main import DEPLOYMENT
 from vocabulary.deployment import Workload
 from vocabulary.errors import InvalidInput
 from vocabulary.formats import disk

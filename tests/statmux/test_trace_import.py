@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.statmux.test_main import statmux
+from tests.statmux.in_process import statmux
 from tests.vocabulary.importers.files import AZURE_2023, PUBLISHED
 from vocabulary.formats import disk
 

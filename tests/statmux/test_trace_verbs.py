@@ -13,7 +13,7 @@ from simulator.traffic.chat import Chat, converse
 from simulator.traffic.workload import generate
 from statmux.inspecting import default_window_s, described, figures_of
 from statmux.reporting.figures import csv_text
-from tests.statmux.test_main import statmux
+from tests.statmux.in_process import statmux
 from vocabulary.deployment import Workload
 from vocabulary.formats import disk
 from vocabulary.trace import Trace
