@@ -73,6 +73,7 @@ class TextAnswer:
             SampleText(call, codec, stop_ids=stop_ids, max_tokens=asked.max_tokens)
             for _ in range(asked.num_samples)
         ]
+        self._is_cancelled = False
         self._refusal: Refusal | None = None
         self._limit: asyncio.Timeout | None = None
 
@@ -80,7 +81,7 @@ class TextAnswer:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        self._stream.cancel()
+        self._cancel()
 
     def refuse(self, refusal: Refusal) -> None:
         """End it from outside: whoever iterates gets `refusal` next, and the request is cancelled."""
@@ -97,7 +98,7 @@ class TextAnswer:
             if not isinstance(news, tuple):
                 return
             if self._is_stopped():
-                self._stream.cancel()
+                self._cancel()
                 yield TextEnded(self._num_tokens())
                 return
 
@@ -110,8 +111,13 @@ class TextAnswer:
                 assert self._refusal is not None
             finally:
                 self._limit = None
-        self._stream.cancel()
+        self._cancel()
         return self._refusal
+
+    def _cancel(self) -> None:
+        if not self._is_cancelled:
+            self._is_cancelled = True
+            self._stream.cancel()
 
     def _told(self, news: News) -> Iterator[TextNews]:
         match news:
