@@ -31,20 +31,23 @@ class Company:
 class GenerationCosts:
     """Predictions for one model on one group, exact for a request that is alone there and finds no prefix.
 
-    With p stages a p-th of the company shares a step. Ignored: prefixes that the cache knows, preemptions,
-    that a request waits for the end of the step in which it comes, and how company changes.
+    With p stages a p-th of the company shares a step. Ignored: preemptions, that a request waits for the end
+    of the step in which it comes, and how company changes.
     """
 
     times: tuple[StepTimes, ...]
     limits: GenerationLimits
 
-    def prompt_s(self, input_tokens: int, company: Company) -> StageSeconds:
-        """Seconds of each stage from the begin of the prompt to the first token [stages]."""
+    def prompt_s(self, input_tokens: int, company: Company, *, num_hit: int = 0) -> StageSeconds:
+        """Seconds of each stage from the begin of the prompt to the first token [stages].
+
+        num_hit: tokens in the cache before the `input_tokens` that are computed.
+        """
         others, kv_tokens = self._in_step(company)
         step_tokens = max(1.0, self.limits.max_batched_tokens - others)
         num_steps = -(-input_tokens // step_tokens)
-        # Of its own prompt, a chunk looks back on all chunks before it.
-        looked_back = step_tokens * num_steps * (num_steps - 1) / 2
+        # Of its own prompt, a chunk looks back on all chunks before it, and on what was in the cache.
+        looked_back = step_tokens * num_steps * (num_steps - 1) / 2 + num_steps * num_hit
         return tuple(
             num_steps * one.of(others, kv_tokens) + one.token_s * input_tokens + one.kv_token_s * looked_back
             for one in self.times
@@ -57,11 +60,11 @@ class GenerationCosts:
         return tuple(share * one.of(others, kv_tokens) + one.token_s * input_tokens for one in self.times)
 
     def answer_s(self, request: Request, company: Company) -> float:
-        """Seconds from the first token to the last, of an answer as long as it is expected to be."""
-        num_steps = max(request.predicted_tokens, 1) - 1
-        # On average half of the answer is in the cache.
-        own_kv_tokens = max(request.input_tokens, 1) + (num_steps - 1) / 2
-        return num_steps * self.step_s(company, own_tokens=1, own_kv_tokens=own_kv_tokens)
+        """Seconds from the first tokens to the last, of answers as long as they are expected to be."""
+        num_steps, num_samples = max(request.predicted_tokens, 1) - 1, max(request.num_samples, 1)
+        # On average half of an answer is in the cache.
+        own_kv_tokens = num_samples * (max(request.input_tokens, 1) + (num_steps - 1) / 2)
+        return num_steps * self.step_s(company, own_tokens=num_samples, own_kv_tokens=own_kv_tokens)
 
     def step_s(self, company: Company, *, own_tokens: int = 0, own_kv_tokens: float = 0.0) -> float:
         """Seconds of a step in which the company decodes, and prompts of those who replace it advance."""

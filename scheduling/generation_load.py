@@ -7,6 +7,7 @@ from typing import final
 
 from scheduling.generation_costs import Company, GenerationCosts
 from scheduling.load import GroupLoad
+from scheduling.sent_prefixes import SentPrefixes
 from vocabulary.catalog import StageSeconds
 from vocabulary.request import Request
 
@@ -18,10 +19,12 @@ _NUM_REMEMBERED = 200
 class GenerationLoad:
     """The model's requests in flight on the group, by the number of their answers and their tokens.
 
-    An answer counts as long as it is expected to be. Samples share a prompt, so it counts once for all.
+    An answer counts as long as it is expected to be. Samples share the memory of a prompt, and each attends to
+    all of it.
     """
 
     __slots__ = (
+        "_attended_tokens",
         "_input_tokens",
         "_mean_input",
         "_mean_output",
@@ -40,17 +43,20 @@ class GenerationLoad:
 
     def clear(self) -> None:
         """Nothing is in flight."""
-        self._num_answers = self._input_tokens = self._output_tokens = 0
+        self._num_answers = self._input_tokens = self._attended_tokens = self._output_tokens = 0
 
     def can_ever_run(self, request: Request) -> bool:
         num_samples = max(request.num_samples, 1)
         return self.costs.limits.can_ever_run(request.input_tokens, request.output_tokens, num_samples)
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Request, *, num_hit: int = 0) -> None:
+        """num_hit: tokens of its prompt that are not computed there."""
         self._count(request, 1)
         self._num_seen = min(self._num_seen + 1, _NUM_REMEMBERED)
         num_samples = max(request.num_samples, 1)
-        self._mean_input += (request.input_tokens / num_samples - self._mean_input) / self._num_seen
+        self._mean_input += (
+            (request.input_tokens - num_hit) / num_samples - self._mean_input
+        ) / self._num_seen
         self._mean_output += (request.predicted_tokens - self._mean_output) / self._num_seen
 
     def remove(self, request: Request) -> None:
@@ -77,7 +83,7 @@ class GenerationLoad:
         budget = self.costs.limits.max_batched_tokens * len(self.costs.times)
         balanced = budget * self._mean_output / (self._mean_input + self._mean_output)
         share = min(1.0, self.capacity / self._num_answers, max(1.0, balanced) / self._num_answers)
-        kv_tokens = self._input_tokens + self._output_tokens / 2
+        kv_tokens = self._attended_tokens + self._output_tokens / 2
         return Company(share * self._num_answers, share * kv_tokens, self._mean_input / self._mean_output)
 
     @property
@@ -93,6 +99,7 @@ class GenerationLoad:
         num_samples = max(request.num_samples, 1)
         self._num_answers += sign * num_samples
         self._input_tokens += sign * request.input_tokens
+        self._attended_tokens += sign * num_samples * request.input_tokens
         self._output_tokens += sign * num_samples * request.predicted_tokens
 
 
@@ -102,7 +109,8 @@ class GeneratingCandidate:
     """A group that holds the model, and what one request of some length takes there now.
 
     stages_s: work of its prompt; more_s: what the prompt takes beyond that; place_s: until a sequence less
-    runs; answer_s: from the first token to the last.
+    runs; answer_s: from the first token to the last. sent, num_hit: what is believed to be in the cache there,
+    and how many tokens of the prompt are.
     """
 
     group: GroupLoad
@@ -112,6 +120,8 @@ class GeneratingCandidate:
     more_s: float
     place_s: float
     answer_s: float
+    sent: SentPrefixes | None = None
+    num_hit: int = 0
 
     def first_token_s(self, now_s: float) -> float:
         """When the prompts sent there before are computed and it has a place, its own still to compute."""
@@ -124,8 +134,10 @@ class GeneratingCandidate:
     def take(self, now_s: float) -> float:
         """The request goes there; returns its predicted finish."""
         finish_s = self.finish_s(now_s)
-        self.model_load.add(self.request)
+        self.model_load.add(self.request, num_hit=self.num_hit)
         self.group.add(now_s, self.stages_s)
+        if self.sent is not None:
+            self.sent.send(self.request)
         return finish_s
 
     def served(self, finish_s: float) -> None:
@@ -138,18 +150,21 @@ class GeneratingCandidate:
 
 
 def generating_candidate(
-    group: GroupLoad, model_load: GenerationLoad, request: Request
+    group: GroupLoad, model_load: GenerationLoad, request: Request, *, sent: SentPrefixes | None = None
 ) -> GeneratingCandidate:
-    """What `request` would take there, beside those in flight now."""
+    """What `request` would take there, beside those in flight now. sent: None where no prefixes are cached."""
     costs, company = model_load.costs, model_load.company
-    input_tokens = max(request.input_tokens, 1)
+    num_hit = 0 if sent is None else sent.num_hit(request)
+    input_tokens = max(request.input_tokens, 1) - num_hit
     work_s = costs.prompt_work_s(input_tokens, company)
     return GeneratingCandidate(
         group=group,
         model_load=model_load,
         request=request,
         stages_s=work_s,
-        more_s=sum(costs.prompt_s(input_tokens, company)) - sum(work_s),
+        more_s=sum(costs.prompt_s(input_tokens, company, num_hit=num_hit)) - sum(work_s),
         place_s=model_load.queue_s,
         answer_s=costs.answer_s(request, company),
+        sent=sent,
+        num_hit=num_hit,
     )

@@ -2,7 +2,8 @@
 
 First come, first served, nothing cancelled. With the output reserved and no cached prefixes the plain kernel
 answers (a closed form between events), otherwise the one that keeps pages. What the machines decide beside
-this rule is not covered: other queue orders, admission by SLO, several models or several stages on a group.
+this rule is not covered: other queue orders, admission by SLO, several models or several stages on a group,
+preemption to the host, eviction by cost, several answers to a request.
 """
 
 from __future__ import annotations
@@ -62,6 +63,13 @@ def is_plain(limits: GenerationLimits) -> bool:
     return limits.reserves_output and not shares
 
 
+def is_covered(limits: GenerationLimits, tokens: Tokens) -> bool:
+    """Whether preemptions and evictions under these limits are those of the kernels."""
+    shares = limits.has_prefix_cache and tokens.prefix_hashes is not None
+    swaps = limits.num_host_pages > 0 and not limits.reserves_output
+    return not swaps and not (shares and limits.eviction != "lru")
+
+
 def generate(
     arrival_s: NDArray[np.float64],
     tokens: Tokens,
@@ -87,6 +95,7 @@ def generate(
     num_requests = len(arrival_s)
     assert np.all(arrival_s[1:] >= arrival_s[:-1]), "arrivals must not go back in time"
     assert num_requests < MAX_REQUESTS, num_requests
+    assert is_covered(limits, tokens), limits
     assert min(times.constant_s, times.token_s, times.kv_token_s) >= 0, times
     columns = Columns(
         np.full(num_requests, np.nan), np.full(num_requests, np.nan), np.empty(num_requests, dtype=np.int8)

@@ -4,7 +4,7 @@ Covered: every group holds one model, which generates, on one stage; admission `
 requests ask for tokens; the router is `round_robin` with holders of equal limits, or a model has one holder,
 so that a router has no choice. The bound of the queue is looked at afterwards (`may_meet_a_full_queue`).
 Not covered: routers that look at loads, admission by SLO, several models or stages on a group, one-shot
-requests. Totals of steps are not kept.
+requests, preemption to the host, eviction by cost. Totals of steps are not kept.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.generation.arrivals import limits_of_groups
-from simulator.generation.fast import generate
+from simulator.generation.fast import generate, is_covered
 from vocabulary.deployment import Deployment
 from vocabulary.generation import GenerationLimits
 from vocabulary.outcomes import FATE_CODE, NO_GROUP, Outcomes
@@ -37,6 +37,8 @@ def supports_generation(placement: Placement, trace: Trace, *, deployment: Deplo
     limits = limits_of_groups(placement, trace, deployment=deployment)
     for group, one in zip(placement.groups, limits, strict=True):
         if group.config.pipeline != 1 or len(group.models) != 1 or len(one) != 1:
+            return False
+        if not all(is_covered(of_model, trace.tokens) for of_model in one.values()):
             return False
     for model in deployment.model_names:
         of_model = [one[model] for one in limits if model in one]

@@ -83,6 +83,20 @@ def test_what_is_not_covered_is_left_to_the_event_simulator(placement, policy) -
     assert not supports_generation(placement, trace, deployment=deployment)
 
 
+@pytest.mark.parametrize(
+    ("settings", "is_covered"),
+    [
+        ({"num_host_pages": 4}, False),
+        ({"num_host_pages": 4, "reserves_output": True}, True),  # nothing is ever preempted
+        ({"eviction": "cost"}, True),  # of a trace without prefixes nothing is cached
+    ],
+)
+def test_going_to_the_host_is_left_to_the_event_simulator(settings, is_covered) -> None:
+    deployment = fleet(generating(**settings))
+    trace = trace_of(deployment, ("chat", 0.0, 4, 2))
+    assert supports_generation(groups("chat"), trace, deployment=deployment) is is_covered
+
+
 def test_a_model_with_one_holder_is_covered_under_any_router() -> None:
     deployment = fleet(generating(), router="least_loaded")
     trace = trace_of(deployment, ("chat", 0.0, 4, 3))

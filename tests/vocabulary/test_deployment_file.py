@@ -122,13 +122,13 @@ def test_what_a_generating_model_may_hold_is_read():
   slo: {ttft_ms: 500, tpot_ms: 40}
   batching: {max_batch_size: 64, max_batch_tokens: 8192, chunked_prompts: false}
   kv_cache: {memory_fraction: 0.5, block_size: 32, prefix_caching: false, reserve_output: true}
-- {name: b, profile: p, kv_cache: {memory_fraction: auto, num_pages: 100}}
+- {name: b, profile: p, kv_cache: {memory_fraction: auto, num_pages: 100, num_host_pages: 50, eviction: cost}}
 """
     )
     first, second = deployment.models
     assert first.slo == Slo(None, None, 0.5, 0.04)
     assert first.generation == GenerationSettings(0.5, None, 32, 8192, 64, False, True, False)
-    assert second.generation == GenerationSettings(num_pages=100)
+    assert second.generation == GenerationSettings(num_pages=100, num_host_pages=50, eviction="cost")
     assert deployment.accepted_only == ()
 
 

@@ -305,6 +305,8 @@ def _generation(model: ModelShape) -> GenerationSettings:
         "page_tokens": cache.block_size,
         "has_prefix_cache": cache.prefix_caching,
         "reserves_output": cache.reserve_output,
+        "num_host_pages": cache.num_host_pages,
+        "eviction": cache.eviction,
         "max_sequences": batching.max_batch_size,
         "max_batched_tokens": batching.max_batch_tokens,
         "is_chunked": batching.chunked_prompts,

@@ -100,7 +100,9 @@ class KvCacheShape(Shape):
     """Of a model that generates. num_pages: on every group, of block_size tokens each.
 
     Without it: memory_fraction of what the weights of all models of the group leave free, the tightest stage
-    deciding; `auto` is an equal part of what is left by models that name theirs.
+    deciding; `auto` is an equal part of what is left by models that name theirs. num_host_pages: of as many
+    tokens each, in the memory of the host, for the pages of preempted sequences. eviction: which unused pages
+    of cached prefixes go first, those used longest ago or those that cost least to compute again.
     """
 
     memory_fraction: Annotated[Annotated[Number, Field(gt=0, le=1)] | None, _AUTO_IS_NONE] = None
@@ -108,6 +110,8 @@ class KvCacheShape(Shape):
     block_size: Count | None = None
     prefix_caching: bool | None = None
     reserve_output: bool | None = None
+    num_host_pages: NaturalNumber | None = None
+    eviction: Literal["lru", "cost"] | None = None
 
 
 class ModelShape(Shape):
