@@ -14,7 +14,8 @@ from controller.text.names import did_you_mean, short
 from vocabulary.sampling import MAX_LOGPROBS, Sampling
 
 _MAX_WHOLE = 2**63 - 1
-_SEED_BITS = 31
+_SEED_BITS = 63
+_TINY = 1e-9  # a top_p of 0 asks for the most probable token: the sampler wants some probability
 Read = Callable[[object], object]
 
 
@@ -135,6 +136,10 @@ def _top_k(value: object) -> int:
     return max(_whole(-1)(value), 0)
 
 
+def _top_p(value: object) -> float:
+    return max(_number(0, 1)(value), _TINY)
+
+
 _SAMPLING: Mapping[str, str] = {
     "temperature": "temperature", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p",
     "repetition_penalty": "repetition_penalty", "presence_penalty": "presence_penalty",
@@ -146,12 +151,12 @@ _OBJECTIVE = _number(0)
 _READ: Mapping[str, Read] = {
     "temperature": _number(0, 100),
     "top_k": _top_k,
-    "top_p": _number(0, 1, is_above=True),
+    "top_p": _top_p,
     "min_p": _number(0, 1),
     "repetition_penalty": _number(0, 100, is_above=True),
     "presence_penalty": _number(-2, 2),
     "frequency_penalty": _number(-2, 2),
-    "seed": _whole(0),
+    "seed": _whole(-_MAX_WHOLE - 1),
     "logprobs": _whole(0, MAX_LOGPROBS),
     "stop_token_ids": _token_ids,
     "ignore_eos": _bool,

@@ -1,0 +1,439 @@
+"""Models that generate, over gRPC v2: whole answers, streams, what is told with them, who leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import numpy as np
+import pytest
+from grpc import aio
+
+from controller.calls import Reason
+from controller.grpc_v2.messages import (
+    SERVICE,
+    ModelInferRequest,
+    ModelInferResponse,
+    ModelStreamInferResponse,
+    message_class,
+)
+from controller.grpc_v2.server import start_grpc
+from controller.tenants import ONE_TENANT, Tenants, tenants_of
+from tests.controller.http.story import CODEC, EOS_ID, MAX_MODEL_LEN, story_fleet, story_texts
+from tests.controller.scripted_fleet import ScriptedFleet
+from vocabulary.deployment import Security, TokenSpec
+from vocabulary.numpy_tensors import array_of, tensor_of
+from vocabulary.tensors import Tensor
+
+TIMEOUT_S = 10.0
+HELLO = "Hello, wörld! 😀"
+HELLO_IDS = [*CODEC.encode(HELLO, adds_special=False), EOS_ID]
+COUNTS = ("num_input_tokens", "num_output_tokens", "num_cached_tokens")
+
+
+@asynccontextmanager
+async def channel_to(fleet: ScriptedFleet, *, tenants: Tenants = ONE_TENANT) -> AsyncIterator[aio.Channel]:
+    endpoint = await start_grpc(fleet, port=0, tenants=tenants, texts=story_texts())
+    async with aio.insecure_channel(f"127.0.0.1:{endpoint.port}") as channel:
+        yield channel
+    await endpoint.stop(0.0)
+
+
+def request(model: str, *tensors: Tensor, request_id: str = "", outputs: tuple[str, ...] = (), **parameters):
+    message = ModelInferRequest(model_name=model, id=request_id)
+    for tensor in tensors or (text("hi"),):
+        message.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        message.raw_input_contents.append(bytes(tensor.raw))
+    for name in outputs:
+        message.outputs.add(name=name)
+    for name, value in parameters.items():
+        kind = {bool: "bool_param", int: "int64_param", float: "double_param", str: "string_param"}[
+            type(value)
+        ]
+        setattr(message.parameters[name], kind, value)
+    return message
+
+
+def text(words: str | bytes) -> Tensor:
+    return tensor_of("text_input", [words], datatype="BYTES")
+
+
+def ids(*token_ids: int, datatype: str = "INT64") -> Tensor:
+    return tensor_of("input_ids", np.array(token_ids), datatype=datatype)
+
+
+STREAMED = tensor_of("stream", [True], datatype="BOOL")
+
+
+def outputs_of(response: ModelInferResponse) -> dict[str, np.ndarray]:
+    return {
+        item.name: array_of(Tensor(item.name, item.datatype, tuple(item.shape), raw))
+        for item, raw in zip(response.outputs, response.raw_output_contents, strict=True)
+    }
+
+
+def text_of(response: ModelInferResponse) -> str:
+    return outputs_of(response)["text_output"][0].decode()
+
+
+async def infer(channel: aio.Channel, message: ModelInferRequest) -> ModelInferResponse:
+    stub = channel.unary_unary(f"/{SERVICE}/ModelInfer", response_deserializer=ModelInferResponse.FromString)
+    return await stub(message.SerializeToString(), timeout=TIMEOUT_S)
+
+
+async def refused(channel: aio.Channel, message: ModelInferRequest) -> tuple[str, str]:
+    with pytest.raises(aio.AioRpcError) as caught:
+        await infer(channel, message)
+    return caught.value.code().name, caught.value.details()
+
+
+async def conversation(
+    channel: aio.Channel, *messages: ModelInferRequest, is_strict: bool = False
+) -> aio.StreamStreamCall:
+    """A stream on which these were sent; it stays open for more."""
+    path = f"/{SERVICE}/ModelStreamInfer"
+    metadata = (("triton_grpc_error", "true"),) if is_strict else ()
+    call = channel.stream_stream(path, response_deserializer=ModelStreamInferResponse.FromString)(
+        timeout=TIMEOUT_S, metadata=metadata
+    )
+    for message in messages:
+        await call.write(message.SerializeToString())
+    return call
+
+
+async def all_replies(channel: aio.Channel, *messages: ModelInferRequest) -> list[ModelStreamInferResponse]:
+    call = await conversation(channel, *messages)
+    await call.done_writing()
+    return [reply async for reply in call]
+
+
+def is_final(response: ModelInferResponse) -> bool:
+    return response.parameters["triton_final_response"].bool_param
+
+
+@pytest.mark.asyncio
+async def test_one_reply_holds_the_whole_answer_and_what_it_took() -> None:
+    async with channel_to(story_fleet()) as channel:
+        response = await infer(channel, request("chat", request_id="7"))
+    assert (response.model_name, response.id, text_of(response)) == ("chat", "7", HELLO)
+    assert outputs_of(response)["output_ids"].tolist() == HELLO_IDS
+    parameters = response.parameters
+    assert parameters["finish_reason"].string_param == "stop"
+    assert parameters["statmux_group"].string_param == "g0"
+    assert [parameters[name].int64_param for name in COUNTS] == [2, len(HELLO_IDS), 2]
+    kinds = {value.WhichOneof("parameter_choice") for value in parameters.values()}
+    assert "double_param" not in kinds, "KServe's client does not know doubles"
+
+
+@pytest.mark.asyncio
+async def test_streamed_answer_comes_with_each_steps_new_text_and_marks_its_end() -> None:
+    async with channel_to(story_fleet()) as channel:
+        replies = await all_replies(channel, request("chat", text("hi"), STREAMED, request_id="7"))
+    responses = [reply.infer_response for reply in replies]
+    assert not any(reply.error_message for reply in replies)
+    assert [response.id for response in responses] == ["7"] * len(responses)
+    pieces = [text_of(response) for response in responses]
+    assert "".join(pieces) == HELLO and pieces[:3] == ["H", "e", "l"], "one message a step"
+    assert np.concatenate([outputs_of(each)["output_ids"] for each in responses]).tolist() == HELLO_IDS
+    assert [is_final(response) for response in responses] == [False] * (len(responses) - 1) + [True]
+    assert responses[-1].parameters["finish_reason"].string_param == "stop"
+    assert responses[-1].parameters["num_output_tokens"].int64_param == len(HELLO_IDS)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("is_streamed", [True, False])
+async def test_empty_last_message_comes_where_it_is_asked_for(is_streamed: bool) -> None:
+    tensors = (text("hi"), STREAMED) if is_streamed else (text("hi"),)
+    message = request("chat", *tensors, triton_enable_empty_final_response=True)
+    async with channel_to(story_fleet()) as channel:
+        responses = [reply.infer_response for reply in await all_replies(channel, message)]
+    assert (len(responses) > 2) == is_streamed
+    assert [is_final(each) for each in responses] == [False] * (len(responses) - 1) + [True]
+    assert not responses[-1].outputs
+    assert "".join(text_of(each) for each in responses[:-1]) == HELLO
+
+
+@pytest.mark.asyncio
+async def test_answers_on_one_stream_go_out_as_they_come_each_in_its_order() -> None:
+    fleet = story_fleet()
+    async with channel_to(fleet) as channel:
+        call = await conversation(channel, request("stuck", text("a"), STREAMED, request_id="a"))
+        first = await fleet.opened(1)
+        await call.write(request("stuck", text("b"), STREAMED, request_id="b").SerializeToString())
+        second = await fleet.opened(2)
+        heard = []
+        for answer, token in ((second, 66), (first, 65), (second, 67), (first, 68)):
+            answer.say(token)
+            heard.append((await call.read()).infer_response)
+        assert [response.id for response in heard] == ["b", "a", "b", "a"]
+        assert [outputs_of(response)["output_ids"].tolist() for response in heard] == [[66], [65], [67], [68]]
+        await call.write(request("chat", request_id="c").SerializeToString())
+        assert text_of((await call.read()).infer_response) == HELLO, "it waits for nobody"
+        await call.done_writing()
+        for answer in (second, first):
+            answer.end("length")
+        last = [(await call.read()).infer_response for _ in range(2)]
+        assert [(each.id, is_final(each)) for each in last] == [("b", True), ("a", True)]
+        assert await call.read() == aio.EOF
+
+
+@pytest.mark.asyncio
+async def test_refusals_on_a_stream_are_messages_and_the_others_go_on() -> None:
+    requests = (
+        request("busy", text("a"), STREAMED, request_id="1"),
+        request("chat", text("a"), STREAMED, request_id="2", temprature=1.0),
+        request("broken-off", text("a"), STREAMED, request_id="3"),
+        request("chat", request_id="4"),
+    )
+    async with channel_to(story_fleet()) as channel:
+        replies = await all_replies(channel, *requests)
+    by_id = {key: [each for each in replies if each.infer_response.id == key] for key in "1234"}
+    assert "64 requests wait" in by_id["1"][0].error_message
+    assert by_id["1"][0].infer_response.parameters["statmux_reason"].string_param == "QUEUE_FULL"
+    assert "'temprature' is not supported; did you mean 'temperature'?" in by_id["2"][0].error_message
+    assert [text_of(each.infer_response) for each in by_id["3"][:-1]] == ["H", "e", "l"]
+    assert "failed" in by_id["3"][-1].error_message and is_final(by_id["3"][-1].infer_response)
+    assert text_of(by_id["4"][0].infer_response) == HELLO
+
+
+@pytest.mark.asyncio
+async def test_strict_stream_ends_with_the_first_refusal() -> None:
+    fleet = story_fleet()
+    async with channel_to(fleet) as channel:
+        call = await conversation(channel, request("stuck", text("a"), STREAMED), is_strict=True)
+        await fleet.opened()
+        await call.write(request("late", text("a"), STREAMED).SerializeToString())
+        with pytest.raises(aio.AioRpcError) as caught:
+            await call.read()
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        await fleet.until(lambda: len(fleet.cancelled) == 1)
+
+
+@pytest.mark.asyncio
+async def test_client_that_cancels_or_leaves_frees_what_it_held() -> None:
+    fleet = story_fleet()
+    async with channel_to(fleet) as channel:
+        call = channel.unary_unary(f"/{SERVICE}/ModelInfer")(request("stuck").SerializeToString())
+        await fleet.opened(1)
+        call.cancel()
+        await fleet.until(lambda: len(fleet.cancelled) == 1)
+        stream = await conversation(channel, request("stuck", text("a"), STREAMED), request("stuck"))
+        answer = await fleet.opened(2)
+        answer.say(65)
+        stream.cancel()
+        await fleet.until(lambda: len(fleet.cancelled) == 3)
+        await conversation(channel, request("stuck", text("a"), STREAMED))
+        await fleet.opened(1)
+    await fleet.until(lambda: len(fleet.cancelled) == 4)
+    assert not fleet.open
+
+
+@pytest.mark.asyncio
+async def test_fleet_hears_all_that_the_client_asked_for() -> None:
+    fleet = story_fleet()
+    parameters = {
+        "temperature": 0.5, "top_k": 7, "top_p": 0.9, "min_p": 0.1, "repetition_penalty": 1.5,
+        "presence_penalty": -1.0, "frequency_penalty": 1, "seed": 11, "logprobs": 2, "ignore_eos": True,
+        "stop_token_ids": "3,4", "n": 1, "max_tokens": 5, "slo_ms": 4000.0, "ttft_ms": 500, "tpot_ms": 40.0,
+        "timeout": 3_000_000, "priority": 1, "cache_salt": "mine",
+    }  # fmt: skip
+    async with channel_to(fleet) as channel:
+        response = await infer(channel, request("chat", text("hi"), **parameters))
+    call = fleet.calls[0]
+    sampling = call.sampling
+    assert (sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p) == (0.5, 7, 0.9, 0.1)
+    penalties = (sampling.repetition_penalty, sampling.presence_penalty, sampling.frequency_penalty)
+    assert penalties == (1.5, -1.0, 1.0)
+    assert (sampling.seed, sampling.num_logprobs, sampling.ignores_eos) == (11, 2, True)
+    assert sampling.stop_token_ids == (3, 4) and call.max_tokens == 5 and call.num_samples == 1
+    assert (call.slo_s, call.ttft_s, call.tpot_s, call.timeout_s) == (4.0, 0.5, 0.04, 3.0)
+    assert (call.priority, call.salt, call.protocol) == (1, "mine", "grpc_v2")
+    outputs = outputs_of(response)
+    assert outputs["output_logprobs"].tolist() == [-0.5] * 5
+    assert outputs["top_ids"].shape == outputs["top_logprobs"].shape == (5, 2)
+    assert outputs["top_ids"][0].tolist() == [HELLO_IDS[0], HELLO_IDS[0] + 1]
+    assert response.parameters["finish_reason"].string_param == "length"
+
+
+@pytest.mark.asyncio
+async def test_sampling_may_come_as_json_with_numbers_in_quotes() -> None:
+    fleet = story_fleet()
+    options = '{"temperature": "0.0", "max_tokens": "3", "stop": ["xx", "7"], "ignore_eos": "True"}'
+    sampling = tensor_of("sampling_parameters", [options], datatype="BYTES")
+    leaves_out = tensor_of("exclude_input_in_output", [True], datatype="BOOL")
+    async with channel_to(fleet) as channel:
+        response = await infer(channel, request("chat", text("hi"), sampling, leaves_out))
+    assert text_of(response) == HELLO[:3]
+    assert fleet.calls[0].sampling.is_greedy and fleet.calls[0].sampling.ignores_eos
+
+
+@pytest.mark.asyncio
+async def test_answer_ends_at_a_stop_string_and_the_request_is_cancelled() -> None:
+    fleet = story_fleet()
+    async with channel_to(fleet) as channel:
+        call = await conversation(channel, request("stuck", text("a"), STREAMED, stop="lo"))
+        answer = await fleet.opened()
+        answer.say(*CODEC.encode("Hello", adds_special=False))
+        heard = []
+        while not heard or not is_final(heard[-1]):
+            heard.append((await call.read()).infer_response)
+        call.cancel()
+    assert "".join(text_of(response) for response in heard) == "Hel"
+    assert heard[-1].parameters["finish_reason"].string_param == "stop"
+    assert fleet.cancelled == [answer.call]
+
+
+@pytest.mark.asyncio
+async def test_unseeded_answers_differ_and_greedy_ones_need_no_seed() -> None:
+    fleet = story_fleet()
+    async with channel_to(fleet) as channel:
+        for temperature in (1.0, 1.0, 0.0):
+            await infer(channel, request("chat", text("hi"), temperature=temperature))
+    first, second, greedy = (call.sampling.seed for call in fleet.calls)
+    assert first != second and greedy == 0
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("datatype", ["INT32", "INT64"])
+async def test_model_without_a_tokenizer_takes_and_gives_tokens(datatype: str) -> None:
+    fleet = story_fleet()
+    async with channel_to(fleet) as channel:
+        response = await infer(channel, request("tokens", ids(5, 6, 7, datatype=datatype)))
+        status, why = await refused(channel, request("tokens", text("hi")))
+        metadata = await infer_metadata(channel, "tokens")
+    assert fleet.calls[0].prompt_ids == (5, 6, 7)
+    assert list(outputs_of(response)) == ["output_ids"]
+    assert status == "INVALID_ARGUMENT" and "tokenizer" in why
+    assert "text_input" not in [item.name for item in metadata.inputs]
+
+
+async def infer_metadata(channel: aio.Channel, model: str) -> object:
+    response = message_class("ModelMetadataResponse")
+    stub = channel.unary_unary(f"/{SERVICE}/ModelMetadata", response_deserializer=response.FromString)
+    return await stub(message_class("ModelMetadataRequest")(name=model).SerializeToString())
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (request("chat", text("hi"), n=2), "'n': expected a whole number from 1 to 1, got 2"),
+        (request("chat", text("hi"), adapter="x"), "'adapter' is not supported"),
+        (request("chat", text("hi"), temperature=-1.0), "'temperature': expected a number >= 0"),
+        (request("chat", text("hi"), temperature=float("nan")), "'temperature'"),
+        (request("chat", text("hi"), top_k=1.5), "'top_k': expected a whole number"),
+        (request("chat", text("hi"), logprobs=21), "'logprobs': expected a whole number from 0 to 20"),
+        (request("chat", text("hi"), stop_token_ids="a"), "'stop_token_ids'"),
+        (request("chat", text("hi"), ignore_eos=1), "'ignore_eos': expected true or false"),
+        (request("chat", text("hi"), max_tokens=0), "'max_tokens': expected a whole number from 1"),
+        (request("chat", text("hi"), max_tokens=MAX_MODEL_LEN), f"context is {MAX_MODEL_LEN} tokens"),
+        (request("chat", text("x" * 600)), f"context is {MAX_MODEL_LEN} tokens; the prompt has 600"),
+        (request("chat", text(b"\xff")), "'text_input' is not UTF-8"),
+        (request("chat", text("hi"), stream=True), "use ModelStreamInfer"),
+        (request("chat", text("hi"), ids(1)), "'text_input' and 'input_ids', got both"),
+        (request("chat", STREAMED), "'text_input' and 'input_ids', got neither"),
+        (request("chat", ids(258)), "the prompt has token 258; the model's vocabulary is 0 to 257"),
+        (request("chat", tensor_of("text", ["a"])), "no input 'text'; did you mean 'text_input'?"),
+        (request("chat", tensor_of("text_input", ["a", "b"])), "expected BYTES [1], got BYTES (2,)"),
+        (request("chat", tensor_of("text_input", [1.0])), "expected BYTES [1], got FP64"),
+        (request("chat", text("hi"), outputs=("logits",)), "no output 'logits'; it has ['text_output'"),
+        (request("chat", text("hi"), outputs=("top_ids",)), "it comes where `logprobs` asks for it"),
+        (
+            request("chat", text("hi"), tensor_of("max_tokens", [4], datatype="INT32"), max_tokens=5),
+            "'max_tokens' is given twice, as 5 and as 4",
+        ),
+        (
+            request("chat", text("hi"), tensor_of("sampling_parameters", ["[]"])),
+            "'sampling_parameters' is not a JSON object",
+        ),
+    ],
+)
+async def test_what_is_wrong_is_named(message: ModelInferRequest, words: str) -> None:
+    fleet = story_fleet()
+    async with channel_to(fleet) as channel:
+        status, why = await refused(channel, message)
+    assert status == "INVALID_ARGUMENT" and words in why, why
+    assert [model for model, _ in fleet.turned_down] == ["chat"], "it is counted"
+    assert not fleet.calls
+
+
+@pytest.mark.asyncio
+async def test_refusal_of_the_fleet_is_the_status_of_the_call() -> None:
+    async with channel_to(story_fleet()) as channel:
+        for model, status in (
+            ("busy", "RESOURCE_EXHAUSTED"),
+            ("down", "UNAVAILABLE"),
+            ("broken", "INTERNAL"),
+        ):
+            assert (await refused(channel, request(model)))[0] == status
+        assert (await refused(channel, request("absent", text("hi"))))[0] in ("UNAVAILABLE", "INTERNAL")
+
+
+@pytest.mark.asyncio
+async def test_answer_that_takes_too_long_is_late() -> None:
+    fleet = story_fleet()
+    async with channel_to(fleet) as channel:
+        status, _ = await refused(channel, request("stuck", text("hi"), timeout=50_000))
+    assert status == "DEADLINE_EXCEEDED"
+    assert len(fleet.cancelled) == 1
+
+
+@pytest.mark.asyncio
+async def test_description_says_that_the_model_speaks_in_many_messages() -> None:
+    async with channel_to(story_fleet()) as channel:
+        metadata = await infer_metadata(channel, "chat")
+        response = message_class("ModelConfigResponse")
+        stub = channel.unary_unary(f"/{SERVICE}/ModelConfig", response_deserializer=response.FromString)
+        config = (await stub(message_class("ModelConfigRequest")(name="chat").SerializeToString())).config
+    assert [item.name for item in metadata.inputs][:4] == ["text_input", "input_ids", "stream", "max_tokens"]
+    assert [item.name for item in metadata.outputs] == ["text_output", "output_ids"]
+    assert dict(metadata.properties) == {"task": "generate", "max_model_len": str(MAX_MODEL_LEN)}
+    assert config.model_transaction_policy.decoupled
+    assert [item.name for item in config.input if not item.optional] == ["text_input"]
+
+
+@pytest.mark.asyncio
+async def test_call_for_text_is_its_tokens_tenant() -> None:
+    security = Security(auth="token", tokens=(TokenSpec("app", "search", secret_env="APP"),))
+    tenants = tenants_of(security, folder=".", environment={"APP": "one"})
+    fleet = story_fleet()
+    async with channel_to(fleet, tenants=tenants) as channel:
+        stub = channel.unary_unary(f"/{SERVICE}/ModelInfer")
+        await stub(request("chat").SerializeToString(), metadata=(("authorization", "Bearer one"),))
+        assert (await refused(channel, request("chat")))[0] == "UNAUTHENTICATED"
+    assert [call.tenant for call in fleet.calls] == ["search"]
+
+
+@pytest.mark.asyncio
+async def test_bug_in_the_fleet_is_internal_and_keeps_its_text_to_itself() -> None:
+    class Broken:
+        def __init__(self) -> None:
+            fleet = story_fleet()
+            self.changed, self.models, self.turned_away = fleet.changed, fleet.models, fleet.turned_away
+
+        def generate(self, call: object) -> object:
+            raise ZeroDivisionError("the secret")
+
+    async with channel_to(Broken()) as channel:
+        status, why = await refused(channel, request("chat"))
+        reply = (await all_replies(channel, request("chat", text("a"), STREAMED, request_id="1")))[0]
+    assert status == "INTERNAL" and "secret" not in why + reply.error_message
+    assert reply.infer_response.parameters["statmux_reason"].string_param == Reason.FAILED.name
+
+
+@pytest.mark.asyncio
+async def test_more_answers_than_may_be_open_on_a_stream_wait_their_turn() -> None:
+    fleet = story_fleet()
+    async with channel_to(fleet) as channel:
+        messages = [request("stuck", text("a"), STREAMED, request_id=str(index)) for index in range(70)]
+        call = await conversation(channel, *messages)
+        await fleet.opened(64)
+        for _ in range(70):
+            await fleet.until(lambda: any(not answer.stream.is_over for answer in fleet.open))
+            next(answer for answer in fleet.open if not answer.stream.is_over).end("length")
+            assert is_final((await call.read()).infer_response)
+        call.cancel()
+    assert len({call.request_id for call in fleet.calls}) == 70
+    await asyncio.sleep(0)
