@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scheduling.fairness import VirtualTokenCounter
 from scheduling.fairness_costs import LinearCost, MeasuredCost, ProfiledCost, Service, cost_of
 from scheduling.fairness_counters import TenantCounters
+from scheduling.fairness_places import QueuePlaces
 from scheduling.queueing import ORDERS, Queue
 from scheduling.waiting_by_prefix import LongestPrefixFirst
 from vocabulary.fairness import Fairness
@@ -273,3 +274,22 @@ def test_models_of_a_group_share_counters_of_seconds() -> None:
     assert chat.head() is not None and code.head() is not None
     pop_and_serve(code, num_output=50)
     assert chat.pop().tenant == "one"
+
+
+def test_a_flood_leaves_places_for_others() -> None:
+    places = QueuePlaces(12, shared=frozenset({"chat"}))
+
+    def fill(tenant: str, *, model: str = "chat") -> int:
+        num_taken = 0
+        while places.has_room(model, tenant):
+            places.take(model, tenant)
+            num_taken += 1
+        return num_taken
+
+    assert fill("flood") == 6
+    assert fill("second") == 3
+    assert places.has_room("chat", "third")
+    places.give_back("chat", "flood")
+    assert fill("second") == 1
+    assert fill("anybody", model="embed") == 12
+    assert not places.has_room("embed", "other")
