@@ -20,7 +20,22 @@ from vocabulary.errors import InvalidInput
 from vocabulary.messages import Batch
 from vocabulary.numpy_tensors import array_of, tensor_of
 from workers.crew import Crew
-from workers.engine import Answer, BatchResult, Finished, Freed, ModelInterface, Tensors
+from workers.engine import (
+    GENERATION_INPUTS,
+    GENERATION_OUTPUTS,
+    Answer,
+    BatchResult,
+    Finished,
+    Freed,
+    GenerationInterface,
+    ModelInterface,
+    Prompt,
+    Tensors,
+)
+from workers.generation.host_step import Drawn, HostStep
+from workers.generation.model import GeneratingModel
+from workers.generation.token_book import TokenBook
+from workers.generation.token_books import TokenBooks
 from workers.loading import Loader
 from workers.model import ShardedModel
 from workers.multicast import Load, Multicast
@@ -33,13 +48,17 @@ _log = structlog.get_logger("statmux.worker")
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One batch, as the server gave it. invalid: why a request's input cannot be taken, empty if it can."""
+    """One batch, as the server gave it. invalid: why a request's input cannot be taken, empty if it can.
+
+    step: of a batch that generates, what it computes.
+    """
 
     batch: Batch
     inputs: tuple[Tensors, ...]
     stage_freed: Freed
     finished: Finished
     invalid: tuple[str, ...] = ()
+    step: HostStep | None = None
 
 
 def _ignore(why: str) -> None:
@@ -67,7 +86,8 @@ class JaxEngine:
         self._is_read = False
         self._loop = loop
         self._tell_lost = lost
-        self._models: dict[str, ShardedModel] = {}
+        self._models: dict[str, ShardedModel | GeneratingModel] = {}
+        self._books = TokenBooks({})
         self._running: dict[int, _Job] = {}
         self._away: dict[int, InFlight] = {}
         self._why_lost = ""
@@ -81,10 +101,7 @@ class JaxEngine:
         )
 
     def interfaces(self) -> Mapping[str, ModelInterface]:
-        return {
-            name: ModelInterface(model.inputs, model.outputs, "statmux_jax", max_batch_size=0)
-            for name, model in self._models.items()
-        }
+        return {name: _interface(model) for name, model in self._models.items()}
 
     def read(self, *, expected: Collection[str] = ()) -> None:
         """Read all weights but those that are `expected` from other groups. Raises StatmuxError."""
@@ -103,6 +120,13 @@ class JaxEngine:
             self._crew.prepare(multicasts)
         self._loader.receive(multicasts)
         self._models = self._loader.compile()
+        self._books = TokenBooks(
+            {
+                name: TokenBook(eos_ids=model.eos_ids, page_tokens=model.limits.page_tokens)
+                for name, model in self._models.items()
+                if isinstance(model, GeneratingModel)
+            }
+        )
         if self._crew is not None:
             self._crew.muster()
             self._crew.start()
@@ -126,12 +150,24 @@ class JaxEngine:
         stage_freed: Freed,
         finished: Finished,
     ) -> None:
-        job = _Job(batch, inputs, stage_freed, finished)
+        step = self._books.step(batch) if batch.slices else None
+        job = _Job(batch, inputs, stage_freed, finished, step=step)
         self._running[batch.id] = job
         if self._why_lost:
             self._finish(batch.id, error=self._why_lost)
         else:
             self._line.enter(InFlight(job, self._models[batch.model]))
+
+    def admit(self, prompt: Prompt) -> str:
+        model = self._models[prompt.model]
+        assert isinstance(model, GeneratingModel), prompt.model
+        why = _why_not(model, prompt)
+        if not why:
+            self._books.admit(prompt)
+        return why
+
+    def forget(self, request_id: int) -> None:
+        self._books.forget(request_id)
 
     def stage_busy_s(self) -> tuple[float, ...]:
         others = () if self._crew is None else self._crew.stage_busy_s()
@@ -157,10 +193,18 @@ class JaxEngine:
             lost=self._lose,
         )
 
+    def _finish_step(self, job: _Job, drawn: Drawn, finish_s: float) -> None:
+        """On the loop: books are its own."""
+        if self._running.pop(job.batch.id, None) is not None:
+            job.finished(self._books.result(job.batch, drawn, finish_s))
+
     # Below here runs on the stages' threads and the crew's.
 
     def _answer(self, job: InFlight) -> None:
-        self._finish(job.ticket.batch.id, answers=_answers(job))
+        if isinstance(job.model, GeneratingModel):
+            self._tell(self._finish_step, job.ticket, job.model.drawn(job.parts), time.monotonic())
+        else:
+            self._finish(job.ticket.batch.id, answers=_answers(job))
 
     def _depart(self, job: InFlight) -> None:
         self._away[job.ticket.batch.id] = job
@@ -201,8 +245,29 @@ class JaxEngine:
             self._loop.call_soon_threadsafe(callback, *arguments)
 
 
+def _why_not(model: GeneratingModel, prompt: Prompt) -> str:
+    """Why the model cannot take a prompt; the endpoint has checked the same, of the view that it had."""
+    token_ids, most = prompt.token_ids, len(prompt.token_ids) + prompt.output_tokens
+    if not len(token_ids) or token_ids.min() < 0 or token_ids.max() >= model.vocab_size:
+        return f"token ids must be between 0 and {model.vocab_size - 1}, and at least one"
+    if most > model.max_model_len:
+        return f"prompt and answer may have {most} tokens, and the model takes {model.max_model_len}"
+    return ""
+
+
+def _interface(model: ShardedModel | GeneratingModel) -> ModelInterface:
+    if not isinstance(model, GeneratingModel):
+        return ModelInterface(model.inputs, model.outputs, "statmux_jax", max_batch_size=0)
+    generation = GenerationInterface(model.max_model_len, model.vocab_size, tuple(model.eos_ids))
+    return ModelInterface(
+        GENERATION_INPUTS, GENERATION_OUTPUTS, "statmux_jax", max_batch_size=0, generation=generation
+    )
+
+
 def _packed(job: InFlight) -> InFlight:
-    """The batch's valid requests padded together."""
+    """The batch's valid requests padded together, or its step in arrays."""
+    if job.ticket.step is not None:
+        return replace(job, parts=job.model.pack(job.ticket.step))
     prepared, invalid = [], []
     for tensors in job.ticket.inputs:
         try:

@@ -21,6 +21,7 @@ from vocabulary.errors import InvalidInput, StatmuxError
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Group
 from workers.families.family import Parameter
+from workers.generation.model import GeneratingModel, OpenGeneratingModel, open_generating_model
 from workers.model import OpenModel, ShardedModel, StageWeights, open_model
 from workers.multicast import STORE, Load, Multicast
 from workers.python_model import PythonModel, load_python_model
@@ -30,9 +31,10 @@ from workers.stages import StagePlan, weight_structs
 from workers.weight_moves import ModelStructs, ModelWeights, WeightMoves, open_channel, place_in
 
 _log = structlog.get_logger("statmux.worker")
+LoadedModel = ShardedModel | GeneratingModel | PythonModel
 
 
-def load_models(spec: WorkerSpec, *, place: int) -> dict[str, ShardedModel | PythonModel]:
+def load_models(spec: WorkerSpec, *, place: int) -> dict[str, LoadedModel]:
     """Read and compile the stages of process `place` of every model, all buckets. Raises StatmuxError."""
     loader = Loader(spec, place=place)
     loader.read()
@@ -50,7 +52,7 @@ class Loader:
         self._spec = spec
         self._place = place
         self._transport = transport
-        self._opened: dict[str, OpenModel] = {}
+        self._opened: dict[str, OpenModel | OpenGeneratingModel] = {}
         self._functions: dict[str, PythonModel] = {}
         self._weights: dict[str, StageWeights] = {}
         self.loads: list[Load] = []
@@ -84,9 +86,9 @@ class Loader:
                 with _named(name):
                     self._read(name, why="no multicast brought them")
 
-    def compile(self) -> dict[str, ShardedModel | PythonModel]:
+    def compile(self) -> dict[str, LoadedModel]:
         """Every model, ready."""
-        models: dict[str, ShardedModel | PythonModel] = {}
+        models: dict[str, LoadedModel] = {}
         for name, function in self._functions.items():
             with _named(name):
                 function.compile()
@@ -146,7 +148,9 @@ class Loader:
         cut = profiled_cut(self._spec.catalog, model, group.config)
         return self._opened[model].stages_of(group.config, cut)
 
-    def _structs(self, opened: OpenModel) -> Mapping[int, Mapping[Parameter, jax.ShapeDtypeStruct]]:
+    def _structs(
+        self, opened: OpenModel | OpenGeneratingModel
+    ) -> Mapping[int, Mapping[Parameter, jax.ShapeDtypeStruct]]:
         return {stage: weight_structs(opened.plans[stage], mesh) for stage, mesh in opened.meshes.items()}
 
     def _tell(self, name: str, origin: str, start_s: float, why: str) -> None:
@@ -186,8 +190,22 @@ def _devices(spec: WorkerSpec, place: int) -> Sequence[jax.Device]:
     return devices
 
 
-def _open(spec: WorkerSpec, model: ModelSpec, place: int, devices: Sequence[jax.Device]) -> OpenModel:
+def _open(
+    spec: WorkerSpec, model: ModelSpec, place: int, devices: Sequence[jax.Device]
+) -> OpenModel | OpenGeneratingModel:
     assert model.source is not None, model
+    if model.name in spec.limits:
+        return open_generating_model(
+            model.source,
+            architecture=model.architecture,
+            config=spec.group.config,
+            devices=devices,
+            limits=spec.limits[model.name],
+            base_dir=Path(spec.source_folder),
+            max_model_len=model.max_model_len,
+            cut=profiled_cut(spec.catalog, model.name, spec.group.config),
+            stages=spec.stages_of_processes[place],
+        )
     return open_model(
         model.source,
         architecture=model.architecture,
