@@ -82,7 +82,7 @@ class ScriptedFleet:
         for news in script(call) if script else ():
             stream.put(news)
         if not stream.is_over:
-            self.open.append(OpenAnswer(call, stream))
+            self._hold(OpenAnswer(call, stream))
         self.changed.beat()
         return stream
 
@@ -120,6 +120,17 @@ class ScriptedFleet:
 
     def statistics(self, model: str) -> ModelStatistics:
         return ModelStatistics(num_served=len(self.calls))
+
+    def _hold(self, answer: OpenAnswer) -> None:
+        """Until its client's time is up."""
+        self.open.append(answer)
+        if answer.call.timeout_s is not None:
+            asyncio.get_running_loop().call_later(answer.call.timeout_s, self._late, answer)
+
+    def _late(self, answer: OpenAnswer) -> None:
+        if not answer.stream.is_over and answer in self.open:
+            answer.stream.put(Refusal(Reason.DEADLINE_EXCEEDED, "the request's deadline passed"))
+            self._cancel(answer.call)
 
     def _cancel(self, call: GenerateCall) -> None:
         self.cancelled.append(call)

@@ -21,7 +21,8 @@ from controller.grpc_v2.messages import (
     ModelStreamInferResponse,
     message_class,
 )
-from controller.grpc_v2.server import PortInUse, start_grpc
+from controller.grpc_v2.server import start_grpc
+from controller.ports import PortInUse
 from tests.controller.grpc_fleet import serving, story_fleet
 from vocabulary.errors import RuntimeFailure
 
