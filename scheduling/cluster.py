@@ -9,10 +9,12 @@ from operator import attrgetter
 from typing import assert_never, final
 
 from scheduling.admission import ADMISSION, meet_token_slos
-from scheduling.dispatch import ROUTERS, AbstractCandidate, Candidate
+from scheduling.dispatch import ASK_FOR_PREFIXES, ROUTERS, AbstractCandidate, Candidate
+from scheduling.fairness_places import QueuePlaces
 from scheduling.generation_costs import GenerationCosts
 from scheduling.generation_load import GenerationLoad, generating_candidate
 from scheduling.load import GroupLoad
+from scheduling.sent_prefixes import SentPrefixes
 from vocabulary.catalog import Catalog
 from vocabulary.deployment import Policy
 from vocabulary.generation import GenerationLimits
@@ -40,6 +42,7 @@ _RAN = frozenset({Fate.SERVED, Fate.FAILED, Fate.INVALID})
 class _InFlight:
     candidate: AbstractCandidate
     model: str
+    tenant: str
     is_replied: bool = False
 
 
@@ -63,15 +66,23 @@ class ClusterScheduler:
         self._admit = ADMISSION[policy.admission]
         self._keeps_slos = policy.admission == "slo"
         self._slack_s = policy.slack_s
-        self._max_queued = policy.max_queued_requests
         self._overhead_s = catalog.latency.fixed_overhead_s
         self._loads = tuple(GroupLoad(i, g.config.pipeline) for i, g in enumerate(placement.groups))
-        self._holders = _holders(placement, self._loads, catalog, limits or ({},) * len(placement.groups))
+        self._holders = _holders(
+            placement,
+            self._loads,
+            catalog,
+            limits or ({},) * len(placement.groups),
+            asks_for_prefixes=policy.router in ASK_FOR_PREFIXES,
+        )
         self._generating = {model for models in limits for model in models}
         # Of every placed model, the holders that are open: what a router chooses from.
         self._open: dict[str, tuple[Candidate, ...]] = dict.fromkeys(self._holders, ())
         self._num_routed = dict.fromkeys(self._holders, 0)
-        self._num_queued = dict.fromkeys(self._holders, 0)
+        is_fair = policy.queue == "vtc"
+        self._places = QueuePlaces(
+            policy.max_queued_requests, shared=frozenset(self._generating if is_fair else ())
+        )
         self._in_flight: dict[int, _InFlight] = {}
         self._arrived: list[Request] = []
         self._settled: list[Settled] = []
@@ -132,7 +143,7 @@ class ClusterScheduler:
             request = self._in_flight.pop(event.request_id, None)
             if request is None:  # its group was lost, and the request answered, before this came
                 continue
-            self._num_queued[request.model] -= 1
+            self._places.give_back(request.model, request.tenant)
             candidate = request.candidate
             if event.fate in _RAN:
                 candidate.served(event.finish_s)
@@ -148,12 +159,14 @@ class ClusterScheduler:
         for holder in itertools.chain.from_iterable(self._holders.values()):
             if holder.group.index in lost and holder.model_load is not None:
                 holder.model_load.clear()
+                if holder.sent is not None:
+                    holder.sent.clear()
         self._find_open()
         for request_id, request in sorted(self._in_flight.items()):
             index = request.candidate.group.index
             if index in lost:
                 del self._in_flight[request_id]
-                self._num_queued[request.model] -= 1
+                self._places.give_back(request.model, request.tenant)
                 if not request.is_replied:
                     commands.append(Reply(request_id, Fate.FAILED, index))
 
@@ -176,7 +189,7 @@ class ClusterScheduler:
         candidates = self._open.get(model)
         if not candidates:
             return Reply(request.id, Fate.NOT_PLACED if candidates is None else Fate.UNAVAILABLE)
-        if self._num_queued[model] >= self._max_queued:
+        if not self._places.has_room(model, request.tenant):
             return Reply(request.id, Fate.QUEUE_FULL)
         if request.output_tokens and model in self._generating:
             return self._place_generating(request, now_s)
@@ -195,7 +208,7 @@ class ClusterScheduler:
         """What it would take depends on its length and on who is there, so candidates are made for it."""
         model = request.model
         candidates = [
-            generating_candidate(holder.group, load, request)
+            generating_candidate(holder.group, load, request, sent=holder.sent)
             for holder in self._open[model]
             if (load := holder.model_load) is not None and load.can_ever_run(request)
         ]
@@ -212,8 +225,8 @@ class ClusterScheduler:
 
     def _forward(self, request: Request, chosen: AbstractCandidate, now_s: float) -> Forward:
         finish_s = chosen.take(now_s) + self._overhead_s
-        self._in_flight[request.id] = _InFlight(chosen, request.model)
-        self._num_queued[request.model] += 1
+        self._in_flight[request.id] = _InFlight(chosen, request.model, request.tenant)
+        self._places.take(request.model, request.tenant)
         return Forward(request, chosen.group.index, finish_s)
 
 
@@ -222,14 +235,18 @@ def _holders(
     loads: tuple[GroupLoad, ...],
     catalog: Catalog,
     limits: Sequence[Mapping[str, GenerationLimits]],
+    *,
+    asks_for_prefixes: bool,
 ) -> Mapping[str, tuple[Candidate, ...]]:
     by_model: dict[str, list[Candidate]] = {}
     for group, load, generating in zip(placement.groups, loads, limits, strict=True):
         for model in group.models:
             stages_s = catalog.costs(model, group.config).single
-            model_load = None
+            model_load = sent = None
             if model in generating:
                 costs = GenerationCosts(catalog.step_times(model, group.config), generating[model])
                 model_load = GenerationLoad(costs)
-            by_model.setdefault(model, []).append(Candidate(load, stages_s, model_load))
+                if asks_for_prefixes and generating[model].has_prefix_cache:
+                    sent = SentPrefixes(generating[model])
+            by_model.setdefault(model, []).append(Candidate(load, stages_s, model_load, sent))
     return {model: tuple(candidates) for model, candidates in by_model.items()}

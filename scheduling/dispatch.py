@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar, final
 
 from scheduling.generation_load import GenerationLoad
 from scheduling.load import GroupLoad
+from scheduling.sent_prefixes import SentPrefixes
 from vocabulary.catalog import StageSeconds
 
 
@@ -33,11 +34,15 @@ class AbstractCandidate(Protocol):
 @final
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """For one-shot requests, which all take `stages_s`. model_load: of a model that generates as well."""
+    """For one-shot requests, which all take `stages_s`. model_load, sent: of a model that generates as well.
+
+    sent: None where nothing is cached, or no router asks.
+    """
 
     group: GroupLoad
     stages_s: StageSeconds
     model_load: GenerationLoad | None = None
+    sent: SentPrefixes | None = None
 
     def finish_s(self, now_s: float) -> float:
         return self.group.clock.finish_s(now_s, self.stages_s)
@@ -78,9 +83,20 @@ def shortest_expected_delay(candidates: Sequence[Chosen], now_s: float, num_befo
     return min(candidates, key=lambda candidate: candidate.finish_s(now_s))
 
 
+def prefix_affinity(candidates: Sequence[Chosen], now_s: float, num_before: int) -> Chosen:
+    """Earliest predicted finish, where what a prompt finds in a group's cache takes no time.
+
+    So a prompt goes where its beginning is until waiting there takes longer than computing it elsewhere.
+    """
+    return shortest_expected_delay(candidates, now_s, num_before)
+
+
 ROUTERS: dict[str, Router] = {
     "round_robin": round_robin,
     "least_loaded": least_loaded,
     "min_stage_clock": min_stage_clock,
     "shortest_expected_delay": shortest_expected_delay,
+    "prefix_affinity": prefix_affinity,
 }
+# Those that ask what prompts find in the caches of groups: `Candidate.sent`.
+ASK_FOR_PREFIXES = frozenset({"prefix_affinity"})

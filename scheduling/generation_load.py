@@ -19,8 +19,8 @@ _NUM_REMEMBERED = 200
 class GenerationLoad:
     """The model's requests in flight on the group, by the number of their answers and their tokens.
 
-    An answer counts as long as it is expected to be. Samples share the memory of a prompt, and each attends to
-    all of it.
+    An answer counts as long as it is expected to be. Samples share the memory of a prompt, and each
+    attends to all of it.
     """
 
     __slots__ = (
@@ -109,8 +109,8 @@ class GeneratingCandidate:
     """A group that holds the model, and what one request of some length takes there now.
 
     stages_s: work of its prompt; more_s: what the prompt takes beyond that; place_s: until a sequence less
-    runs; answer_s: from the first token to the last. sent, num_hit: what is believed to be in the cache there,
-    and how many tokens of the prompt are.
+    runs; answer_s: from the first token to the last. sent: what is believed to be in the cache there;
+    num_hit: how many tokens of the prompt are.
     """
 
     group: GroupLoad
@@ -152,7 +152,7 @@ class GeneratingCandidate:
 def generating_candidate(
     group: GroupLoad, model_load: GenerationLoad, request: Request, *, sent: SentPrefixes | None = None
 ) -> GeneratingCandidate:
-    """What `request` would take there, beside those in flight now. sent: None where no prefixes are cached."""
+    """What `request` would take there, beside those in flight now. sent: None where nothing is cached."""
     costs, company = model_load.costs, model_load.company
     num_hit = 0 if sent is None else sent.num_hit(request)
     input_tokens = max(request.input_tokens, 1) - num_hit

@@ -1,0 +1,106 @@
+"""What the cluster believes of a group's cache: what it sent there, no more than there is room for."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduling.sent_prefixes import SentPrefixes
+from vocabulary.generation import GenerationLimits, Prefix
+from vocabulary.request import Request
+
+LIMITS = GenerationLimits(num_pages=16, page_tokens=4, has_prefix_cache=True)
+
+
+def prompt(*blocks: int, input_tokens: int | None = None, block_tokens: int = 8) -> Request:
+    """Chained hashes of these blocks; a token more than they hold, unless told otherwise."""
+    hashes = tuple(hash(blocks[: end + 1]) for end in range(len(blocks)))
+    length = len(blocks) * block_tokens + 1 if input_tokens is None else input_tokens
+    return Request(0, "m", 0.0, input_tokens=length, output_tokens=1, prefix=Prefix(hashes, block_tokens))
+
+
+def test_a_prompt_that_goes_on_after_one_sent_before_finds_it() -> None:
+    sent = SentPrefixes(LIMITS)
+    sent.send(prompt(1, 2))
+    assert sent.num_hit(prompt(1, 2, 3)) == 16
+    assert sent.num_hit(prompt(1, 9)) == 8
+    assert sent.num_hit(prompt(9)) == 0
+
+
+def test_asking_changes_nothing() -> None:
+    sent = SentPrefixes(LIMITS)
+    sent.num_hit(prompt(1, 2))
+    assert (len(sent), sent.num_hit(prompt(1, 2))) == (0, 0)
+
+
+def test_at_least_a_token_is_computed_and_hits_are_whole_pages() -> None:
+    sent = SentPrefixes(LIMITS)
+    sent.send(prompt(1, 2))
+    assert sent.num_hit(prompt(1, 2, input_tokens=16)) == 12
+    assert sent.num_hit(prompt(1, 2, input_tokens=17)) == 16
+
+
+def test_what_was_sent_longest_ago_is_forgotten_end_first() -> None:
+    # 64 tokens are 8 blocks.
+    sent = SentPrefixes(LIMITS)
+    sent.send(prompt(1, 2, 3, 4))
+    sent.send(prompt(5, 6, 7, 8, 9, 10))
+    assert len(sent) == 8
+    assert sent.num_hit(prompt(1, 2, 3, 4)) == 16
+    assert sent.num_hit(prompt(5, 6, 7, 8, 9, 10)) == 48
+
+
+def test_what_is_sent_again_is_as_good_as_new() -> None:
+    sent = SentPrefixes(LIMITS)
+    sent.send(prompt(1, 2))
+    sent.send(prompt(3, 4, 5, 6))
+    sent.send(prompt(1, 2))
+    sent.send(prompt(7, 8, 9, 10))
+    assert (sent.num_hit(prompt(1, 2)), sent.num_hit(prompt(3, 4, 5, 6))) == (16, 16)
+
+
+def test_a_prompt_longer_than_the_cache_is_remembered_by_its_beginning() -> None:
+    sent = SentPrefixes(LIMITS)
+    sent.send(prompt(*range(20)))
+    assert sent.num_hit(prompt(*range(20))) == 64
+
+
+def test_a_group_that_finds_less_than_believed_is_believed_to_have_less_room() -> None:
+    sent = SentPrefixes(LIMITS)
+    for _ in range(10):
+        sent.told(believed=8, num_cached=0)
+    sent.send(prompt(1, 2, 3, 4, 5, 6, 7, 8))
+    small = len(sent)
+    assert 1 <= small < 8
+    for _ in range(1000):
+        sent.told(believed=8, num_cached=8)
+    sent.send(prompt(1, 2, 3, 4, 5, 6, 7, 8))
+    assert len(sent) == 8
+
+
+def test_hits_that_nobody_expected_change_no_belief() -> None:
+    sent = SentPrefixes(LIMITS)
+    sent.told(believed=0, num_cached=8)
+    sent.send(prompt(1, 2, 3, 4, 5, 6, 7, 8))
+    assert len(sent) == 8
+
+
+def test_a_lost_group_has_nothing() -> None:
+    sent = SentPrefixes(LIMITS)
+    sent.send(prompt(1))
+    sent.clear()
+    assert sent.num_hit(prompt(1)) == 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), max_size=40))
+def test_what_is_remembered_of_a_prompt_is_a_beginning_and_bounded(paths) -> None:
+    """Halving finds what a walk from the front finds."""
+    sent = SentPrefixes(LIMITS)
+    for path in paths:
+        sent.send(prompt(*path))
+        assert len(sent) <= 8
+        for asked in paths:
+            known = [block in sent._hashes for block in prompt(*asked).prefix.block_hashes]
+            assert known == sorted(known, reverse=True)
+            assert sent.num_hit(prompt(*asked)) == 8 * sum(known)
