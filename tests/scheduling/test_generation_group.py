@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from scheduling.group import GroupScheduler
 from tests.simulator.generating_fleets import fleet, generating, groups, one_shot
-from vocabulary.generation import StepTimes
+from vocabulary.generation import Prefix, StepTimes
 from vocabulary.messages import (
+    NO_MOVES,
     Arrived,
+    Batch,
     BatchFinished,
     Cancelled,
     GroupCommand,
     GroupEvent,
     RunBatch,
     Settle,
+    Slice,
     StageFreed,
     TellFirstToken,
 )
@@ -20,11 +23,19 @@ from vocabulary.page_budget import generation_limits
 from vocabulary.request import Fate, Request
 
 
-def machine(*, num_stages: int = 1, admission: str = "none", **settings) -> GroupScheduler:
+def machine(
+    *, num_stages: int = 1, admission: str = "none", tells_pages: bool = False, **settings
+) -> GroupScheduler:
     deployment = fleet(generating(times=StepTimes(1.0, 0.0), **settings), one_shot(), admission=admission)
     group = groups("chat embed" if num_stages == 1 else "chat", num_stages=num_stages).groups[0]
     limits = generation_limits(group, deployment)
-    return GroupScheduler(group, catalog=deployment.catalog(), policy=deployment.policy, limits=limits)
+    return GroupScheduler(
+        group,
+        catalog=deployment.catalog(),
+        policy=deployment.policy,
+        limits=limits,
+        tells_pages=tells_pages,
+    )
 
 
 def chat(request_id: int, arrival_s: float = 0.0, *, lengths: tuple[int, int] = (4, 3), **fields) -> Arrived:
@@ -126,3 +137,44 @@ def test_statistics_are_those_of_each_model() -> None:
     after(group, 0.0, chat(0, lengths=(4, 1)))
     after(group, 1.0, BatchFinished(0), StageFreed())
     assert group.generation_statistics["chat"].num_emitted == 1
+
+
+def batch_of(commands: list[GroupCommand]) -> Batch:
+    (batch,) = (command.batch for command in commands if isinstance(command, RunBatch))
+    return batch
+
+
+def test_batches_for_a_real_engine_say_pages_and_moves() -> None:
+    group = machine(tells_pages=True, num_pages=10)
+    batch = batch_of(after(group, 0.0, chat(0, lengths=(6, 9), num_samples=2), chat(1, lengths=(11, 9))))
+    assert batch.slices == (Slice(0, 0, 0, 6, (1, 0), 2), Slice(1, 0, 0, 10, (4, 3, 2), 0))
+    assert batch.moves == NO_MOVES
+    batch = batch_of(after(group, 1.0, BatchFinished(0, stopped=((0, 1),)), StageFreed()))
+    assert batch.slices == (Slice(0, 0, 6, 1, (1, 0), 1), Slice(1, 0, 10, 1, (4, 3, 2), 1))
+
+
+def test_batches_say_nothing_of_pages_to_those_who_only_take_time() -> None:
+    batch = batch_of(after(machine(), 0.0, chat(0)))
+    assert (batch.slices, batch.moves) == ((), NO_MOVES)
+
+
+def test_the_tuple_of_pages_is_made_anew_only_when_they_change() -> None:
+    group = machine(tells_pages=True)
+    batches = [batch_of(after(group, 0.0, chat(0, lengths=(3, 9))))]
+    for number in range(3):
+        batches.append(batch_of(after(group, number + 1.0, BatchFinished(number), StageFreed())))
+    first, second, third, fourth = (batch.slices[0].pages for batch in batches)
+    assert first is second
+    assert third is fourth
+    assert (first, third) == ((0,), (0, 1))
+
+
+def test_answers_that_stop_are_served_and_their_full_pages_found_again() -> None:
+    group = machine(tells_pages=True)
+    after(group, 0.0, chat(0, lengths=(4, 9), prefix=Prefix((11,), 4)))
+    for number in range(4):
+        after(group, number + 1.0, BatchFinished(number), StageFreed())
+    ended = BatchFinished(4, stopped=((0, 0),), full_pages=((0, 0, 1, 12),))
+    assert after(group, 5.0, ended, StageFreed()) == [Settle((0,), Fate.SERVED)]
+    batch = batch_of(after(group, 6.0, chat(1, lengths=(10, 1), prefix=Prefix((11, 12), 4))))
+    assert batch.slices[0].start == 8
