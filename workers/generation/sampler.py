@@ -67,15 +67,7 @@ class Sampler:
         rows, asked = len(logits_RV), Asked.by(draws)
         assert len(draws) <= rows, (len(draws), rows)
         assert (asked.num_best or 0) <= MAX_LOGPROBS, asked
-        width = self._history_width if asked.penalties else 0
-        batch = pack(draws, rows=rows, vocab_size=self._vocab_size, history_width=width)
-        if asked.penalties:
-            penalise = self._program(_penalise, rows)
-            logits_RV = penalise(logits_RV, batch.floats_R6, batch.ids_RW, batch.counts_RW)
-        if asked.randomness:
-            tokens_R = self._program(_draw, rows)(logits_RV, batch.floats_R6, batch.words_R5)
-        else:
-            tokens_R = self._program(_choose, rows)(logits_RV)
+        logits_RV, tokens_R = self._tokens(logits_RV, draws, asked)
         if asked.num_best is None:
             return DrawnOnDevice(tokens_R)
         return DrawnOnDevice(
@@ -96,6 +88,22 @@ class Sampler:
             best_tokens=np.asarray(result.best_tokens_RK)[:num_draws, : result.num_best],
             best_logprobs=np.asarray(result.best_logprobs_RK)[:num_draws, : result.num_best],
         )
+
+    def _tokens(
+        self, logits_RV: jax.Array, draws: Sequence[Draw], asked: Asked
+    ) -> tuple[jax.Array, jax.Array]:
+        """Logits after penalties, and what is drawn from them."""
+        rows = len(logits_RV)
+        if not (asked.penalties or asked.randomness):
+            return logits_RV, self._program(_choose, rows)(logits_RV)
+        width = self._history_width if asked.penalties else 0
+        batch = pack(draws, rows=rows, vocab_size=self._vocab_size, history_width=width)
+        if asked.penalties:
+            penalise = self._program(_penalise, rows)
+            logits_RV = penalise(logits_RV, batch.floats_R6, batch.ids_RW, batch.counts_RW)
+        if not asked.randomness:
+            return logits_RV, self._program(_choose, rows)(logits_RV)
+        return logits_RV, self._program(_draw, rows)(logits_RV, batch.floats_R6, batch.words_R5)
 
     def _program(self, program: _Program, rows: int) -> jax.stages.Compiled:
         key = program, rows
