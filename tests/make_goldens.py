@@ -8,11 +8,13 @@ from __future__ import annotations
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from transformers import BertConfig, GPT2Config, LlamaConfig, MixtralConfig, OPTConfig
 
 from tests.workers import oracle
+from tests.workers.generation import generation_oracle
 
 GOLDENS = Path(__file__).parent / "goldens"
 VOCABULARY = 96
@@ -83,6 +85,8 @@ def main() -> None:
         (directory / "generation_config.json").unlink(missing_ok=True)
         _write_expected(directory, _requests(family, seed))
     _write_embeddings()
+    with TemporaryDirectory() as scratch:
+        generation_oracle.write_goldens(Path(scratch))
 
 
 def _requests(family: str, seed: int) -> list[dict[str, np.ndarray]]:

@@ -182,6 +182,7 @@ class OpenGeneratingModel:
     plans: tuple[StagePlan, ...]
     meshes: Mapping[int, Mesh]
     task: GenerationTask
+    shapes: StepShapes
     backend: AttentionBackend
 
     def read(self) -> StageWeights:
@@ -201,7 +202,6 @@ class OpenGeneratingModel:
 
     def model(self, weights: StageWeights) -> GeneratingModel:
         """With pages of zeros."""
-        shapes = step_shapes(self.task.limits, max_model_len=self.task.max_model_len)
         last = len(self.plans) - 1
         sampler = self._sampler(self.meshes[last]) if last in self.meshes else None
         stages = tuple(
@@ -209,14 +209,14 @@ class OpenGeneratingModel:
                 self.plans[stage],
                 weights[stage],
                 mesh,
-                shapes=shapes,
+                shapes=self.shapes,
                 pages=StagePages(self._layout(stage), self.backend, mesh),
                 sampler=sampler if stage == last else None,
             )
             for stage, mesh in self.meshes.items()
         )
         return GeneratingModel(
-            stages, task=self.task, shapes=shapes, sampler=sampler, first_stage=min(self.meshes)
+            stages, task=self.task, shapes=self.shapes, sampler=sampler, first_stage=min(self.meshes)
         )
 
     def _layout(self, stage: int) -> PageLayout:
@@ -272,9 +272,13 @@ def open_generating_model(
     cut = even_stages(model_config.num_layers, config.pipeline) if cut is None else cut
     plans = stage_plans(cut, family, model_config, output="logits")
     assert len(plans) == config.pipeline, (cut, config)
-    backend = XlaAttention(ON_CPU if devices[0].platform == "cpu" else ON_GPU)
     return OpenGeneratingModel(
-        checkpoint, plans, stage_meshes(devices, stages, tensor=config.tensor), task, backend
+        checkpoint,
+        plans,
+        stage_meshes(devices, stages, tensor=config.tensor),
+        task,
+        step_shapes(limits, max_model_len=task.max_model_len),
+        XlaAttention(ON_CPU if devices[0].platform == "cpu" else ON_GPU),
     )
 
 

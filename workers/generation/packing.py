@@ -83,12 +83,13 @@ def _in_groups(rows: Sequence[_Numbered], shapes: StepShapes) -> Iterator[tuple[
     for row in rows:
         fit = _fit([*group, row], shapes)
         if fit is None:
-            assert best is not None, f"a row of {row.length} tokens is more than the largest shape"
-            yield group, best
+            if best is not None:
+                yield group, best
             group, fit = [], _fit([row], shapes)
+            assert fit is not None, f"a row of {row.length} tokens is more than the largest shape holds"
         group.append(row)
         best = fit
-    assert best is not None, f"a row of {rows[-1].length} tokens is more than the largest shape"
+    assert best is not None, "a step without rows fits every shape"
     yield group, best
 
 
