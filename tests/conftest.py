@@ -1,6 +1,14 @@
-"""Eight virtual CPU devices for tests that import jax; a worker that sets its own number overrides it."""
+"""Eight virtual CPU devices for tests that import jax; a worker that sets its own number overrides it.
+
+Compiled programs are kept beside the tests, so that of many fleets with one model only the first compiles it.
+"""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
+_COMPILED = Path(__file__).resolve().parent.parent / "build" / "compiled"
+if os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_COMPILED)) == str(_COMPILED):
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"

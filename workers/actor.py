@@ -14,6 +14,7 @@ import ray
 from resharding.transport.endpoints import Endpoint
 from resharding.transport.host import HostTransport
 from vocabulary.errors import InvalidInput
+from workers.compile_cache import compile_cache_environment
 from workers.engine import ModelInterface
 from workers.host import WorkerHost
 from workers.multicast import Load, Multicast
@@ -129,6 +130,7 @@ class FollowerWorker:
 def _choose_devices(platform: str, device_indices: tuple[int, ...]) -> None:
     # jax reads its environment when it is imported: afterwards these settings would do nothing.
     assert "jax" not in sys.modules, "jax was imported before its devices were chosen"
+    os.environ.update(compile_cache_environment(os.environ))
     os.environ.update(device_environment(platform, device_indices, os.environ))
 
 

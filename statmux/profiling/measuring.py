@@ -49,7 +49,10 @@ def target_of(model: ModelSpec, deployment: Deployment, out: Path | None) -> Pat
 
 
 def prepare_jax(node: NodeClass) -> None:
-    """Virtual CPU devices must be asked for before jax is imported."""
+    """Virtual CPU devices must be asked for before jax is imported, and where compiled programs are kept."""
+    from workers.compile_cache import compile_cache_environment
+
+    os.environ.update(compile_cache_environment(os.environ))
     if "cpu" in node.device_type.lower():
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.environ["JAX_NUM_CPU_DEVICES"] = str(node.devices_per_host)
