@@ -78,7 +78,8 @@ def _tenants(document: dict[str, Any]) -> list[str]:
         return []
     shown = [
         (name or "(none)", one["weight"], one["num_requests"], f"{one['service']:.0f}", f"{one['asked']:.0f}",
-         milliseconds(one["ttft_p50_s"]), milliseconds(one["ttft_p99_s"]))
+         *(marked(milliseconds(one[key]), is_estimated=document["estimated"])
+           for key in ("ttft_p50_s", "ttft_p99_s")))
         for name, one in [*tenants.items()][:_TENANTS_SHOWN]
     ]  # fmt: skip
     more = len(tenants) - len(shown)

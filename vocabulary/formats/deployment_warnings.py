@@ -45,6 +45,12 @@ def _of_queue(deployment: Deployment) -> Iterator[str]:
     policy = deployment.policy
     if policy.queue != "vtc" and policy.fairness != Fairness():
         yield f"serving.policy.fairness says nothing under queue: {policy.queue}, only under vtc"
+    has_slos = any(model.generates and not model.slo.is_empty for model in deployment.models)
+    if policy.queue == "vtc" and policy.admission == "slo" and has_slos:
+        yield (
+            "queue: vtc with admission: slo refuses by predictions that know no tenants, so that a flood has "
+            "others refused: use admission: none"
+        )
     may_generate = any(model.generates or model.profile is None for model in deployment.models)
     if policy.queue not in ("fcfs", "edf") and not may_generate:
         yield f"queue: {policy.queue} orders models that generate, and there is none: as fcfs"
