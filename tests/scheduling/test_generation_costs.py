@@ -122,3 +122,39 @@ def test_lengths_are_averaged_over_those_who_came_not_those_who_stay() -> None:
     load.remove(asked(3, 3))
     # Only the long one is left; on average 3 tokens were asked for 5.
     assert candidate(load, asked(4, 5)).answer_s == pytest.approx(4 * (0.5 + (1 + 1 + 3 / 5) * 0.25))
+
+
+def test_an_answer_is_predicted_by_the_tokens_expected_of_it_and_never_by_more_than_it_may_have() -> None:
+    load = GenerationLoad(GenerationCosts((TIMES,), LIMITS))
+    learned, told = asked(4, 99, expected_tokens=5), asked(4, 5)
+    assert candidate(load, learned).finish_s(0.0) == candidate(load, told).finish_s(0.0)
+    assert asked(4, 5, expected_tokens=99).predicted_tokens == 5
+    load.add(learned)
+    assert load.capacity == LIMITS.max_sequences
+    load.remove(learned)
+    costs = GenerationCosts((StepTimes(0.5, 0.25),), LIMITS)
+    pace = asked(4, 99, expected_tokens=5, tpot_s=0.75)
+    assert not costs.is_late_alone(pace, 0.0, overhead_s=0.0)
+    assert costs.is_late_alone(asked(4, 99, expected_tokens=5, tpot_s=0.74), 0.0, overhead_s=0.0)
+
+
+def test_whether_a_request_can_ever_run_goes_by_the_most_that_it_may_say_and_by_its_samples() -> None:
+    load = GenerationLoad(GenerationCosts((TIMES,), GenerationLimits(4, page_tokens=4, max_sequences=2)))
+    assert load.can_ever_run(asked(8, 9))
+    assert not load.can_ever_run(asked(8, 10, expected_tokens=2))
+    assert load.can_ever_run(asked(8, 9, num_samples=2))
+    assert not load.can_ever_run(asked(8, 1, num_samples=3))
+
+
+def test_samples_take_the_time_of_that_many_answers_and_the_memory_of_one_prompt() -> None:
+    load = GenerationLoad(GenerationCosts((StepTimes(0.5, 0.25, 0.0625),), LIMITS))
+    # Two tokens a step, each after four of the prompt and two of the answer on average.
+    assert candidate(load, asked(4, 5, num_samples=2)).answer_s == 4 * (0.5 + 2 * 0.25 + 2 * 5.5 * 0.0625)
+    few = GenerationLoad(
+        GenerationCosts((TIMES,), GenerationLimits(num_pages=8, page_tokens=4, max_sequences=9))
+    )
+    few.add(asked(12, 2, num_samples=2))
+    assert few.capacity == 4.0
+    assert few.company.num_kv_tokens == 2 * (12 + 1)
+    few.remove(asked(12, 2, num_samples=2))
+    assert few.company == Company()
