@@ -11,10 +11,9 @@ from typing import assert_never, final
 from scheduling.admission import ADMISSION, meet_token_slos
 from scheduling.dispatch import ASK_FOR_PREFIXES, ROUTERS, AbstractCandidate, Candidate
 from scheduling.fairness_places import QueuePlaces
-from scheduling.generation_costs import GenerationCosts
-from scheduling.generation_load import GenerationLoad, generating_candidate
+from scheduling.generation_load import generating_candidate
+from scheduling.holders import holders_of
 from scheduling.load import GroupLoad
-from scheduling.sent_prefixes import SentPrefixes
 from vocabulary.catalog import Catalog
 from vocabulary.deployment import Policy
 from vocabulary.generation import GenerationLimits
@@ -68,7 +67,7 @@ class ClusterScheduler:
         self._slack_s = policy.slack_s
         self._overhead_s = catalog.latency.fixed_overhead_s
         self._loads = tuple(GroupLoad(i, g.config.pipeline) for i, g in enumerate(placement.groups))
-        self._holders = _holders(
+        self._holders = holders_of(
             placement,
             self._loads,
             catalog,
@@ -157,10 +156,8 @@ class ClusterScheduler:
         for index in sorted(lost):
             self._loads[index].lost()
         for holder in itertools.chain.from_iterable(self._holders.values()):
-            if holder.group.index in lost and holder.model_load is not None:
-                holder.model_load.clear()
-                if holder.sent is not None:
-                    holder.sent.clear()
+            if holder.group.index in lost:
+                holder.lost()
         self._find_open()
         for request_id, request in sorted(self._in_flight.items()):
             index = request.candidate.group.index
@@ -228,25 +225,3 @@ class ClusterScheduler:
         self._in_flight[request.id] = _InFlight(chosen, request.model, request.tenant)
         self._places.take(request.model, request.tenant)
         return Forward(request, chosen.group.index, finish_s)
-
-
-def _holders(
-    placement: Placement,
-    loads: tuple[GroupLoad, ...],
-    catalog: Catalog,
-    limits: Sequence[Mapping[str, GenerationLimits]],
-    *,
-    asks_for_prefixes: bool,
-) -> Mapping[str, tuple[Candidate, ...]]:
-    by_model: dict[str, list[Candidate]] = {}
-    for group, load, generating in zip(placement.groups, loads, limits, strict=True):
-        for model in group.models:
-            stages_s = catalog.costs(model, group.config).single
-            model_load = sent = None
-            if model in generating:
-                costs = GenerationCosts(catalog.step_times(model, group.config), generating[model])
-                model_load = GenerationLoad(costs)
-                if asks_for_prefixes and generating[model].has_prefix_cache:
-                    sent = SentPrefixes(generating[model])
-            by_model.setdefault(model, []).append(Candidate(load, stages_s, model_load, sent))
-    return {model: tuple(candidates) for model, candidates in by_model.items()}

@@ -56,6 +56,13 @@ class Candidate:
     def dropped(self, now_s: float) -> None:
         self.group.dropped(now_s, self.stages_s)
 
+    def lost(self) -> None:
+        """The group is gone, and what the model had in flight and in its cache there."""
+        if self.model_load is not None:
+            self.model_load.clear()
+        if self.sent is not None:
+            self.sent.clear()
+
 
 # (open candidates in plan order, never empty; time; requests of this model routed before) -> the chosen one
 Chosen = TypeVar("Chosen", bound=AbstractCandidate)

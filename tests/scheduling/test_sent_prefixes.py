@@ -65,26 +65,6 @@ def test_a_prompt_longer_than_the_cache_is_remembered_by_its_beginning() -> None
     assert sent.num_hit(prompt(*range(20))) == 64
 
 
-def test_a_group_that_finds_less_than_believed_is_believed_to_have_less_room() -> None:
-    sent = SentPrefixes(LIMITS)
-    for _ in range(10):
-        sent.told(believed=8, num_cached=0)
-    sent.send(prompt(1, 2, 3, 4, 5, 6, 7, 8))
-    small = len(sent)
-    assert 1 <= small < 8
-    for _ in range(1000):
-        sent.told(believed=8, num_cached=8)
-    sent.send(prompt(1, 2, 3, 4, 5, 6, 7, 8))
-    assert len(sent) == 8
-
-
-def test_hits_that_nobody_expected_change_no_belief() -> None:
-    sent = SentPrefixes(LIMITS)
-    sent.told(believed=0, num_cached=8)
-    sent.send(prompt(1, 2, 3, 4, 5, 6, 7, 8))
-    assert len(sent) == 8
-
-
 def test_a_lost_group_has_nothing() -> None:
     sent = SentPrefixes(LIMITS)
     sent.send(prompt(1))
