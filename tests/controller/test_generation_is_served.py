@@ -16,6 +16,7 @@ from scheduling.group import GroupScheduler
 from simulator.simulate import simulate
 from tests.virtual_loop import VirtualLoop
 from vocabulary.deployment import Deployment, ModelSpec, Policy, Slo
+from vocabulary.fairness import Fairness
 from vocabulary.generation import GenerationSettings, StepTimes
 from vocabulary.mesh import Cluster, NodeClass
 from vocabulary.outcomes import FATES
@@ -24,7 +25,7 @@ from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Group, Placement
 from vocabulary.profile import ProfileEntry, Provenance, profile_of
 from vocabulary.sampling import Sampling
-from vocabulary.trace import Tokens, Trace
+from vocabulary.trace import Tenants, Tokens, Trace
 from workers.emulated_engine import EmulatedEngine
 from workers.link import memory_pair
 from workers.server import GroupServer
@@ -69,7 +70,9 @@ def arrivals(random: np.random.Generator, *, num: int = 80) -> Trace:
         random.integers(1, 40, size=num).astype(np.int32), random.integers(1, 12, size=num).astype(np.int32)
     )
     times_s = np.cumsum(random.gamma(1 / 4, 4 * 0.1, size=num))
-    return Trace(times_s, random.integers(0, 2, size=num).astype(np.int32), ("a", "b"), tokens)
+    model_index = random.integers(0, 2, size=num).astype(np.int32)
+    tenants = Tenants(random.integers(0, 3, size=num).astype(np.int32), ("x", "y", "z"))
+    return Trace(times_s, model_index, ("a", "b"), tokens, tenants)
 
 
 class Answered:
@@ -116,14 +119,17 @@ async def _serve(
     answered = [Answered() for _ in range(len(trace))]
     readers = []
     arrived = loop.create_future()
-    assert trace.tokens is not None
+    assert trace.tokens is not None and trace.tenants is not None
+    tenants = [trace.tenants.names[index] for index in trace.tenants.index]
     lengths = list(zip(trace.tokens.input_tokens.tolist(), trace.tokens.output_tokens.tolist(), strict=True))
 
     def arrive(rows: list[int]) -> None:
         for row in rows:
             num_input, num_output = lengths[row]
             model = trace.models[trace.model_index[row]]
-            call = GenerateCall(str(row), model, (7,) * num_input, num_output, sampling=ALL_OF_IT)
+            call = GenerateCall(
+                str(row), model, (7,) * num_input, num_output, sampling=ALL_OF_IT, tenant=tenants[row]
+            )
             readers.append(loop.create_task(_read(loop, front.generate(call), answered[row])))
         if rows[-1] == len(trace) - 1:
             arrived.set_result(None)
@@ -156,8 +162,9 @@ def test_answers_come_as_simulated(seed: int) -> None:
     random = np.random.default_rng(seed)
     policy = Policy(
         router=("shortest_expected_delay", "least_loaded")[seed % 2],
-        queue=("fcfs", "edf")[seed // 2 % 2],
-        admission=("none", "slo")[seed // 4 % 2],
+        queue=("fcfs", "edf", "vtc", "vtc")[seed // 2 % 4],
+        admission=("none", "slo")[seed // 8 % 2],
+        fairness=Fairness(weights={"x": 2.0}, cost=("linear", "measured")[seed // 2 % 2]),
     )
     deployment, placement = fleet(random, policy=policy)
     trace = arrivals(random)
