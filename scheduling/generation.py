@@ -93,6 +93,10 @@ class GenerationScheduler:
     def num_free_host_pages(self) -> int:
         return self._pages.num_free_host
 
+    def num_matched(self, request: Request) -> int:
+        """Tokens of its prompt that the cache of prefixes has now."""
+        return self._pages.num_matched(request)
+
     def head(self) -> Request | None:
         """The request that would be admitted next."""
         return self._waiting.head()

@@ -75,9 +75,13 @@ class GenerationCosts:
         num_tokens = own_tokens + others + prompt_tokens
         return sum(one.of(num_tokens, kv_tokens + own_kv_tokens) for one in self.times)
 
-    def is_late_alone(self, request: Request, now_s: float, *, overhead_s: float) -> bool:
-        """Whether an objective is missed even if the request has the group for itself from now on."""
-        first_token_s = now_s + overhead_s + sum(self.prompt_s(max(request.input_tokens, 1), Company()))
+    def is_late_alone(self, request: Request, now_s: float, *, overhead_s: float, num_hit: int = 0) -> bool:
+        """Whether an objective is missed even if the request has the group for itself from now on.
+
+        num_hit: tokens of its prompt that are in the cache.
+        """
+        input_tokens = max(request.input_tokens - num_hit, 1)
+        first_token_s = now_s + overhead_s + sum(self.prompt_s(input_tokens, Company(), num_hit=num_hit))
         finish_s = first_token_s + self.answer_s(request, Company())
         return not (request.is_in_time(finish_s) and request.keeps_pace(first_token_s, finish_s))
 

@@ -117,7 +117,7 @@ class GeneratingModels:
         late: list[int] = []
         for model in self._models.values():
             while (head := model.scheduler.head_not_begun()) is not None:
-                if not model.costs.is_late_alone(head, now_s, overhead_s=self._overhead_s):
+                if not self._is_late(model, head, now_s):
                     break
                 model.scheduler.drop(head.id)
                 late.append(head.id)
@@ -188,3 +188,11 @@ class GeneratingModels:
                 stages_s = tuple([one.of(step.num_tokens, step.num_kv_tokens) for one in model.costs.times])
                 return ModelStep(model.name, step, stages_s)
         return None
+
+    def _is_late(self, model: _Model, request: Request, now_s: float) -> bool:
+        """Whether it misses an objective even alone, with what it finds in the cache now."""
+        costs, overhead_s = model.costs, self._overhead_s
+        if not costs.is_late_alone(request, now_s, overhead_s=overhead_s):
+            return False
+        num_hit = model.scheduler.num_matched(request)
+        return not num_hit or costs.is_late_alone(request, now_s, overhead_s=overhead_s, num_hit=num_hit)

@@ -26,7 +26,8 @@ from vocabulary.request import Fate, Request
 def machine(
     *, num_stages: int = 1, admission: str = "none", tells_pages: bool = False, **settings
 ) -> GroupScheduler:
-    deployment = fleet(generating(times=StepTimes(1.0, 0.0), **settings), one_shot(), admission=admission)
+    settings = {"times": StepTimes(1.0, 0.0), **settings}
+    deployment = fleet(generating(**settings), one_shot(), admission=admission)
     group = groups("chat embed" if num_stages == 1 else "chat", num_stages=num_stages).groups[0]
     limits = generation_limits(group, deployment)
     return GroupScheduler(
@@ -178,3 +179,16 @@ def test_answers_that_stop_are_served_and_their_full_pages_found_again() -> None
     assert after(group, 5.0, ended, StageFreed()) == [Settle((0,), Fate.SERVED)]
     batch = batch_of(after(group, 6.0, chat(1, lengths=(10, 1), prefix=Prefix((11, 12), 4))))
     assert batch.slices[0].start == 8
+
+
+def test_a_prompt_that_is_in_time_only_by_what_the_cache_has_is_served() -> None:
+    """Eight tokens take eight seconds, so an answer within six needs the two pages that it finds."""
+    found = Prefix((1, 2), block_tokens=4)
+    for prefix, fate in ((found, None), (Prefix((7, 8), block_tokens=4), Fate.SLO_INFEASIBLE)):
+        group = machine(admission="slo", times=StepTimes(0.0, 1.0))
+        after(group, 0.0, chat(0, lengths=(9, 1), prefix=found))
+        after(group, 9.0, StageFreed(), BatchFinished(0))
+        commands = after(group, 9.0, chat(1, 9.0, lengths=(9, 1), prefix=prefix, slo_s=6.0))
+        settled = [command.fate for command in commands if isinstance(command, Settle)]
+        assert settled == ([] if fate is None else [fate])
+        assert any(isinstance(command, RunBatch) for command in commands) == (fate is None)
