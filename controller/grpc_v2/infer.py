@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import final
 
 import grpc
@@ -19,7 +19,7 @@ from controller.grpc_v2.replies import reply_bytes
 from controller.grpc_v2.text_asks import TextAsk
 from controller.grpc_v2.text_replies import replies, whole_replies, whole_reply
 from controller.tenants import ONE_TENANT, Tenants
-from controller.text import TextFront
+from controller.text import TextAnswer, TextFront
 
 _log = structlog.get_logger()
 _LATE = Refusal(Reason.DEADLINE_EXCEEDED, "the deadline passed before the answer was ready")
@@ -29,16 +29,30 @@ _NO_STREAM = Refusal(
 )
 
 
+def _nothing_held(answer: TextAnswer) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 @final
 class Inference:
-    """Answers requests for inference. protocol: as metrics call it."""
+    """Answers requests for inference.
+
+    protocol: as metrics call it. holding: entered while somebody reads an answer that is text.
+    """
 
     def __init__(
-        self, fleet: Fleet, text: TextFront, tenants: Tenants = ONE_TENANT, *, protocol: str = "grpc_v2"
+        self,
+        fleet: Fleet,
+        text: TextFront,
+        tenants: Tenants = ONE_TENANT,
+        *,
+        protocol: str = "grpc_v2",
+        holding: Callable[[TextAnswer], AbstractContextManager[None]] = _nothing_held,
     ) -> None:
         self._fleet = fleet
         self._text = text
         self._tenants = None if tenants.are_one else tenants
+        self._holding = holding
         self._admission = Admission(fleet, text, protocol=protocol)
 
     async def unary(self, message: bytes, context: grpc.aio.ServicerContext) -> bytes:
@@ -89,7 +103,9 @@ class Inference:
             self._fleet.turned_away(self._text.view(ask.model).name, _NO_STREAM)
             return _NO_STREAM
         try:
-            reply = await whole_reply(ask, await self._text.start(ask.call))
+            answer = await self._text.start(ask.call)
+            with self._holding(answer):
+                reply = await whole_reply(ask, answer)
             return reply if isinstance(reply, Refusal) else reply.SerializeToString()
         except Refused as refused:
             return refused.refusal
@@ -102,9 +118,10 @@ class Inference:
         try:
             answer = await self._text.start(ask.call)
             speaking = replies if ask.is_streamed else whole_replies
-            async with aclosing(speaking(ask, answer)) as spoken:
-                async for reply in spoken:
-                    yield reply
+            with self._holding(answer):
+                async with aclosing(speaking(ask, answer)) as spoken:
+                    async for reply in spoken:
+                        yield reply
         except Refused as refused:
             yield refused.refusal
         except Exception:  # as above

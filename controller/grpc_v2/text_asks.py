@@ -160,6 +160,9 @@ def _wanted(view: ModelView, request: object, call: TextCall, *, has_text: bool)
         known.append("output_logprobs")
         known += ["top_ids", "top_logprobs"] if call.sampling.num_logprobs else []
     asked = tuple(output.name for output in request.outputs)
+    for output in request.outputs:
+        for parameter in output.parameters:
+            raise _bad(view, f"output parameter {short(parameter)!r} is not supported")
     for name in asked:
         if name not in known:
             why = "; it comes where `logprobs` asks for it" if name in OUTPUTS else ""

@@ -1,0 +1,135 @@
+"""The v2 inference protocol over REST. What gRPC says in messages is said in JSON here, by the same code."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import final
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from controller.calls import Reason
+from controller.grpc_v2.describe import Description
+from controller.grpc_v2.messages import message_class
+from controller.http.endpoint import Answering, Asked, Endpoint, Front
+from controller.http.errors import json_response
+from controller.http.parameters import json_of
+from controller.http.v2_bodies import as_json, error_response
+from controller.http.v2_infer import V2Inference
+from controller.text import Refused
+from controller.text.names import short
+
+# What REST has besides.
+EXTENSIONS = ("binary_tensor_data", "generate")
+_MODEL = "/v2/models/{model}"
+_VERSION = "/v2/models/{model}/versions/{version}"
+Rpc = Callable[[object], Awaitable[object]]
+
+
+def v2_routes(front: Front) -> list[Route]:
+    """Everything under /v2. Only whether the server lives and is ready is told without a token."""
+    described, inference = _Described(front), V2Inference(front)
+    routes = [
+        _route(front, "GET", "/v2/health/live", described.live, is_open=True),
+        _route(front, "GET", "/v2/health/ready", described.ready, is_open=True),
+        _route(front, "GET", "/v2", described.server),
+        _route(front, "GET", "/v2/models/stats", described.statistics),
+        _route(front, "POST", "/v2/repository/index", described.index),
+        _route(front, "POST", "/v2/repository/models/{model}/load", described.load),
+        _route(front, "POST", "/v2/repository/models/{model}/unload", described.unload),
+    ]
+    for path in (_MODEL, _VERSION):
+        routes += [
+            _route(front, "GET", path, described.model),
+            _route(front, "GET", f"{path}/ready", described.model_ready),
+            _route(front, "GET", f"{path}/config", described.config),
+            _route(front, "GET", f"{path}/stats", described.statistics),
+            _route(front, "POST", f"{path}/infer", inference.infer),
+            _route(front, "POST", f"{path}/generate", inference.generate),
+            _route(front, "POST", f"{path}/generate_stream", inference.generate_stream),
+        ]
+    return [*routes, Route("/v2/{rest:path}", Endpoint(front, _unrouted, tells=error_response))]
+
+
+@final
+class _Described:
+    """The RPCs of `Description` as paths. All raise Refused."""
+
+    def __init__(self, front: Front) -> None:
+        self._rpcs = Description(front.fleet, front.text).rpcs()
+
+    async def live(self, front: Front, asked: Asked) -> Response:
+        return json_response({"live": True})
+
+    async def ready(self, front: Front, asked: Asked) -> Response:
+        is_ready = front.fleet.is_ready() and not front.open_answers.is_closing
+        return json_response({"ready": is_ready}, status=200 if is_ready else 503)
+
+    async def server(self, front: Front, asked: Asked) -> Response:
+        told = await self._ask("ServerMetadata")
+        return json_response(told | {"extensions": [*told["extensions"], *EXTENSIONS]})
+
+    async def model(self, front: Front, asked: Asked) -> Response:
+        return json_response(await self._ask("ModelMetadata", **_named(asked)))
+
+    async def model_ready(self, front: Front, asked: Asked) -> Response:
+        is_ready = (await self._ask("ModelReady", **_named(asked)))["ready"]
+        body = {"name": asked.path["model"], "ready": is_ready}
+        return json_response(body, status=200 if is_ready else 503)
+
+    async def config(self, front: Front, asked: Asked) -> Response:
+        return json_response((await self._ask("ModelConfig", **_named(asked)))["config"])
+
+    async def statistics(self, front: Front, asked: Asked) -> Response:
+        """Of one model, or of all."""
+        return json_response(await self._ask("ModelStatistics", **_named(asked)))
+
+    async def index(self, front: Front, asked: Asked) -> Response:
+        only_ready = _object_in(asked.body, known=("ready",)).get("ready", False)
+        return json_response((await self._ask("RepositoryIndex", ready=only_ready is True))["models"])
+
+    async def load(self, front: Front, asked: Asked) -> Response:
+        return await self._change("RepositoryModelLoad", asked)
+
+    async def unload(self, front: Front, asked: Asked) -> Response:
+        return await self._change("RepositoryModelUnload", asked)
+
+    async def _change(self, rpc: str, asked: Asked) -> Response:
+        """parameters: as of the RPC, which has none but Triton's unload_dependents."""
+        parameters = _object_in(asked.body, known=("parameters",)).get("parameters") or {}
+        if not isinstance(parameters, dict):
+            raise Refused(Reason.INVALID_REQUEST, "parameters is not a JSON object")
+        request = message_class(f"{rpc}Request")(model_name=asked.path["model"])
+        for name in parameters:
+            request.parameters[name].bool_param = True  # only names are looked at
+        await self._rpcs[rpc](request)
+        return json_response({})
+
+    async def _ask(self, rpc: str, **fields: object) -> dict[str, object]:
+        return as_json(await self._rpcs[rpc](message_class(f"{rpc}Request")(**fields)))
+
+
+def _route(front: Front, method: str, path: str, answering: Answering, *, is_open: bool = False) -> Route:
+    return Route(path, Endpoint(front, answering, is_open=is_open, tells=error_response), methods=[method])
+
+
+def _named(asked: Asked) -> dict[str, str]:
+    return {"name": asked.path.get("model", ""), "version": asked.path.get("version", "")}
+
+
+def _object_in(body: bytes, *, known: tuple[str, ...]) -> dict[str, object]:
+    """The JSON object in a body, {} where there is none. Raises Refused for a key that is not known."""
+    given = json_of(body) if body.strip() else {}
+    if not isinstance(given, dict):
+        raise Refused(Reason.INVALID_REQUEST, "the body is not a JSON object")
+    for name in given:
+        if name not in known:
+            raise Refused(Reason.INVALID_PARAMETER, f"unknown key {short(name)!r}; it has {list(known)}")
+    return given
+
+
+async def _unrouted(front: Front, asked: Asked) -> Response:
+    path = short("/v2/" + asked.path["rest"])
+    return json_response(
+        {"error": f"{path} is no path of the v2 protocol, or not by this method"}, status=404
+    )

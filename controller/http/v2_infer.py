@@ -1,0 +1,124 @@
+"""Inference over v2's REST: bodies become the messages of gRPC, and are answered as those are."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import final
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+
+from controller.calls import Reason, Refusal
+from controller.grpc_v2.infer import Inference
+from controller.grpc_v2.messages import ModelInferResponse
+from controller.grpc_v2.text_asks import TextAsk
+from controller.http.endpoint import Asked, Front
+from controller.http.errors import json_response
+from controller.http.events import EventResponse, event_of
+from controller.http.v2_generate import generate_request, generated
+from controller.http.v2_tensors import LENGTH_HEADER, asking_of, infer_response, parameters_of, set_parameters
+from controller.http.wishes import wishes_of
+from controller.text import Refused
+
+_US_PER_S = 1e6
+_MS_PER_S = 1e3
+
+
+@final
+class V2Inference:
+    """The paths /infer, /generate and /generate_stream of a model. All raise Refused."""
+
+    def __init__(self, front: Front) -> None:
+        self._inference = Inference(
+            front.fleet, front.text, protocol="http_v2", holding=front.open_answers.holding
+        )
+
+    async def infer(self, front: Front, asked: Asked) -> Response:
+        """Tensors as JSON or binary, in and out."""
+        _check_encoding(asked.headers)
+        model = front.text.view(asked.path["model"])
+        length = asked.headers.get(LENGTH_HEADER)
+        version = asked.path.get("version", "")
+        try:
+            asking = asking_of(asked.body, length, model=asked.path["model"], version=version)
+        except Refused as refused:
+            front.fleet.turned_away(model.name, refused.refusal)
+            raise
+        return infer_response(await self._answer(asking.message, asked), asking)
+
+    async def generate(self, front: Front, asked: Asked) -> Response:
+        """One JSON object in, one out."""
+        request = self._generate_request(front, asked, is_streamed=False)
+        return json_response(generated(await self._answer(request, asked)))
+
+    async def generate_stream(self, front: Front, asked: Asked) -> Response:
+        """One JSON object in, server-sent events out. Begun once the first is there."""
+        request = self._generate_request(front, asked, is_streamed=True)
+        outcome = await self._inference.answer(_bytes_of(request, asked.headers), None, asked.tenant)
+        if isinstance(outcome, Refusal):
+            raise _refused(outcome)
+        assert isinstance(outcome, TextAsk), outcome
+        events = self._events(outcome)
+        try:
+            first = await anext(events)
+        except BaseException:
+            await events.aclose()
+            raise
+        return EventResponse(first, events)
+
+    async def _answer(self, request: object, asked: Asked) -> object:
+        """The ModelInferResponse to a ModelInferRequest."""
+        outcome = await self._inference.answer(_bytes_of(request, asked.headers), None, asked.tenant)
+        if isinstance(outcome, TextAsk):
+            outcome = await self._inference.whole(outcome)
+        if isinstance(outcome, Refusal):
+            raise _refused(outcome)
+        return ModelInferResponse.FromString(outcome)
+
+    async def _events(self, ask: TextAsk) -> AsyncGenerator[bytes, None]:
+        """Raises Refused only before the first."""
+        has_begun = False
+        async with aclosing(self._inference.spoken(ask)) as replies:
+            async for reply in replies:
+                if not isinstance(reply, Refusal):
+                    yield event_of(generated(reply))
+                elif has_begun:
+                    yield event_of({"error": reply.message})
+                else:
+                    raise _refused(reply)
+                has_begun = True
+
+    def _generate_request(self, front: Front, asked: Asked, *, is_streamed: bool) -> object:
+        front.text.generation(asked.path["model"])
+        return generate_request(
+            asked.body,
+            model=asked.path["model"],
+            version=asked.path.get("version", ""),
+            is_streamed=is_streamed,
+        )
+
+
+def _bytes_of(request: object, headers: Headers) -> bytes:
+    """Serialised, with what headers say of objectives and patience where the parameters do not."""
+    wishes = wishes_of(headers)
+    given = parameters_of(request)
+    wanted = {
+        "slo_ms": wishes.slo_s and wishes.slo_s * _MS_PER_S,
+        "ttft_ms": wishes.ttft_s and wishes.ttft_s * _MS_PER_S,
+        "tpot_ms": wishes.tpot_s and wishes.tpot_s * _MS_PER_S,
+        "timeout": wishes.timeout_s and max(round(wishes.timeout_s * _US_PER_S), 1),
+    }
+    told = {name: value for name, value in wanted.items() if value is not None and name not in given}
+    set_parameters(request, told)
+    return request.SerializeToString()
+
+
+def _check_encoding(headers: Headers) -> None:
+    encoding = headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise Refused(Reason.UNSUPPORTED, f"content-encoding {encoding[:40]!r}: send the body as it is")
+
+
+def _refused(refusal: Refusal) -> Refused:
+    return Refused(refusal.reason, refusal.message, retry_after_s=refusal.retry_after_s)
