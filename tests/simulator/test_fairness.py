@@ -17,7 +17,7 @@ from simulator.simulate import simulate
 from tests.simulator.generating_fleets import fleet, generating, groups
 from vocabulary.deployment import Deployment, Policy
 from vocabulary.fairness import Fairness
-from vocabulary.generation import GenerationLimits, StepTimes
+from vocabulary.generation import GenerationLimits, Prefix, StepTimes
 from vocabulary.outcomes import Outcomes
 from vocabulary.request import Request
 from vocabulary.tenant_service import service_by_tenant
@@ -193,3 +193,63 @@ def test_a_trace_with_tenants_is_simulated_event_by_event_under_vtc() -> None:
     chosen = deployment()
     automatic = outcomes_of(groups("chat"), trace, deployment=chosen)
     assert np.array_equal(automatic.finish_s, simulate(groups("chat"), trace, deployment=chosen).finish_s)
+
+
+@pytest.mark.parametrize("queue", ["vtc", "longest_prefix", "depth_first"])
+@pytest.mark.parametrize("seed", range(6))
+def test_nothing_is_left_when_people_leave_and_steps_fail(queue: str, seed: int) -> None:
+    """Samples, preemptions, swaps, cancelled requests, failed steps, two steps in flight."""
+    drawn = np.random.default_rng(seed)
+    limits = GenerationLimits(
+        30,
+        4,
+        max_batched_tokens=32,
+        max_sequences=8,
+        has_prefix_cache=True,
+        num_host_pages=int(seed % 2) * 20,
+    )
+    lines = []
+    policy = Policy(
+        queue=queue, fairness=Fairness(within=("fcfs", "longest_prefix")[seed % 2]), max_overtaken=3
+    )
+    make = WaitingLines(policy).of_model((TIMES, TIMES), limits)
+    assert make is not None
+    scheduler = GenerationScheduler(
+        limits, order=ORDERS["fcfs"], num_stages=2,
+        waiting=lambda matched: lines.append(make(matched)) or lines[0],
+    )  # fmt: skip
+    settled: list[int] = []
+    flight = []
+    num_pushed = 0
+    for step_number in range(600):
+        if num_pushed < 150 and drawn.random() < 0.5:
+            chain = tuple(range(int(drawn.integers(1, 4)) * 100, 10**9, 10**8))[: int(drawn.integers(1, 5))]
+            request = Request(
+                num_pushed, "chat", float(step_number), input_tokens=int(drawn.integers(1, 30)),
+                output_tokens=int(drawn.integers(1, 30)), num_samples=int(drawn.integers(1, 3)),
+                tenant=f"t{drawn.integers(4)}", prefix=Prefix(chain, 4),
+            )  # fmt: skip
+            num_pushed += 1
+            if scheduler.can_ever_run(request):
+                scheduler.push(request)
+            else:
+                settled.append(request.id)
+        if drawn.random() < 0.1 and num_pushed:
+            gone = int(drawn.integers(num_pushed))
+            if gone not in settled and scheduler.drop(gone):
+                settled.append(gone)
+        if len(flight) < 2 and (step := scheduler.next_step()) is not None:
+            flight.append(step)
+        elif flight:
+            progress = scheduler.finish(flight.pop(0), failed=bool(drawn.random() < 0.03))
+            settled += [*progress.finished_ids, *progress.dropped_ids, *progress.failed_ids]
+    while flight or (step := scheduler.next_step()) is not None:
+        if not flight:
+            flight.append(step)
+        progress = scheduler.finish(flight.pop(0))
+        settled += [*progress.finished_ids, *progress.dropped_ids, *progress.failed_ids]
+    (line,) = lines
+    assert sorted(settled) == list(range(num_pushed))
+    assert len(line) == 0 and line.head() is None
+    if queue == "vtc":
+        assert not line._running and not line._counters._num_running and not line._counters._num_lines
