@@ -19,6 +19,7 @@ from controller.control import ControlServer, socket_path
 from controller.fleet_specs import worker_specs
 from controller.grpc_v2.server import RunningEndpoint, start_grpc
 from controller.http import RunningHttp, start_http
+from controller.http.v2 import v2_routes
 from controller.links import open_link
 from controller.metrics import FleetMetrics
 from controller.plan_facts import plan_facts
@@ -156,6 +157,7 @@ class Fleet:
             port=http.port,
             tenants=self._tenants,
             max_body_bytes=http.max_body_bytes,
+            routing=[v2_routes],
         )
         stack.push_async_callback(endpoint.stop, 0.0)
         self._addresses["http"] = _authority(http.host, endpoint.port)
