@@ -78,11 +78,19 @@ Parameters = Mapping[str, Parameter]
 
 @dataclass(frozen=True, slots=True)
 class KeyValueHeads:
-    """What a layer keeps of a token for later ones. num_units: into how many parts its heads can be cut."""
+    """What a layer keeps of a token for later ones, and the heads that ask for it.
+
+    num_units: into how many parts both kinds of heads can be cut.
+    """
 
     count: int
     width: int
+    num_queries: int
     num_units: int
+
+    def num_parts(self, tensor: int) -> int:
+        """Into how many `tensor` devices cut them; 1 where each has them all."""
+        return tensor if self.num_units % tensor == 0 else 1
 
 
 @dataclass(frozen=True, slots=True)

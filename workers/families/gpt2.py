@@ -97,7 +97,8 @@ def head_parameters(config: Gpt2Config) -> Parameters:
 
 
 def kv_heads(config: Gpt2Config) -> KeyValueHeads:
-    return KeyValueHeads(config.num_heads, config.hidden_size // config.num_heads, config.num_heads)
+    heads = config.num_heads
+    return KeyValueHeads(heads, config.hidden_size // heads, num_queries=heads, num_units=heads)
 
 
 def embed(config: Gpt2Config, params: Params, ids_BL: jax.Array, positions_BL: jax.Array) -> jax.Array:

@@ -79,7 +79,12 @@ def embed_parameters(config: LlamaConfig) -> Parameters:
 
 
 def kv_heads(config: LlamaConfig) -> KeyValueHeads:
-    return KeyValueHeads(config.num_kv_heads, config.head_width, config.num_attention_units)
+    return KeyValueHeads(
+        config.num_kv_heads,
+        config.head_width,
+        num_queries=config.num_heads,
+        num_units=config.num_attention_units,
+    )
 
 
 def attention_parameters(config: LlamaConfig, layer: int) -> Parameters:

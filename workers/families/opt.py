@@ -93,7 +93,8 @@ def head_parameters(config: OptConfig) -> Parameters:
 
 
 def kv_heads(config: OptConfig) -> KeyValueHeads:
-    return KeyValueHeads(config.num_heads, config.hidden_size // config.num_heads, config.num_heads)
+    heads = config.num_heads
+    return KeyValueHeads(heads, config.hidden_size // heads, num_queries=heads, num_units=heads)
 
 
 def embed(config: OptConfig, params: Params, ids_BL: jax.Array, positions_BL: jax.Array) -> jax.Array:

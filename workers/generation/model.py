@@ -17,7 +17,7 @@ from vocabulary.generation import GenerationLimits
 from vocabulary.messages import NO_MOVES
 from vocabulary.parallel import ParallelConfig
 from workers.attention.interface import AttentionBackend
-from workers.attention.xla import ON_CPU, ON_GPU, XlaAttention
+from workers.attention.select import AUTO
 from workers.families import family_of
 from workers.families.family import Family
 from workers.generation.drawn_parts import join_drawn
@@ -27,6 +27,7 @@ from workers.generation.packing import pack_step
 from workers.generation.sampler import Sampler
 from workers.generation.shapes import StepBucket, StepShapes, step_shapes
 from workers.generation.stage import DRAWN, GenerationStage, StepPart
+from workers.generation.stage_attention import attention_backend
 from workers.generation.stage_pages import PageLayout, StagePages
 from workers.model import StageWeights
 from workers.passages import NUM_BUFFERS
@@ -250,13 +251,15 @@ def open_generating_model(
     max_model_len: int | None = None,
     cut: tuple[range, ...] | None = None,
     stages: range | None = None,
+    attention: str = AUTO,
 ) -> OpenGeneratingModel:
     """A decoder of any source, to generate with `tensor` devices for one stage after the other.
 
     max_model_len: of a prompt with its answer; as long as positions and pages allow unless given. `cut`: the
     layers of each stage, as equal as possible unless given. `stages`: those of this process, all unless
-    given; `devices` are theirs. Raises InvalidInput for a bad source, an encoder, or a length that positions
-    or pages do not allow; Infeasible for more stages than layers.
+    given; `devices` are theirs. attention: the name of a backend, or auto. Raises InvalidInput for a bad
+    source, an encoder, a backend that fails here, or a length that positions or pages do not allow;
+    Infeasible for more stages than layers.
     """
     stages = range(config.pipeline) if stages is None else stages
     assert len(devices) == config.tensor * len(stages), (len(devices), config, stages)
@@ -278,7 +281,14 @@ def open_generating_model(
         stage_meshes(devices, stages, tensor=config.tensor),
         task,
         step_shapes(limits, max_model_len=task.max_model_len),
-        XlaAttention(ON_CPU if devices[0].platform == "cpu" else ON_GPU),
+        attention_backend(
+            family.kv_heads(model_config),
+            tensor=config.tensor,
+            page_tokens=limits.page_tokens,
+            dtype="float32",
+            device=devices[0],
+            wanted=attention,
+        ),
     )
 
 

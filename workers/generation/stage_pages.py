@@ -40,8 +40,8 @@ class StagePages:
 
     def __init__(self, layout: PageLayout, backend: AttentionBackend, mesh: Mesh) -> None:
         self._layout = layout
-        is_split = layout.heads.num_units % mesh.size == 0
-        axis = TENSOR_AXIS if is_split else None
+        self._num_parts = layout.heads.num_parts(mesh.size)
+        axis = TENSOR_AXIS if self._num_parts == mesh.size else None
         self.backend = backend.on_mesh(mesh, axis)
         self._replicated = NamedSharding(mesh, PartitionSpec())
         one = jax.tree.map(
@@ -50,7 +50,6 @@ class StagePages:
             is_leaf=lambda leaf: isinstance(leaf, PartitionSpec),
         )
         self.shardings: tuple[Cache, ...] = (one,) * layout.num_layers
-        self._num_parts = mesh.size if is_split else 1
         self.caches: tuple[Cache, ...] = jax.jit(
             lambda: self._empty(layout.num_pages), out_shardings=self.shardings
         )()
