@@ -74,15 +74,20 @@ class VirtualTokenCounter:
         return len(self._tenants) + len(self._arrived)
 
     def served(self, request: Request, *, num_input: int, num_output: int, num_cached: int) -> None:
-        self._file_arrived()
+        if self._arrived:
+            self._file_arrived()
         had = self._running[request.id]
-        more = _not_twice(request, had, Service(num_input, num_output, num_cached))
-        cost = self._cost.of(more, after=had, num_running=len(self._running))
-        self._counters.charge(request.tenant, cost)
-        had.num_input += more.num_input
-        had.num_output += more.num_output
-        had.num_cached += more.num_cached
-        if num_input:
+        if num_input or num_cached:
+            # Never more of a prompt than its length: after a preemption the cache may know it by itself.
+            left = max(request.input_tokens, 1) - had.num_input - had.num_cached
+            num_input = min(num_input, left)
+            num_cached = min(num_cached, left - num_input)
+        more = Service(num_input, num_output, num_cached)
+        self._counters.charge(request.tenant, self._cost.of(more, had, len(self._running)))
+        had.num_output += num_output
+        if num_input or num_cached:
+            had.num_input += num_input
+            had.num_cached += num_cached
             # The cache of prefixes changes, and with it the order within a line may.
             for line in self._lines.values():
                 line.served(request, num_input=num_input, num_output=num_output, num_cached=num_cached)
@@ -121,10 +126,3 @@ class VirtualTokenCounter:
             del self._lines[tenant]
             self._least.discard(tenant)
             self._counters.end_to_wait(tenant)
-
-
-def _not_twice(request: Request, had: Service, more: Service) -> Service:
-    """Without tokens of the prompt beyond its length: after a preemption the cache may know it by itself."""
-    left = max(request.input_tokens, 1) - had.num_input - had.num_cached
-    num_input = min(more.num_input, left)
-    return Service(num_input, more.num_output, min(more.num_cached, left - num_input))

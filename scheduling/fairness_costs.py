@@ -26,7 +26,7 @@ class Service(msgspec.Struct, gc=False):
 
 
 class AbstractCost(Protocol):
-    def of(self, more: Service, *, after: Service, num_running: int) -> float:
+    def of(self, more: Service, after: Service, num_running: int) -> float:
         """What `more` tokens of a request count that had been served `after` before; never negative.
 
         num_running: requests that share the engine's steps now, this one among them.
@@ -44,7 +44,7 @@ class LinearCost:
         self._output_cost = output_cost
         self._cached_cost = input_cost * cached_fraction
 
-    def of(self, more: Service, *, after: Service, num_running: int) -> float:
+    def of(self, more: Service, after: Service, num_running: int) -> float:
         return (
             self._input_cost * more.num_input
             + self._output_cost * more.num_output
@@ -61,7 +61,7 @@ class ProfiledCost:
     def __init__(self, *, cached_fraction: float) -> None:
         self._cached_fraction = cached_fraction
 
-    def of(self, more: Service, *, after: Service, num_running: int) -> float:
+    def of(self, more: Service, after: Service, num_running: int) -> float:
         input_before = after.num_input + self._cached_fraction * after.num_cached
         input_now = input_before + more.num_input + self._cached_fraction * more.num_cached
         before = _profiled(input_before, after.num_output) if after.num_tokens else 0.0
@@ -101,7 +101,7 @@ class MeasuredCost:
         self._step_tokens = limits.max_batched_tokens
         self._cached_s = (self._token_s + self._constant_s / self._step_tokens) * cached_fraction
 
-    def of(self, more: Service, *, after: Service, num_running: int) -> float:
+    def of(self, more: Service, after: Service, num_running: int) -> float:
         seconds = self._cached_s * more.num_cached
         looked_back = after.num_tokens + more.num_cached
         if more.num_input:

@@ -13,7 +13,7 @@ from typing import final
 
 # When and as what the request came with which a tenant began to wait: settles ties between counters.
 Since = tuple[float, int]
-# Idle tenants that are kept before anybody looks for those to forget.
+# Tenants that are kept beyond those needed before anybody looks for those to forget.
 _SPARE_TENANTS = 64
 
 
@@ -35,6 +35,10 @@ class LeastServed:
 
     def discard(self, tenant: str) -> None:
         del self._since[tenant]
+        if len(self._entries) > 2 * len(self._since) + _SPARE_TENANTS:
+            since_of = self._since
+            self._entries = [entry for entry in self._entries if since_of.get(entry[2]) == entry[1]]
+            heapq.heapify(self._entries)
 
     def first(self) -> str | None:
         """None when there is nobody."""
@@ -124,7 +128,9 @@ class TenantCounters:
 
     def charge(self, tenant: str, cost: float) -> None:
         """Service of a tenant that waits or runs."""
-        self._counter[tenant] += cost / self._weights.get(tenant, 1.0)
+        if tenant in self._weights:
+            cost /= self._weights[tenant]
+        self._counter[tenant] += cost
 
     def _forget(self) -> None:
         floor, counter = self.floor, self._counter

@@ -195,6 +195,20 @@ def test_counters_of_who_is_gone_are_forgotten() -> None:
     assert len(counters.known()) < 200
 
 
+def test_tenants_that_give_up_waiting_are_forgotten() -> None:
+    counters = TenantCounters()
+    waiting = line(counters)
+    for _ in range(3):
+        waiting.push(request("patient"))
+    for number in range(2000):
+        guest = request(f"guest {number}", arrival_s=1.0 + number)
+        waiting.push(guest)
+        assert waiting.remove(guest.id)
+    assert waiting.pop().tenant == "patient"
+    assert len(counters.known()) < 200
+    assert len(waiting._least._entries) < 200
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6))
 def test_forgetting_counters_changes_nothing(seed: int) -> None:
@@ -247,7 +261,7 @@ def test_the_floor_never_sinks(seed: int) -> None:
 def test_the_published_quadratic_is_charged_by_its_differences() -> None:
     cost, had, total = ProfiledCost(cached_fraction=0.0), Service(), 0.0
     for more in (Service(100), Service(156), *[Service(0, 1)] * 64):
-        total += cost.of(more, after=had, num_running=1)
+        total += cost.of(more, had, 1)
         had = Service(had.num_input + more.num_input, had.num_output + more.num_output)
     x, y = 256, 64
     published = 0.21001891 * x + 0.10075395 * y + 0.0039868 * x * y + 0.00324733 * y * y + 1.14601454
@@ -258,10 +272,10 @@ def test_measured_service_is_what_the_engine_spent() -> None:
     """Alone on the engine, a request costs the seconds of its steps."""
     times = StepTimes(0.5, 0.25, 0.0625)
     cost = MeasuredCost((times,), LIMITS, cached_fraction=0.0)
-    prompt_s = cost.of(Service(100, 1), after=Service(), num_running=1)
+    prompt_s = cost.of(Service(100, 1), Service(), 1)
     assert prompt_s == times.of(100, 0)
-    assert cost.of(Service(0, 1), after=Service(100, 1), num_running=1) == times.of(1, 101)
-    shared_s = cost.of(Service(0, 1), after=Service(100, 1), num_running=10)
+    assert cost.of(Service(0, 1), Service(100, 1), 1) == times.of(1, 101)
+    shared_s = cost.of(Service(0, 1), Service(100, 1), 10)
     assert shared_s == pytest.approx(times.of(10, 1010) / 10)
 
 
