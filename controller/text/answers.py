@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -74,8 +73,6 @@ class TextAnswer:
             for _ in range(asked.num_samples)
         ]
         self._is_cancelled = False
-        self._refusal: Refusal | None = None
-        self._limit: asyncio.Timeout | None = None
 
     async def __aenter__(self) -> TextAnswer:
         return self
@@ -84,35 +81,19 @@ class TextAnswer:
         self._cancel()
 
     def refuse(self, refusal: Refusal) -> None:
-        """End it from outside: whoever iterates gets `refusal` next, and the request is cancelled."""
-        self._refusal = refusal
-        if self._limit is not None:
-            self._limit.reschedule(asyncio.get_running_loop().time())
+        """End it from outside: after what has come, `refusal`; the request is cancelled."""
+        if not self._stream.is_over:
+            self._cancel()
+            self._stream.put(refusal)
 
     async def __aiter__(self) -> AsyncIterator[TextNews]:
-        stream = aiter(self._stream)
-        while True:
-            news = await self._next(stream)
+        async for news in self._stream:
             for told in self._told(news):
                 yield told
-            if not isinstance(news, tuple):
-                return
-            if self._is_stopped():
+            if isinstance(news, tuple) and self._is_stopped():
                 self._cancel()
                 yield TextEnded(self._num_tokens())
                 return
-
-    async def _next(self, stream: AsyncIterator[News]) -> News:
-        if self._refusal is None:
-            try:
-                async with asyncio.timeout(None) as self._limit:  # which only `refuse` sets
-                    return await anext(stream)
-            except TimeoutError:
-                assert self._refusal is not None
-            finally:
-                self._limit = None
-        self._cancel()
-        return self._refusal
 
     def _cancel(self) -> None:
         if not self._is_cancelled:
