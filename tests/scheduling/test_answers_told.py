@@ -66,6 +66,24 @@ def test_what_an_answer_has_said_is_found_again_after_a_preemption() -> None:
     assert (scheduler.statistics.num_preempted, scheduler.statistics.num_hit) == (1, 8)
 
 
+def test_a_prompt_whose_last_step_failed_is_not_known() -> None:
+    prefix = Prefix((11, 12), block_tokens=4)
+    scheduler = scheduler_of(asked(0, 9, 3, prefix=prefix), has_prefix_cache=True)
+    turn(scheduler, failed=True)
+    scheduler.push(asked(1, 9, 1, prefix=prefix))
+    assert run(scheduler) == [[(1, 9)]]
+
+
+def test_what_a_cancelled_answer_has_said_is_known() -> None:
+    scheduler = scheduler_of(asked(0, 4, 99, prefix=Prefix((11,), 4)), has_prefix_cache=True)
+    for _ in range(4):
+        turn(scheduler)
+    step = scheduler.next_step()
+    assert not scheduler.drop(0)
+    scheduler.finish(step, full_pages=[(0, 0, 1, 12)])
+    assert scheduler._pages._prefixes.num_unused == 2
+
+
 class Ledger:
     """The plain queue, and what it was told."""
 

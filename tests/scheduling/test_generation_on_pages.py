@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.scheduling.toy_engine import END, answer_alone
@@ -37,6 +37,10 @@ asks_drawn = st.lists(
     max_size=7,
 )
 
+# Two stages: what is preempted when no step can be made comes back with the next, to the host and from it.
+THERE_AND_BACK = GenerationLimits(3, page_tokens=2, max_batched_tokens=2, max_sequences=2, num_host_pages=8)
+TWO_PROMPTS = [Ask((2, 1, 1, 2), 1), Ask((1, 2, 2), 2)]
+
 
 def check_answers(shell: ToyShell, request_ids: Counter) -> None:
     """I5: what was said is what would be said alone."""
@@ -61,6 +65,8 @@ def check_empty(shell: ToyShell) -> None:
 
 @settings(max_examples=250, deadline=None)
 @given(limits_drawn, asks_drawn, st.integers(1, 2), st.booleans(), st.lists(st.integers(0, 2), max_size=8))
+@example(THERE_AND_BACK, TWO_PROMPTS, 2, False, [])
+@example(THERE_AND_BACK, TWO_PROMPTS, 2, True, [])
 def test_every_answer_is_the_one_given_alone(limits, asks, num_stages, moves_at_once, arrivals) -> None:
     shell = ToyShell(limits, num_stages=num_stages, moves_at_once=moves_at_once)
     arriving = list(enumerate(asks))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from scheduling.generation import GenerationScheduler
+from scheduling.generation_sequence import Step
 from tests.scheduling.generating import asked, run, scheduler_of, slices, turn
 from vocabulary.generation import Prefix
-from vocabulary.messages import PageMoves
+from vocabulary.messages import NO_MOVES, PageMoves
 
 # Two pages each; the ninth token of either needs a third one.
 TIGHT = {"num_pages": 4, "num_host_pages": 4}
@@ -62,16 +64,43 @@ def test_what_the_cache_has_does_not_come_back_from_the_host() -> None:
     assert scheduler.num_free_host_pages == 4
 
 
-def test_a_dropped_sequence_gives_its_host_pages_back_and_does_not_move_any_more() -> None:
-    scheduler = scheduler_of(asked(0, 4, 4), asked(1, 4, 4), num_pages=2, num_host_pages=2, num_stages=2)
-    first = scheduler.next_step()
-    assert slices(first) == [(0, 4), (1, 4)]
+def one_waits_to_go() -> tuple[GenerationScheduler, Step]:
+    """1 has preempted itself while 0 was in a step: nothing could start, so its page has not moved yet."""
+    scheduler = scheduler_of(
+        asked(0, 4, 1),
+        asked(1, 3, 2),
+        num_stages=2,
+        num_pages=3,
+        num_host_pages=8,
+        page_tokens=2,
+        max_batched_tokens=2,
+        max_sequences=2,
+    )
+    first, second = scheduler.next_step(), scheduler.next_step()
     scheduler.finish(first)
-    step = scheduler.next_step()
-    assert step.moves == PageMoves(to_host=((1, 0),))
+    third = scheduler.next_step()
+    assert slices(third) == [(0, 2)]
+    scheduler.finish(second)
+    assert scheduler.next_step() is None
+    assert scheduler.num_free_host_pages == 7
+    return scheduler, third
+
+
+def test_what_could_not_move_yet_goes_to_the_host_and_comes_back_with_the_same_step() -> None:
+    scheduler, step = one_waits_to_go()
     scheduler.finish(step)
+    moves = scheduler.next_step().moves
+    assert (len(moves.to_host), len(moves.from_host)) == (1, 1)
+    assert moves.to_host[0][1] == moves.from_host[0][0]
+
+
+def test_a_dropped_sequence_gives_its_host_pages_back_and_does_not_move_any_more() -> None:
+    scheduler, step = one_waits_to_go()
     assert scheduler.drop(1)
-    assert scheduler.num_free_host_pages == 2
+    assert scheduler.num_free_host_pages == 8
+    scheduler.push(asked(2, 2, 1))
+    scheduler.finish(step)
+    assert scheduler.next_step().moves == NO_MOVES
 
 
 def test_tokens_that_never_came_to_the_host_are_computed_again() -> None:
