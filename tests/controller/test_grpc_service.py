@@ -48,8 +48,9 @@ def stream(channel: aio.Channel) -> aio.StreamStreamCall:
 
 async def until(fleet: EchoFleet, *, num_in_flight: int) -> None:
     """Return when so many calls wait in the fleet; the fleet tells of every change."""
-    while len(fleet.in_flight) != num_in_flight:
-        await asyncio.wait_for(fleet.changed.wait(), TIMEOUT_S)
+    async with asyncio.timeout(TIMEOUT_S):  # not wait_for: in its task, the waiting begins a turn later
+        while len(fleet.in_flight) != num_in_flight:
+            await fleet.changed.wait()
 
 
 async def failure(call: aio.UnaryUnaryCall) -> aio.AioRpcError:
