@@ -114,17 +114,20 @@ class PallasGpuAttention:
         )
         # Blocks at a sequence's end load pages that it does not have: those ids must be of pages.
         tables_SM = jnp.pad(tables_SM.clip(0, num_pages - 1), ((0, 0), (0, cut.num_padding)))
-        return paged_attention(
-            q_SNH * head_width**-0.5,
-            cache.k,
-            cache.v,
-            tables_SM,
-            lengths_S,
-            block_h=_BLOCK_HEADS,
-            pages_per_compute_block=cut.block_columns,
-            k_splits=cut.num_splits,
-            interpret=self.interprets,
-        ).astype(q_SNH.dtype)
+        # Float32 means float32: the kernel's products would else be of TF32.
+        with jax.default_matmul_precision("highest"):
+            mixed_SNH = paged_attention(
+                q_SNH * head_width**-0.5,
+                cache.k,
+                cache.v,
+                tables_SM,
+                lengths_S,
+                block_h=_BLOCK_HEADS,
+                pages_per_compute_block=cut.block_columns,
+                k_splits=cut.num_splits,
+                interpret=self.interprets,
+            )
+        return mixed_SNH.astype(q_SNH.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,8 @@ class Cut:
 
 def cut_columns(*, num_columns: int, page_tokens: int, num_programs: int) -> Cut:
     """num_programs: those that run side by side without a split. Blocks and splits are powers of two."""
-    block_columns = _power_of_two(min(max(1, _BLOCK_TOKENS // page_tokens), num_columns))
+    # Whole blocks also of narrow tables: Triton's products want 16 keys at least, and padding costs nothing.
+    block_columns = _power_of_two(max(1, _BLOCK_TOKENS // page_tokens))
     num_blocks = -(-num_columns // block_columns)
     num_splits = _power_of_two(max(1, min(16, num_blocks, _WANTED_PROGRAMS // num_programs)))
     return Cut(block_columns, num_splits, -num_columns % (block_columns * num_splits))

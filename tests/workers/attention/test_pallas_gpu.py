@@ -8,6 +8,7 @@ import pytest
 from jax import numpy as jnp
 
 from tests.workers.attention.oracle import case, chunk_all, decode_all
+from workers.attention.interface import Pages
 from workers.attention.pallas_gpu import PallasGpuAttention, cut_columns
 
 TOLERANCE = 1e-5
@@ -37,6 +38,26 @@ def test_pages_come_back_as_they_went() -> None:
     kept = jnp.asarray([2, 5, 1])
     assert (moved.k[:, kept] == cache.k[:, kept]).all()
     assert float(jnp.abs(moved.v).sum()) == pytest.approx(float(jnp.abs(cache.v[:, kept]).sum()))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "head_width", "num_kv_heads"), [("bfloat16", 128, 8), ("float32", 64, 8), ("float16", 64, 1)]
+)
+def test_the_kernel_is_lowered_for_cuda_in_shapes_of_real_models(
+    dtype: str, head_width: int, num_kv_heads: int
+) -> None:
+    pool = jax.ShapeDtypeStruct((num_kv_heads, 256, 16, head_width), dtype)
+    lowered = (
+        jax.jit(PallasGpuAttention().decode)
+        .trace(
+            Pages(pool, pool),
+            jax.ShapeDtypeStruct((8, 32, head_width), dtype),
+            jax.ShapeDtypeStruct((8, 64), jnp.int32),
+            jax.ShapeDtypeStruct((8,), jnp.int32),
+        )
+        .lower(lowering_platforms=("cuda",))
+    )
+    assert "xla.gpu.triton" in lowered.as_text()
 
 
 @pytest.mark.parametrize("num_columns", [1, 7, 8, 24, 100, 128])
