@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scheduling.generation import GenerationScheduler
 from scheduling.generation_sequence import Progress, Step
-from scheduling.queueing import ORDERS
+from scheduling.queueing import ORDERS, Queue
 from vocabulary.generation import GenerationLimits
 from vocabulary.request import Request
 
@@ -44,3 +44,29 @@ def turn(scheduler: GenerationScheduler, **heard) -> tuple[Step, Progress]:
     step = scheduler.next_step()
     assert step is not None
     return step, scheduler.finish(step, **heard)
+
+
+class Ledger:
+    """The plain queue, and what it was told."""
+
+    def __init__(self, matched) -> None:
+        self.queue, self.matched = Queue(ORDERS["fcfs"]), matched
+        self.told: list[tuple[int, int, int, int]] = []
+        self.gone: list[int] = []
+
+    def __getattr__(self, name: str):
+        return getattr(self.queue, name)
+
+    def __len__(self) -> int:
+        return len(self.queue)
+
+    def served(self, request, *, num_input: int, num_output: int, num_cached: int) -> None:
+        self.told.append((request.id, num_input, num_output, num_cached))
+
+    def left(self, request) -> None:
+        self.gone.append(request.id)
+
+    def totals(self, request_id: int) -> tuple[int, ...]:
+        """Input, output and cached tokens of a request."""
+        rows = [row[1:] for row in self.told if row[0] == request_id]
+        return tuple(map(sum, zip(*rows, strict=True)))

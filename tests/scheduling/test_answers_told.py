@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from scheduling.queueing import ORDERS, Queue
-from tests.scheduling.generating import asked, run, scheduler_of, slices, turn
+from tests.scheduling.generating import Ledger, asked, run, scheduler_of, slices, turn
 from vocabulary.generation import Prefix
 
 NO_PAGES_YET = Prefix((), block_tokens=4)
@@ -82,32 +81,6 @@ def test_what_a_cancelled_answer_has_said_is_known() -> None:
     assert not scheduler.drop(0)
     scheduler.finish(step, full_pages=[(0, 0, 1, 12)])
     assert scheduler._pages._prefixes.num_unused == 2
-
-
-class Ledger:
-    """The plain queue, and what it was told."""
-
-    def __init__(self, matched) -> None:
-        self.queue, self.matched = Queue(ORDERS["fcfs"]), matched
-        self.told: list[tuple[int, int, int, int]] = []
-        self.gone: list[int] = []
-
-    def __getattr__(self, name: str):
-        return getattr(self.queue, name)
-
-    def __len__(self) -> int:
-        return len(self.queue)
-
-    def served(self, request, *, num_input: int, num_output: int, num_cached: int) -> None:
-        self.told.append((request.id, num_input, num_output, num_cached))
-
-    def left(self, request) -> None:
-        self.gone.append(request.id)
-
-    def totals(self, request_id: int) -> tuple[int, ...]:
-        """Input, output and cached tokens of a request."""
-        rows = [row[1:] for row in self.told if row[0] == request_id]
-        return tuple(map(sum, zip(*rows, strict=True)))
 
 
 def test_the_queue_hears_of_every_token_once_whatever_is_computed_again() -> None:

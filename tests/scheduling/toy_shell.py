@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from scheduling.generation import GenerationScheduler
 from scheduling.generation_sequence import Step
 from scheduling.queueing import ORDERS
+from tests.scheduling.generating import Ledger
 from tests.scheduling.toy_engine import END, ToyStage, drawn, stored_values
 from vocabulary.generation import GenerationLimits, Prefix, StepTimes
 from vocabulary.messages import Slice
@@ -55,7 +56,7 @@ class ToyShell:
         limits, sizes = self.limits, StepTimes(1.0, 0.1, 0.01)
         times = (sizes,) * self.num_stages
         self.scheduler = GenerationScheduler(
-            limits, order=ORDERS["fcfs"], num_stages=self.num_stages, times=times
+            limits, order=ORDERS["fcfs"], num_stages=self.num_stages, waiting=Ledger, times=times
         )
         self.stages = [
             ToyStage(
@@ -142,6 +143,7 @@ class ToyShell:
         self.served.update(progress.finished_ids)
         self.gone.update(progress.dropped_ids + progress.failed_ids)
         for request_id in progress.finished_ids:
+            self._check_service(request_id)
             self._go_on(request_id)
 
     def _draw(self, slices: Sequence[Slice]) -> tuple[list[tuple[int, int]], list[tuple[int, int, int, int]]]:
@@ -171,6 +173,14 @@ class ToyShell:
         if ask.more:
             prompt = (*self.texts[request_id, 0], *ask.more[0])
             self.push(Ask(prompt, ask.output_tokens, ask.num_samples, ask.more[1:]), request_id + 100)
+
+    def _check_service(self, request_id: int) -> None:
+        """The queue has heard of every token once: of the prompt, computed or found, and of all answers."""
+        ask, ledger = self.asks[request_id], self.scheduler._queue
+        num_input, num_output, num_cached = ledger.totals(request_id)
+        assert num_input + num_cached == max(len(ask.prompt), 1)
+        assert num_output == sum(len(self.answer(request_id, sample)) for sample in range(ask.num_samples))
+        assert ledger.gone.count(request_id) == 1
 
     def _check_step(self, step: Step, slices: Sequence[Slice]) -> None:
         """I2: no page that is written has another owner. I4: nothing above the limits."""
