@@ -32,8 +32,8 @@ class TextCodec:
         self.token_bytes = lru_cache(_NUM_BYTES_CACHED)(self._token_bytes)
 
     def encode(self, text: str, *, adds_special: bool = True) -> tuple[int, ...]:
-        """Token ids. Takes about a second a megabyte; `encode_batch` lets other threads run meanwhile."""
-        return tuple(self._tokenizer.encode_batch([text], add_special_tokens=adds_special)[0].ids)
+        """Token ids. Takes about a second a megabyte; other threads run meanwhile."""
+        return tuple(self._tokenizer.encode_batch_fast([text], add_special_tokens=adds_special)[0].ids)
 
     def decode(self, token_ids: Sequence[int], *, skips_special: bool = True) -> str:
         """The text of tokens; those that the tokenizer does not know have none."""
