@@ -88,9 +88,11 @@ async def start_http(
 def _config(app: object) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http="h11",  # httptools takes a third off a request's cost, and headers without end
         lifespan="off",
         ws="none",
         log_config=None,
+        log_level="error",
         access_log=False,
         server_header=False,
         proxy_headers=False,

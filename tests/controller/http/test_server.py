@@ -207,6 +207,17 @@ async def test_a_body_beyond_the_limit_is_refused_before_it_is_whole() -> None:
 
 
 @pytest.mark.asyncio
+async def test_headers_beyond_the_limit_end_the_connection() -> None:
+    async with serving(story_fleet()) as address, connected(address) as client:
+        client.writer.write(b"GET /livez HTTP/1.1\r\nhost: x\r\n")
+        client.writer.write(b"".join(b"x-%d: %s\r\n" % (index, b"a" * 1000) for index in range(70)))
+        # What it had not read when it closed may reset the connection before the 400 is read.
+        with suppress(ConnectionResetError, asyncio.IncompleteReadError):
+            assert (await client.head())[0] == 400
+        assert client.reader.at_eof() or await client.rest() is not None
+
+
+@pytest.mark.asyncio
 async def test_health_models_and_version() -> None:
     fleet = story_fleet()
     async with (
