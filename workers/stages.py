@@ -29,7 +29,10 @@ HIDDEN = "hidden_states"
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """What a stage computes. The first also embeds; the last ends with the head, and the pooling if any."""
+    """What a stage computes. The first also embeds; the last ends with the head, and the pooling if any.
+
+    dtype: of parameters and activations, as numpy names it.
+    """
 
     family: Family
     config: Any
@@ -38,6 +41,7 @@ class StagePlan:
     is_last: bool
     output: str
     pooling: Pooling | None = None
+    dtype: str = "float32"
 
     def tables(self) -> Mapping[str, Parameters]:
         """The stage's parameters, by part of the pytree."""
@@ -50,7 +54,13 @@ class StagePlan:
 
 
 def stage_plans(
-    cut: tuple[range, ...], family: Family, config: Any, *, output: str, pooling: Pooling | None = None
+    cut: tuple[range, ...],
+    family: Family,
+    config: Any,
+    *,
+    output: str,
+    pooling: Pooling | None = None,
+    dtype: str = "float32",
 ) -> tuple[StagePlan, ...]:
     """One for every range of layers. Raises InvalidInput where they are not all layers, in order."""
     layers = [layer for stage in cut for layer in stage]
@@ -69,6 +79,7 @@ def stage_plans(
             is_last=stage == len(cut) - 1,
             output=output,
             pooling=pooling,
+            dtype=dtype,
         )
         for stage, stage_layers in enumerate(cut)
     )
@@ -202,7 +213,7 @@ def weight_structs(plan: StagePlan, mesh: Mesh) -> Mapping[Parameter, jax.ShapeD
     """The stage's parameters as they are to lie on its mesh, each once, in the order of its tables."""
     return {
         parameter: jax.ShapeDtypeStruct(
-            parameter.shape, np.float32, sharding=NamedSharding(mesh, parameter.spec(mesh.size))
+            parameter.shape, plan.dtype, sharding=NamedSharding(mesh, parameter.spec(mesh.size))
         )
         for table in plan.tables().values()
         for parameter in table.values()
@@ -212,7 +223,7 @@ def weight_structs(plan: StagePlan, mesh: Mesh) -> Mapping[Parameter, jax.ShapeD
 def read_weights(plan: StagePlan, checkpoint: Checkpoint, *, mesh: Mesh) -> Weights:
     """Read a stage's parameters, every device only its part of them. Raises InvalidInput for bad tensors."""
     return {
-        parameter: _read(parameter, checkpoint, plan.family, struct.sharding)
+        parameter: _read(parameter, checkpoint, plan.family, struct)
         for parameter, struct in weight_structs(plan, mesh).items()
     }
 
@@ -223,16 +234,19 @@ def _activation_bytes(compiled: jax.stages.Compiled) -> int:
     return 0 if memory is None else memory.temp_size_in_bytes + memory.output_size_in_bytes
 
 
-def _read(parameter: Parameter, checkpoint: Checkpoint, family: Family, sharding: NamedSharding) -> jax.Array:
+def _read(
+    parameter: Parameter, checkpoint: Checkpoint, family: Family, struct: jax.ShapeDtypeStruct
+) -> jax.Array:
     names = locate(checkpoint, parameter, family.prefixes)
 
     def read(index: tuple[slice, ...]) -> np.ndarray:
         bounds = (one.indices(size) for one, size in zip(index, parameter.shape, strict=True))
-        return read_parameter(
+        values = read_parameter(
             checkpoint, parameter, names, tuple(slice(low, high) for low, high, _ in bounds)
         )
+        return values.astype(struct.dtype, copy=False)
 
-    return jax.make_array_from_callback(parameter.shape, sharding, read)
+    return jax.make_array_from_callback(parameter.shape, struct.sharding, read)
 
 
 def _stage_function(plan: StagePlan, replicated: NamedSharding) -> Callable[..., Mapping[str, jax.Array]]:

@@ -25,7 +25,6 @@ from workers.stages import StagePlan, Weights
 
 # Only which message goes first depends on it: all processes must assume the same.
 _NETWORK = Network(1.25e9)
-_ITEM_BYTES = np.dtype(np.float32).itemsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,7 @@ class _Home:
     stage: int
     place: int
     first_device: int
+    item_bytes: int
 
     def placed(self, parameter: Parameter) -> Placed:
         tensor = self.replica.group.config.tensor
@@ -80,7 +80,7 @@ class WeightMoves:
         return tuple(
             Move(
                 parameter.shape,
-                _ITEM_BYTES,
+                homes[0].item_bytes,
                 homes[0].placed(parameter),
                 tuple(home.placed(parameter) for home in self._targets[model, parameter]),
                 tuple(home.placed(parameter) for home in homes[1:]),
@@ -144,7 +144,8 @@ def _homes(
     tensor = replica.group.config.tensor
     for process, place in zip(replica.stages_of_processes, places, strict=False):
         for stage in process:
-            home = _Home(replica, stage, place, (stage - process.start) * tensor)
+            item_bytes = np.dtype(stages[stage].dtype).itemsize
+            home = _Home(replica, stage, place, (stage - process.start) * tensor, item_bytes)
             tables = stages[stage].tables().values()
             for parameter in dict.fromkeys(one for table in tables for one in table.values()):
                 yield parameter, home

@@ -115,10 +115,11 @@ def head(config: MixtralConfig, params: Params, x_BLD: jax.Array) -> jax.Array:
 
 def _route(config: MixtralConfig, scores_BLE: jax.Array) -> jax.Array:
     """Softmax over all experts, then the best `num_chosen` scaled to sum to one, the others zero."""
-    best_BLC, chosen_BLC = jax.lax.top_k(jax.nn.softmax(scores_BLE), config.num_chosen)
+    shares_BLE = jax.nn.softmax(scores_BLE.astype(jnp.float32))
+    best_BLC, chosen_BLC = jax.lax.top_k(shares_BLE, config.num_chosen)
     shares_BLC = best_BLC / best_BLC.sum(-1, keepdims=True)
     one_hot_BLCE = jax.nn.one_hot(chosen_BLC, config.num_experts, dtype=shares_BLC.dtype)
-    return jnp.einsum("BLC,BLCE->BLE", shares_BLC, one_hot_BLCE)
+    return jnp.einsum("BLC,BLCE->BLE", shares_BLC, one_hot_BLCE).astype(scores_BLE.dtype)
 
 
 def _size(layers: int, hidden: int, heads: int, kv_heads: int, ffn: int, vocab: int) -> dict[str, object]:

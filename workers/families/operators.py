@@ -1,4 +1,7 @@
-"""Operators that families share, all in float32. Suffix legend: families/family.py."""
+"""Operators that families share, in the type of their arrays; norms and turns are computed in float32.
+
+Suffix legend: families/family.py.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +34,16 @@ def linear(x_BLD: jax.Array, weight_FD: jax.Array, bias_F: jax.Array | None = No
 
 
 def layer_norm(x_BLD: jax.Array, scale_D: jax.Array, bias_D: jax.Array, *, epsilon: float) -> jax.Array:
-    centred_BLD = x_BLD - x_BLD.mean(-1, keepdims=True)
+    wide_BLD = x_BLD.astype(jnp.float32)
+    centred_BLD = wide_BLD - wide_BLD.mean(-1, keepdims=True)
     variance_BL1 = jnp.square(centred_BLD).mean(-1, keepdims=True)
-    return centred_BLD * jax.lax.rsqrt(variance_BL1 + epsilon) * scale_D + bias_D
+    return (centred_BLD * jax.lax.rsqrt(variance_BL1 + epsilon) * scale_D + bias_D).astype(x_BLD.dtype)
 
 
 def rms_norm(x_BLD: jax.Array, scale_D: jax.Array, *, epsilon: float) -> jax.Array:
-    mean_square_BL1 = jnp.square(x_BLD).mean(-1, keepdims=True)
-    return x_BLD * jax.lax.rsqrt(mean_square_BL1 + epsilon) * scale_D
+    wide_BLD = x_BLD.astype(jnp.float32)
+    mean_square_BL1 = jnp.square(wide_BLD).mean(-1, keepdims=True)
+    return (wide_BLD * jax.lax.rsqrt(mean_square_BL1 + epsilon) * scale_D).astype(x_BLD.dtype)
 
 
 def cut_heads(x_BLD: jax.Array, num_heads: int) -> jax.Array:

@@ -34,7 +34,8 @@ def rotate(x_BLNH: jax.Array, positions_BL: jax.Array, frequencies: tuple[float,
     angles_BL1P = turns_BL11 * jnp.asarray(frequencies, jnp.float32)
     cos, sin = jnp.cos(angles_BL1P), jnp.sin(angles_BL1P)
     first, second = jnp.split(x_BLNH, 2, axis=-1)
-    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+    turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+    return turned.astype(x_BLNH.dtype)
 
 
 def _stretch(frequencies: np.ndarray, rope: HubConfig) -> np.ndarray:

@@ -199,7 +199,7 @@ class OpenGeneratingModel:
         """The stages of this model in another configuration, as `open_generating_model` cuts it."""
         some = self.plans[0]
         cut = even_stages(some.config.num_layers, config.pipeline) if cut is None else cut
-        return stage_plans(cut, some.family, some.config, output=some.output)
+        return stage_plans(cut, some.family, some.config, output=some.output, dtype=some.dtype)
 
     def model(self, weights: StageWeights) -> GeneratingModel:
         """With pages of zeros."""
@@ -228,7 +228,7 @@ class OpenGeneratingModel:
             num_pages=limits.num_pages,
             page_tokens=limits.page_tokens,
             heads=plan.family.kv_heads(plan.config),
-            dtype=np.float32,
+            dtype=plan.dtype,
             num_host_pages=limits.num_host_pages,
         )
 
@@ -252,14 +252,16 @@ def open_generating_model(
     cut: tuple[range, ...] | None = None,
     stages: range | None = None,
     attention: str = AUTO,
+    dtype: str = "float32",
 ) -> OpenGeneratingModel:
     """A decoder of any source, to generate with `tensor` devices for one stage after the other.
 
     max_model_len: of a prompt with its answer; as long as positions and pages allow unless given. `cut`: the
     layers of each stage, as equal as possible unless given. `stages`: those of this process, all unless
-    given; `devices` are theirs. attention: the name of a backend, or auto. Raises InvalidInput for a bad
-    source, an encoder, a backend that fails here, or a length that positions or pages do not allow;
-    Infeasible for more stages than layers.
+    given; `devices` are theirs. attention: the name of a backend, or auto. dtype: of parameters, activations
+    and pages, float32 or bfloat16; logits are float32. Raises InvalidInput for a bad source, an encoder, a
+    backend that fails here, or a length that positions or pages do not allow; Infeasible for more stages than
+    layers.
     """
     stages = range(config.pipeline) if stages is None else stages
     assert len(devices) == config.tensor * len(stages), (len(devices), config, stages)
@@ -273,7 +275,7 @@ def open_generating_model(
         eos_ids(checkpoint),
     )
     cut = even_stages(model_config.num_layers, config.pipeline) if cut is None else cut
-    plans = stage_plans(cut, family, model_config, output="logits")
+    plans = stage_plans(cut, family, model_config, output="logits", dtype=dtype)
     assert len(plans) == config.pipeline, (cut, config)
     return OpenGeneratingModel(
         checkpoint,
@@ -285,7 +287,7 @@ def open_generating_model(
             family.kv_heads(model_config),
             tensor=config.tensor,
             page_tokens=limits.page_tokens,
-            dtype="float32",
+            dtype=dtype,
             device=devices[0],
             wanted=attention,
         ),

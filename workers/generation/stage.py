@@ -145,7 +145,7 @@ class GenerationStage:
         if self._plan.is_first:
             return (integers,)
         shape = (1, self._shapes.num_tokens(bucket), self._plan.config.hidden_size)
-        return integers, jax.ShapeDtypeStruct(shape, np.float32, sharding=self._replicated)
+        return integers, jax.ShapeDtypeStruct(shape, self._plan.dtype, sharding=self._replicated)
 
 
 def _stage_function(
@@ -172,7 +172,8 @@ def _stage_function(
             x_1TD = jax.lax.with_sharding_constraint(x_1TD, replicated)
         if not plan.is_last:
             return tuple(written), x_1TD
-        return tuple(written), family.head(config, params["head"], x_1TD[:, step.out_R])[0]
+        logits_1RV = family.head(config, params["head"], x_1TD[:, step.out_R])
+        return tuple(written), logits_1RV[0].astype(jnp.float32)
 
     return run
 

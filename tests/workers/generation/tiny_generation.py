@@ -29,6 +29,7 @@ def open_tiny(
     config: tuple[int, int] = (1, 1),
     limits: GenerationLimits = LIMITS,
     max_model_len: int | None = None,
+    dtype: str = "float32",
 ) -> OpenGeneratingModel:
     if not (folder / "config.json").is_file():
         write_checkpoint(name, folder)
@@ -40,6 +41,7 @@ def open_tiny(
         limits=limits,
         base_dir=folder,
         max_model_len=max_model_len,
+        dtype=dtype,
     )
 
 
@@ -49,8 +51,9 @@ def tiny_model(
     *,
     config: tuple[int, int] = (1, 1),
     buckets: Sequence[StepBucket] = ONE_SHAPE,
+    dtype: str = "float32",
 ) -> GeneratingModel:
     """Shapes are compiled when they are first used."""
-    opened = open_tiny(name, folder, config=config)
+    opened = open_tiny(name, folder, config=config, dtype=dtype)
     opened = replace(opened, shapes=replace(opened.shapes, buckets=tuple(buckets)))
     return opened.model(opened.read())
