@@ -16,13 +16,13 @@ from controller.grpc_v2.text_parameters import options_in_json, options_of, samp
 from controller.text import TextCall
 from controller.text.names import did_you_mean, short
 from vocabulary.numpy_tensors import array_of
+from vocabulary.sampling import Sampling
 from vocabulary.tensors import ELEMENT_BYTES, Tensor
 
 _MS_PER_S = 1e3
 _US_PER_S = 1e6
 # Options that are no fields of the call by another name.
 _FIELDS = {
-    "stop": "stop",
     "include_stop_str_in_output": "includes_stop",
     "skip_special_tokens": "skips_special",
     "add_special_tokens": "adds_special",
@@ -60,11 +60,16 @@ def text_ask(
     """`view` generates. has_text: it has a tokenizer. Raises Refused."""
     inputs = _inputs(view, request)
     options = _options(view, inputs, values_of(request.parameters))
+    sampling, stop = sampling_of(options), options.get("stop", ())
+    wanted = _wanted(view, request, sampling, has_text=has_text)
     call = TextCall(
         request.id,
         request.model_name,
         _prompt(view, inputs),
-        sampling=sampling_of(options),
+        sampling=sampling,
+        stop=stop,
+        # Else a token would wait until its character is complete.
+        wants_text=TEXT_OUTPUT.name in wanted or bool(stop),
         timeout_s=earlier(deadline_of(time_remaining_s), _seconds(options, "timeout", _US_PER_S)),
         slo_s=_seconds(options, "slo_ms", _MS_PER_S),
         ttft_s=_seconds(options, "ttft_ms", _MS_PER_S),
@@ -77,7 +82,7 @@ def text_ask(
         call,
         request.model_name,
         request.model_version or view.versions[-1],
-        _wanted(view, request, call, has_text=has_text),
+        wanted,
         is_streamed=options.get("stream", False),
         wants_empty_final=options.get("triton_enable_empty_final_response", False),
     )
@@ -153,12 +158,12 @@ def _prompt(view: ModelView, inputs: Mapping[str, Any]) -> str | tuple[int, ...]
         raise _bad(view, f"input 'text_input' is not UTF-8: {error.reason} at byte {error.start}") from None
 
 
-def _wanted(view: ModelView, request: object, call: TextCall, *, has_text: bool) -> tuple[str, ...]:
+def _wanted(view: ModelView, request: object, sampling: Sampling, *, has_text: bool) -> tuple[str, ...]:
     """The outputs that were asked for; without any, all that there are."""
     known = [*([TEXT_OUTPUT.name] if has_text else []), OUTPUT_IDS.name]
-    if call.sampling.num_logprobs is not None:
+    if sampling.num_logprobs is not None:
         known.append("output_logprobs")
-        known += ["top_ids", "top_logprobs"] if call.sampling.num_logprobs else []
+        known += ["top_ids", "top_logprobs"] if sampling.num_logprobs else []
     asked = tuple(output.name for output in request.outputs)
     for output in request.outputs:
         for parameter in output.parameters:

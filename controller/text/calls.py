@@ -19,7 +19,8 @@ class TextCall(msgspec.Struct, frozen=True):
     model: a name or alias. prompt: text, or token ids as they are. max_tokens: None is all that the context
     leaves. stop: strings that end an answer; includes_stop: they are its last words. adds_special: the
     tokenizer puts its special tokens round a text (a chat template has done so itself). skips_special:
-    special tokens in the answer have no text. The rest is as of `GenerateCall`.
+    special tokens in the answer have no text. wants_text: False gives tokens only, each as it is drawn; such
+    a call has no stop strings. The rest is as of `GenerateCall`.
     """
 
     request_id: str
@@ -32,6 +33,7 @@ class TextCall(msgspec.Struct, frozen=True):
     includes_stop: bool = False
     adds_special: bool = True
     skips_special: bool = True
+    wants_text: bool = True
     timeout_s: float | None = None
     slo_s: float | None = None
     ttft_s: float | None = None

@@ -87,11 +87,13 @@ class TextFront:
 
     async def _start(self, call: TextCall, name: str) -> TextAnswer:
         view, codec = self.generation(call.model), self.text(call.model).codec
+        assert call.wants_text or not call.stop, call
         check_stop(call, codec)
         prompt_ids = call.prompt if isinstance(call.prompt, tuple) else await _tokens(call, view, codec)
         asked = generate_call(call, prompt_ids, name, view)
         stream = self._fleet.generate(asked)
-        return TextAnswer(stream, call, asked, codec=codec, eos_ids=view.eos_ids)
+        speaking = codec if call.wants_text else None
+        return TextAnswer(stream, call, asked, codec=speaking, eos_ids=view.eos_ids)
 
 
 async def _tokens(call: TextCall, view: GenerationView, codec: TextCodec | None) -> tuple[int, ...]:

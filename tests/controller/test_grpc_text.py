@@ -285,6 +285,24 @@ async def test_answer_ends_at_a_stop_string_and_the_request_is_cancelled() -> No
 
 
 @pytest.mark.asyncio
+async def test_tokens_alone_do_not_wait_for_their_characters() -> None:
+    fleet = story_fleet()
+    halves = CODEC.encode("ü", adds_special=False)
+    async with channel_to(fleet) as channel:
+        asked = (request("stuck", ids(1), STREAMED, outputs=("output_ids",)), request("stuck", ids(1), STREAMED))
+        call = await conversation(channel, *asked)
+        await fleet.opened(2)
+        for half in halves:
+            for answer in fleet.open:
+                answer.say(half)
+        heard = [(await call.read()).infer_response for _ in range(3)]
+        call.cancel()
+    alone, with_text = ([each for each in heard if len(each.outputs) == count] for count in (1, 2))
+    assert [outputs_of(each)["output_ids"].tolist() for each in alone] == [[half] for half in halves]
+    assert [text_of(each) for each in with_text] == ["ü"]
+
+
+@pytest.mark.asyncio
 async def test_unseeded_answers_differ_and_greedy_ones_need_no_seed() -> None:
     fleet = story_fleet()
     async with channel_to(fleet) as channel:
