@@ -10,7 +10,7 @@ from grpc import aio
 from numpy.typing import ArrayLike
 
 from statmux.client import operations
-from statmux.client.channels import CHANNEL_OPTIONS, DEFAULT_TIMEOUT_S
+from statmux.client.channels import CHANNEL_OPTIONS, DEFAULT_TIMEOUT_S, headers_with
 from statmux.client.errors import DeadlineExceeded, Unavailable, client_error
 from statmux.client.operations import InferResult, ModelEntry, ModelMetadata, Operation
 
@@ -21,11 +21,13 @@ Result = TypeVar("Result")
 class AsyncClient:
     """Talks to the gRPC endpoint at `address` (host:port). Use it on one event loop.
 
-    Calls raise the errors of `statmux.client.errors`; they never retry on their own.
+    token: shown with every call, where the fleet asks for one. Calls raise the errors of
+    `statmux.client.errors`; they never retry on their own.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, token: str | None = None) -> None:
         self.address = address
+        self._headers = headers_with(token)
         self._channel = aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._metadata: dict[str, ModelMetadata] = {}
         self._stubs: dict[str, aio.UnaryUnaryMultiCallable] = {}
@@ -107,7 +109,9 @@ class AsyncClient:
 
     async def _run(self, operation: Operation[Result], timeout_s: float | None) -> Result:
         try:
-            return operation.read(await self._stub(operation)(operation.request, timeout=timeout_s))
+            return operation.read(
+                await self._stub(operation)(operation.request, timeout=timeout_s, metadata=self._headers)
+            )
         except aio.AioRpcError as error:
             raise client_error(error, self.address) from error
 

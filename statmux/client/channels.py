@@ -10,3 +10,8 @@ CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),  # a connection for each client
     ("grpc.enable_http_proxy", 0),  # an http_proxy of the environment is not meant for a server next door
 )
+
+
+def headers_with(token: str | None) -> tuple[tuple[str, str], ...]:
+    """Metadata of a call."""
+    return () if token is None else (("authorization", f"Bearer {token}"),)

@@ -36,6 +36,12 @@ class DeadlineExceeded(ClientError):
     exit_code = TimedOut.exit_code
 
 
+class NotAllowed(ClientError):
+    """The fleet asks for a token, and there was none, or one that it does not know."""
+
+    exit_code = InvalidInput.exit_code
+
+
 class NotFound(ClientError):
     """No such model or version."""
 
@@ -63,6 +69,7 @@ class ServerFailed(ClientError):
 _KINDS: Mapping[grpc.StatusCode, type[ClientError]] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: Rejected,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+    grpc.StatusCode.UNAUTHENTICATED: NotAllowed,
     grpc.StatusCode.NOT_FOUND: NotFound,
     grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
     grpc.StatusCode.UNAVAILABLE: Unavailable,

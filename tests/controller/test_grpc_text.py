@@ -289,7 +289,10 @@ async def test_tokens_alone_do_not_wait_for_their_characters() -> None:
     fleet = story_fleet()
     halves = CODEC.encode("ü", adds_special=False)
     async with channel_to(fleet) as channel:
-        asked = (request("stuck", ids(1), STREAMED, outputs=("output_ids",)), request("stuck", ids(1), STREAMED))
+        asked = (
+            request("stuck", ids(1), STREAMED, outputs=("output_ids",)),
+            request("stuck", ids(1), STREAMED),
+        )
         call = await conversation(channel, *asked)
         await fleet.opened(2)
         for half in halves:

@@ -8,17 +8,21 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from controller.grpc_v2.server import start_grpc
+from controller.tenants import tenants_of
 from statmux.client import (
     AsyncClient,
     Client,
     ClientError,
     DeadlineExceeded,
     InvalidRequest,
+    NotAllowed,
     NotFound,
     Rejected,
     Unavailable,
 )
 from tests.controller.grpc_fleet import EVERY_TYPE, serving, story_fleet
+from vocabulary.deployment import Security, TokenSpec
 from vocabulary.errors import InvalidInput
 from vocabulary.numpy_tensors import NUMPY_TYPES
 from vocabulary.tensors import TensorSpec
@@ -153,3 +157,22 @@ async def test_slo_and_priority_reach_the_fleet() -> None:
         seen = fleet.in_flight[0]
         assert (seen.slo_s, seen.priority) == (0.0125, 1) and 0.0 < seen.timeout_s < 10.0
         call.cancel()
+
+
+@pytest.mark.asyncio
+async def test_token_is_shown_with_every_call_and_its_lack_is_an_error_of_its_own() -> None:
+    security = Security(auth="token", tokens=(TokenSpec("app", "app", secret_env="APP"),))
+    tenants = tenants_of(security, folder=".", environment={"APP": "one"})
+
+    def story(address: str) -> None:
+        with Client(address) as stranger, Client(address, token="one") as client:
+            assert stranger.is_live() and stranger.is_ready()
+            failure(stranger, "echo", NotAllowed)
+            assert np.array_equal(client.infer("echo", {"x": X}).outputs["x"], X)
+
+    endpoint = await start_grpc(story_fleet(), port=0, tenants=tenants)
+    address = f"127.0.0.1:{endpoint.port}"
+    await asyncio.to_thread(story, address)
+    async with AsyncClient(address, token="one") as client:
+        assert (await client.models())[0].name == "echo"
+    await endpoint.stop(0.0)
