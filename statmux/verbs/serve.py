@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from enum import StrEnum
 from itertools import combinations
@@ -48,6 +49,7 @@ def serve(
 ) -> None:
     """Start a fleet on Ray and serve it over gRPC and HTTP until SIGTERM, Ctrl-C or `statmux stop`."""
     from controller.fleet_specs import worker_specs
+    from controller.tenants import tenants_of
     from vocabulary.exposure import check_exposure
     from vocabulary.fit import check_fit
     from vocabulary.formats.disk import load_deployment, load_plan
@@ -58,7 +60,9 @@ def serve(
     check_exposure(read, insecure=insecure)
     chosen = _searched(console, read) if plan is None else load_plan(plan, deployment=read)
     check_fit(chosen.placement, read)
-    worker_specs(read, chosen.placement, key="")  # its refusals are for now, not for when Ray is up
+    # Their refusals are for now, not for when Ray is up.
+    worker_specs(read, chosen.placement, key="")
+    tenants_of(read.security, folder=read.folder, environment=os.environ)
     for warning in read.warnings:
         console.warn(warning)
     if dry_run:
