@@ -30,7 +30,8 @@ async def body_of(receive: Receive, *, max_bytes: int) -> bytes:
         part = message.get("body", b"")
         num_bytes += len(part)
         if num_bytes > max_bytes:
-            raise BodyTooLarge(Reason.INVALID_REQUEST, f"the body is larger than {max_bytes} bytes")
+            message = f"the body is larger than {max_bytes} bytes"
+            raise BodyTooLarge(Reason.INVALID_REQUEST, message, code="body_too_large")
         parts.append(part)
         if not message.get("more_body", False):
             return parts[0] if len(parts) == 1 else b"".join(parts)
