@@ -2,7 +2,7 @@
 
 `python -m benchmarks.generation_device --sizes 1b 8b` where a GPU is; without arguments a tiny model on
 whatever JAX finds. First attention alone: every backend that passes its self-test, in every type. Then steps
-of the engine's own model, in the one type that it has. Shares are of the vendor's peaks and blank where those
+of the engine's own model. Shares are of the vendor's peaks and blank where those
 are not known. Prints tables, and JSON with -o.
 """
 
@@ -93,8 +93,9 @@ def measure(options: argparse.Namespace) -> Iterator[Point]:
                 yield _chunk_of_a_layer(backend, size, dtype, options)
     if not options.attention_only:
         for size in options.sizes:
-            for backend in _passing(SIZES[size], "float32"):
-                yield from _steps(backend, size, options)
+            for dtype in options.dtypes:
+                for backend in _passing(SIZES[size], dtype):
+                    yield from _steps(backend, size, dtype, options)
 
 
 def _passing(sizes: Sizes, dtype: str) -> Iterator[AttentionBackend]:
@@ -159,7 +160,7 @@ def _filled(backend: AttentionBackend, sizes: Sizes, dtype: str, *, num_pages: i
     return jax.tree.map(lambda x: jax.random.normal(jax.random.key(0), x.shape, x.dtype), empty), random
 
 
-def _steps(backend: AttentionBackend, size: str, options: argparse.Namespace) -> Iterator[Point]:
+def _steps(backend: AttentionBackend, size: str, dtype: str, options: argparse.Namespace) -> Iterator[Point]:
     """Of the engine's own model, its packing and its greedy draws included."""
     sizes, context = SIZES[size], options.context
     model = open_model(
@@ -169,19 +170,20 @@ def _steps(backend: AttentionBackend, size: str, options: argparse.Namespace) ->
         chunk=options.chunk,
         context=context,
         page_tokens=PAGE_TOKENS,
+        dtype=dtype,
     )
-    itemsize = 4
+    itemsize = jnp.dtype(dtype).itemsize
     for rows in options.rows:
         seconds = _step_s(model, rows_step(model, rows=rows, context=context), options.rounds)
         yield Point(
-            "decode step", size, backend.name, "float32", rows, context, rows, seconds,
+            "decode step", size, backend.name, dtype, rows, context, rows, seconds,
             bytes=itemsize * (sizes.read_elements + rows * context * sizes.kv_elements * sizes.num_layers),
             flop=rows * (2 * sizes.read_elements + sizes.attention_flop(context)),
         )  # fmt: skip
     chunk = min(options.chunk, context)
     seconds = _step_s(model, prompt_step(model, tokens=chunk), options.rounds)
     yield Point(
-        "prefill step", size, backend.name, "float32", 1, chunk, chunk, seconds,
+        "prefill step", size, backend.name, dtype, 1, chunk, chunk, seconds,
         bytes=itemsize * sizes.read_elements,
         flop=chunk * (2 * sizes.layer_elements * sizes.num_layers + sizes.attention_flop(chunk / 2)),
     )  # fmt: skip
@@ -206,7 +208,7 @@ def _median_s(call: Callable[[], object], rounds: int) -> float:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["tiny"])
-    parser.add_argument("--dtypes", nargs="+", default=["float32"], help="of attention alone")
+    parser.add_argument("--dtypes", nargs="+", choices=["float32", "bfloat16"], default=["float32"])
     parser.add_argument("--rows", nargs="+", type=int, default=[1, 8], help="sequences that decode")
     parser.add_argument("--context", type=int, default=256, help="tokens of each, a multiple of 64")
     parser.add_argument("--chunk", type=int, default=128, help="tokens of a prompt in one step")

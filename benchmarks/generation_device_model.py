@@ -83,7 +83,14 @@ class _RepeatedBlock:
 
 
 def open_model(
-    sizes: Sizes, backend: AttentionBackend, *, max_rows: int, chunk: int, context: int, page_tokens: int
+    sizes: Sizes,
+    backend: AttentionBackend,
+    *,
+    max_rows: int,
+    chunk: int,
+    context: int,
+    page_tokens: int,
+    dtype: str,
 ) -> GeneratingModel:
     """On the first device, with pages for `max_rows` contexts of their own."""
     config = HubConfig(
@@ -111,7 +118,7 @@ def open_model(
         _RepeatedBlock(
             config, {name: one.tensor_shape for one in LLAMA.parameters(parsed) for name in one.tensors}
         ),
-        stage_plans((range(sizes.num_layers),), LLAMA, parsed, output="logits"),
+        stage_plans((range(sizes.num_layers),), LLAMA, parsed, output="logits", dtype=dtype),
         stage_meshes(jax.devices()[:1], range(1), tensor=ParallelConfig(1, 1).tensor),
         GenerationTask(limits, context, sizes.vocab, ()),
         step_shapes(limits, max_model_len=context),
