@@ -55,8 +55,10 @@ def run_once(console: Console, job: Job, scale: float | None, record: Path | Non
 
 
 def _replay(console: Console, job: Job, scale: float | None) -> Replayed:
-    slo_s = {model.name: model.slo.latency_s for model in job.deployment.models}
-    load = Load(job.trace, job.inputs, slo_s, job.timeout_s, scale)
+    models = job.deployment.models
+    slos = {model.name: model.slo for model in models}
+    generating = frozenset(model.name for model in models if model.generates)
+    load = Load(job.trace, job.inputs, slos, job.timeout_s, generating, scale)
     label = "replaying" if scale is None else f"replaying at SLO scale {scale:g}"
     groups = [group.id for group in job.placement.groups]
     with console.progress(label, total=len(job.trace)) as progress:

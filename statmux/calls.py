@@ -22,7 +22,7 @@ class PreparedCalls:
 
     def __init__(self, address: str, inputs: Mapping[str, Mapping[str, object]]) -> None:
         prepared = {name: _prepared(name, one) for name, one in inputs.items()}
-        one = next(iter(prepared.values()))
+        one = next(iter(prepared.values()), None) or _prepared("", {})
         self._address = address
         self._read = one.read
         self._requests = {name: each.request.SerializeToString() for name, each in prepared.items()}

@@ -8,18 +8,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import final
 
 import numpy as np
 from grpc import aio
+from numpy.typing import NDArray
 
 from statmux.calls import PreparedCalls
 from statmux.client import ClientError, DeadlineExceeded, Rejected, Unavailable
 from statmux.recording import Timings
+from statmux.token_calls import TokenAsk, TokenCalls, prompts_of
+from vocabulary.deployment import Slo
 from vocabulary.outcomes import FATE_CODE, NO_GROUP, Outcomes
 from vocabulary.request import Fate
+from vocabulary.token_outcomes import keeps_tpot, keeps_ttft
 from vocabulary.trace import Trace
 from vocabulary.units import TIME_TOLERANCE_S
 
@@ -33,15 +37,18 @@ _MAX_UNREAD = 2000
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to send. `inputs` and `slo_s` (None: no objective) are by model; a request waits `timeout_s`.
+    """What to send. `inputs` and `slos` are by model; a request waits `timeout_s`.
 
-    slo_scale multiplies every objective, at the endpoint and in the count; None leaves the endpoint's own.
+    Rows that ask for tokens of one of the `generating` models are answered token by token, all others with
+    the model's input. slo_scale multiplies every objective, at the endpoint and in the count; None leaves the
+    endpoint's own.
     """
 
     trace: Trace
     inputs: Mapping[str, Mapping[str, object]]
-    slo_s: Mapping[str, float | None]
+    slos: Mapping[str, Slo]
     timeout_s: float = 60.0
+    generating: frozenset[str] = frozenset()
     slo_scale: float | None = None
 
 
@@ -67,9 +74,9 @@ async def replay(
     address: str, load: Load, *, groups: Sequence[str], progress: Callable[[int, int], None]
 ) -> Replayed:
     """Replay the trace against `address`. `groups` are the group ids of the plan, for the outcomes."""
-    async with PreparedCalls(address, load.inputs) as calls:
+    async with PreparedCalls(address, load.inputs) as calls, TokenCalls(address) as token_calls:
         with _without_collections():
-            return await _Replay(calls, load, groups, progress).run()
+            return await _Replay(calls, token_calls, load, groups, progress).run()
 
 
 @final
@@ -79,23 +86,31 @@ class _Replay:
     def __init__(
         self,
         calls: PreparedCalls,
+        token_calls: TokenCalls,
         load: Load,
         groups: Sequence[str],
         progress: Callable[[int, int], None],
     ) -> None:
         self._calls = calls
+        self._token_calls = token_calls
         self._load = load
         self._progress = progress
         self._group_index = {name: index for index, name in enumerate(groups)}
         scale = 1.0 if load.slo_scale is None else load.slo_scale
-        self._slo_s = [None if (s := load.slo_s[name]) is None else s * scale for name in load.trace.models]
+        self._slos = [load.slos[name].scaled(scale) for name in load.trace.models]
         num = len(load.trace)
+        self._asks_tokens = _asks_tokens(load)
+        self._prompts = (
+            prompts_of(load.trace.tokens) if load.trace.tokens is not None and self._asks_tokens.any() else ()
+        )
         self._outcomes = Outcomes(
             load.trace,
             np.full(num, NO_GROUP, dtype=np.int32),
             np.zeros(num),
             np.full(num, FATE_CODE[Fate.FAILED], dtype=np.int8),
             np.zeros(num, dtype=bool),
+            np.full(num, np.nan) if self._asks_tokens.any() else None,
+            tuple(self._slos),
         )
         self._timings = Timings(np.full(num, np.nan), np.full(num, np.nan), np.zeros(num))
         self._errors: dict[str, int] = {}
@@ -112,23 +127,24 @@ class _Replay:
             ticker = tasks.create_task(self._tick())
             for row, due_s in enumerate(trace.arrival_s.tolist()):
                 await self._wait_until(self._origin_s + due_s)
-                self._send(row, due_s)
+                if self._asks_tokens[row]:
+                    tasks.create_task(self._generate(row, due_s))
+                else:
+                    self._send(row, due_s)
             if len(trace):
                 await self._all_ended.wait()
             ticker.cancel()
         duration_s = time.monotonic() - self._origin_s - first_s
         while self._unread:
             await self._read(*self._unread.popleft())
-        return Replayed(self._outcomes, self._timings, duration_s, self._errors)
+        return Replayed(_judged(self._outcomes), self._timings, duration_s, self._errors)
 
     def _send(self, row: int, due_s: float) -> None:
         load = self._load
         index = load.trace.model_index[row]
         lag_s = time.monotonic() - self._origin_s - due_s
         self._timings.lag_s[row] = lag_s
-        slo_s = self._slo_s[index]
-        # What is left of the objective: it counts from when the request was due.
-        left_s = None if slo_s is None or load.slo_scale is None else max(slo_s - lag_s, 1e-6)
+        left_s = self._left_s(self._slos[index].latency_s, lag_s)
         self._calls_by_row[row] = self._calls.send(
             load.trace.models[index],
             timeout_s=load.timeout_s,
@@ -136,9 +152,41 @@ class _Replay:
             ended=partial(self._end, row),
         )
 
+    def _left_s(self, slo_s: float | None, lag_s: float) -> float | None:
+        """What to ask for of an objective that counts from when the request was due; None for nothing."""
+        return None if slo_s is None or self._load.slo_scale is None else max(slo_s - lag_s, 1e-6)
+
+    async def _generate(self, row: int, due_s: float) -> None:
+        load, outcomes = self._load, self._outcomes
+        trace = load.trace
+        assert trace.tokens is not None and outcomes.first_token_s is not None
+        lag_s = self._timings.lag_s[row] = time.monotonic() - self._origin_s - due_s
+        slo = self._slos[trace.model_index[row]]
+        answer = await self._token_calls.answer(
+            TokenAsk(
+                trace.models[trace.model_index[row]],
+                self._prompts[row],
+                int(trace.tokens.output_tokens[row]),
+                load.timeout_s,
+                self._left_s(slo.latency_s, lag_s),
+                self._left_s(slo.ttft_s, lag_s),
+                None if load.slo_scale is None else slo.tpot_s,
+                "" if trace.tenants is None else trace.tenants.names[trace.tenants.index[row]],
+            )
+        )
+        outcomes.finish_s[row] = answer.finish_s - self._origin_s
+        outcomes.first_token_s[row] = answer.first_token_s - self._origin_s
+        outcomes.group_index[row] = self._group_index.get(answer.group, NO_GROUP)
+        self._timings.queue_s[row] = np.nan if answer.queue_s is None else answer.queue_s
+        self._settle(row, Fate.SERVED if answer.error is None else self._fate_of(answer.error))
+        self._count_end()
+
     def _end(self, row: int, time_s: float) -> None:
         self._outcomes.finish_s[row] = time_s - self._origin_s
         self._unread.append((row, self._calls_by_row.pop(row)))
+        self._count_end()
+
+    def _count_end(self) -> None:
         self._num_ended += 1
         if self._num_ended == len(self._load.trace):
             self._all_ended.set()
@@ -153,15 +201,23 @@ class _Replay:
         outcomes, timings = self._outcomes, self._timings
         answer = await self._calls.answer(call)
         if isinstance(answer, ClientError):
-            fate = _fate(answer)
-            if fate is Fate.FAILED:
-                self._errors[str(answer)] = self._errors.get(str(answer), 0) + 1
+            fate = self._fate_of(answer)
         else:
             fate = Fate.SERVED
             outcomes.group_index[row] = self._group_index.get(answer.group, NO_GROUP)
             timings.queue_s[row] = np.nan if answer.queue_s is None else answer.queue_s
             timings.execute_s[row] = np.nan if answer.execute_s is None else answer.execute_s
-        slo_s = self._slo_s[outcomes.trace.model_index[row]]
+        self._settle(row, fate)
+
+    def _fate_of(self, error: ClientError) -> Fate:
+        fate = _fate(error)
+        if fate is Fate.FAILED:
+            self._errors[str(error)] = self._errors.get(str(error), 0) + 1
+        return fate
+
+    def _settle(self, row: int, fate: Fate) -> None:
+        outcomes = self._outcomes
+        slo_s = self._slos[outcomes.trace.model_index[row]].latency_s
         latency_s = outcomes.finish_s[row] - outcomes.trace.arrival_s[row]
         in_time = slo_s is None or latency_s <= slo_s + TIME_TOLERANCE_S
         outcomes.fate[row] = FATE_CODE[fate]
@@ -171,6 +227,22 @@ class _Replay:
         while True:
             self._progress(self._num_ended, len(self._load.trace))
             await asyncio.sleep(_PROGRESS_S)
+
+
+def _asks_tokens(load: Load) -> NDArray[np.bool_]:
+    """Which rows are answered token by token [requests]."""
+    trace = load.trace
+    if trace.tokens is None:
+        return np.zeros(len(trace), dtype=bool)
+    generates = np.array([name in load.generating for name in trace.models], dtype=bool)
+    return generates[trace.model_index] & (trace.tokens.output_tokens > 0)
+
+
+def _judged(outcomes: Outcomes) -> Outcomes:
+    """Good are those that kept the objectives of their tokens, too."""
+    if outcomes.first_token_s is None:
+        return outcomes
+    return replace(outcomes, good=outcomes.good & keeps_ttft(outcomes) & keeps_tpot(outcomes))
 
 
 @contextmanager

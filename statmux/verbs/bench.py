@@ -13,6 +13,7 @@ from statmux.render import Console, milliseconds, percent, table
 from vocabulary.errors import InvalidInput, Unreachable
 
 if TYPE_CHECKING:
+    from statmux.benching import Job
     from statmux.client import ModelMetadata
     from vocabulary.deployment import Deployment
     from vocabulary.placement import Placement
@@ -57,7 +58,9 @@ def bench(
     address = url or f"{read.grpc.host}:{read.grpc.port}"
     described = _described(read, address)
     inputs = {
-        name: sample_inputs(one.inputs, sequence_length=sequence_length) for name, one in described.items()
+        name: sample_inputs(one.inputs, sequence_length=sequence_length)
+        for name, one in described.items()
+        if not read.model(name).generates
     }
     # The fleet's word, not the file's: `serve --engine` may have overridden it.
     is_emulated = any(one.platform == EMULATED_PLATFORM for one in described.values())
@@ -67,6 +70,7 @@ def bench(
     if trace is None:
         raise InvalidInput("there is no trace to replay", hint="give --trace FILE, or --calibrate N")
     job = Job(read, served, _trace(trace, read, rate_scale), address, inputs, is_emulated, timeout)
+    _check_tokens(job)
     scales = [None] if slo_scale is None else [_scale(word) for word in slo_scale.split(",")]
     if record is not None and len(scales) > 1:
         raise InvalidInput("--record holds one run", hint="give one --slo-scale with it")
@@ -96,6 +100,21 @@ def _trace(path: Path, deployment: Deployment, rate_scale: float) -> Trace:
     return sped_up(load_trace(path, models=deployment.model_names), rate_scale)
 
 
+def _check_tokens(job: Job) -> None:
+    """A model that generates has no other way to answer."""
+    trace, silent = job.trace, []
+    for index, name in enumerate(trace.models):
+        mine = trace.model_index == index
+        if mine.any() and job.deployment.model(name).generates:
+            is_asked = trace.tokens is not None and bool((trace.tokens.output_tokens[mine] > 0).all())
+            silent += [] if is_asked else [name]
+    if silent:
+        raise InvalidInput(
+            f"requests for {silent[0]}, which generates, do not say for how many tokens",
+            hint="give the trace input_tokens and output_tokens; `trace gen --process chat` draws both",
+        )
+
+
 def _scale(word: str) -> float:
     try:
         scale = float(word)
@@ -117,6 +136,7 @@ def _table(document: dict[str, Any]) -> str:
     ]  # fmt: skip
     return "\n".join([
         table(["model", "requests", "rate/s", "SLO", "simulated", "measured", "p50", "p99"], rows),
+        *_token_lines(document),
         "",
         f"{'emulated ' if document['emulated'] else ''}attainment {document['slo_attainment']:.2%}, "
         f"simulated {document['slo_attainment_simulated']:.2%} "
@@ -125,6 +145,24 @@ def _table(document: dict[str, Any]) -> str:
         *_overhead_lines(document["observed_overhead"]),
         *[f"error x{number}: {message}" for message, number in document["errors"].items()],
     ])  # fmt: skip
+
+
+def _token_lines(document: dict[str, Any]) -> list[str]:
+    """Of models that generate: objectives of tokens kept, and their p99, simulated and measured."""
+    rows = []
+    for name, measured in document["measured"]["models"].items():
+        simulated = document["simulated"]["models"][name]
+        if not measured.get("num_output_tokens"):
+            continue
+        for word in ("ttft", "tpot"):
+            told, seen = simulated[word], measured[word]
+            rows.append([
+                name, word.upper(), percent(told["slo_attainment"]), percent(seen["slo_attainment"]),
+                milliseconds(told["p99_s"]), milliseconds(seen["p99_s"]),
+            ])  # fmt: skip
+    if not rows:
+        return []
+    return ["", table(["model", "tokens", "simulated", "measured", "simulated p99", "p99"], rows, left=2)]
 
 
 def _overhead_lines(found: dict[str, Any] | None) -> list[str]:

@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 
 BERT, GPT2 = "random://bert-tiny?seed=3", "random://gpt2-tiny?seed=4"
+LLAMA = "random://llama-tiny?seed=5"
+# Pages for one and a half of the longest answers: four at once take them from each other.
+CHAT_LENGTH, CHAT_PAGES = 64, 12
 SEQUENCE_LENGTH = 16
 SLOW_STAGE_S, SLOW_SLO_S = 0.3, 0.95
 
@@ -27,6 +30,13 @@ _MIXED_MODELS = f"""\
   batch_sizes: [1, 2]
   sequence_lengths: [{SEQUENCE_LENGTH}]
 - {{name: gpt2, source: "{GPT2}", profile: fast.json, sequence_lengths: [{SEQUENCE_LENGTH}]}}
+- name: chat
+  source: {LLAMA}
+  task: generate
+  profile: chat.json
+  max_model_len: {CHAT_LENGTH}
+  batching: {{max_batch_size: 4, max_batch_tokens: 32}}
+  kv_cache: {{num_pages: {CHAT_PAGES}, block_size: 8}}
 - {{name: fast, engine: emulated, profile: fast.json}}
 - {{name: slow, engine: emulated, profile: slow.json, slo: {{latency_ms: {SLOW_SLO_S * 1e3:g}}}}}
 - {{name: homeless, engine: emulated, profile: fast.json}}
@@ -36,20 +46,21 @@ api_version: v1alpha1
 kind: PlacementPlan
 groups:
 - {id: g0, devices: ["n-0:0", "n-0:1"], tensor: 2, pipeline: 1, models: [bert, gpt2]}
-- {id: g2, devices: ["n-0:2", "n-0:3"], tensor: 1, pipeline: 2, models: [bert]}
+- {id: g2, devices: ["n-0:2", "n-0:3"], tensor: 1, pipeline: 2, models: [bert, chat]}
 - {id: g1, devices: ["n-1:0", "n-1:1"], tensor: 1, pipeline: 2, models: [fast, slow]}
 """
 
 
 def write_mixed_fleet(folder: Path) -> Path:
-    """bert and gpt2 computed on g0, where 2 devices share each layer, and bert on g2 too, in 2 stages; fast
-    and slow emulated on g1, in 2 stages.
+    """bert and gpt2 computed on g0, where 2 devices share each layer, and bert on g2 too, in 2 stages, where
+    chat generates beside it; fast and slow emulated on g1, in 2 stages.
 
     slow: two stages of 0.3 s and an SLO of 0.95 s, so a second request at the same time still makes it and a
     third does not. homeless is in no group.
     """
     write_profile(folder / "fast.json", stage_s=0.002)
     write_profile(folder / "slow.json", stage_s=SLOW_STAGE_S)
+    write_profile(folder / "chat.json", stage_s=0.002, generates=True)
     head = _HEAD.format(name="mixed", address="local", hosts=2, memory="1GiB")
     (folder / "deployment.yaml").write_text(head + _MIXED_MODELS)
     (folder / "plan.yaml").write_text(_MIXED_PLAN)
@@ -80,7 +91,9 @@ def write_small_fleet(
     return folder
 
 
-def write_profile(path: Path, *, stage_s: float, weight_bytes: int = 2_000_000) -> None:
+def write_profile(
+    path: Path, *, stage_s: float, weight_bytes: int = 2_000_000, generates: bool = False
+) -> None:
     """The same latency for every stage of every configuration with up to 2 devices."""
     entries = [
         {
@@ -89,6 +102,7 @@ def write_profile(path: Path, *, stage_s: float, weight_bytes: int = 2_000_000) 
             "weight_bytes": [weight_bytes // tensor // pipeline] * pipeline,
             "activation_bytes": {"1": [4096] * pipeline},
             "stage_latency_s": {"1": [stage_s] * pipeline},
+            **(_of_steps(stage_s, pipeline) if generates else {}),
         }
         for tensor, pipeline in ((1, 1), (2, 1), (1, 2))
     ]
@@ -102,3 +116,8 @@ def write_profile(path: Path, *, stage_s: float, weight_bytes: int = 2_000_000) 
         "entries": entries,
     }
     path.write_text(json.dumps(profile))
+
+
+def _of_steps(constant_s: float, pipeline: int) -> dict[str, object]:
+    times = {"constant_s": constant_s, "token_s": 1e-4, "kv_token_s": 1e-6}
+    return {"step_times": [times] * pipeline, "kv_bytes_per_token": [1024] * pipeline}

@@ -55,6 +55,7 @@ def test_status_is_one_document_with_groups_and_models(mixed: ServedFleet):
     assert {name: (one["engine"], one["state"]) for name, one in document["models"].items()} == {
         "bert": ("jax", "READY"),
         "gpt2": ("jax", "READY"),
+        "chat": ("jax", "READY"),
         "fast": ("emulated", "READY"),
         "slow": ("emulated", "READY"),
         "homeless": ("emulated", "UNAVAILABLE"),
@@ -258,7 +259,7 @@ def test_a_port_in_use_is_named_and_nothing_stays(mixed: ServedFleet, folder: Pa
     port = mixed.ask("status")["endpoints"][endpoint].rpartition(":")[2]
     ports = {"grpc": "0", "http": "0", "metrics": "0"} | {endpoint: port}
     flags = [part for name, one in ports.items() for part in (f"--{name}-port", one)]
-    for name in ("deployment.yaml", "plan.yaml", "fast.json", "slow.json"):
+    for name in ("deployment.yaml", "plan.yaml", "fast.json", "slow.json", "chat.json"):
         (folder / name).write_bytes((mixed.folder / name).read_bytes())
     ran = run_verb(folder, "serve", "deployment.yaml", "--plan", "plan.yaml", *flags)
     assert ran.returncode == 1

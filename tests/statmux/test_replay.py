@@ -15,6 +15,7 @@ from statmux.client import Unavailable
 from statmux.replay import Load, Replayed, replay
 from tests.controller.grpc_fleet import serving, story_fleet
 from vocabulary.catalog import Catalog
+from vocabulary.deployment import Slo
 from vocabulary.outcomes import FATES, NO_GROUP
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Group, Placement
@@ -31,8 +32,8 @@ def load(*models: str, timeout_s: float = 60.0, slo_scale: float | None = None) 
     names = tuple(dict.fromkeys(models))
     index = np.array([names.index(name) for name in models], dtype=np.int32)
     trace = Trace(5.0 + np.arange(len(models)) / 1000, index, names)
-    slo_s = {name: 1000.0 if name == "echo" else None for name in names}
-    return Load(trace, dict.fromkeys(names, X), slo_s, timeout_s, slo_scale)
+    slos = {name: Slo(1000.0 if name == "echo" else None) for name in names}
+    return Load(trace, dict.fromkeys(names, X), slos, timeout_s, slo_scale=slo_scale)
 
 
 async def replayed(asked: Load, address: str | None = None) -> Replayed:
