@@ -60,7 +60,7 @@ class Fleet(Protocol):
     def generate(self, call: GenerateCall) -> TokenStream:
         """The answer token by token, of a model whose view has `generation`."""
 
-    def turned_away(self, model: str, refusal: Refusal) -> None:
+    def turned_away(self, model: str, refusal: Refusal, *, protocol: str = "grpc_v2") -> None:
         """A call for a known model was refused for its form and does not come to `infer`. For counting."""
 
     def models(self) -> Mapping[str, ModelView]:

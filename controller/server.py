@@ -145,8 +145,8 @@ class FleetServer:
     def changed(self) -> Pulse:
         return self._board.changed
 
-    def turned_away(self, model: str, refusal: Refusal) -> None:
-        self._metrics.turned_away(model, refusal)
+    def turned_away(self, model: str, refusal: Refusal, *, protocol: str = "grpc_v2") -> None:
+        self._metrics.turned_away(model, refusal, protocol=protocol)
 
     def models(self) -> Mapping[str, ModelView]:
         return self._board.views

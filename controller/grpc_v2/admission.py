@@ -91,7 +91,7 @@ class Admission:
                 return None, self._ask(check.view, request, time_remaining_s, tenant)
             return self._fitted(check, request, time_remaining_s, tenant)
         except Refused as refused:
-            self._fleet.turned_away(check.view.name, refused.refusal)
+            self._fleet.turned_away(check.view.name, refused.refusal, protocol=self._protocol)
             raise
 
     def _fitted(

@@ -48,7 +48,7 @@ class EchoFleet:
             future.set_result(InferReply(call.tensors, group="echo"))
         return future
 
-    def turned_away(self, model: str, refusal: Refusal) -> None:
+    def turned_away(self, model: str, refusal: Refusal, *, protocol: str = "grpc_v2") -> None:
         return None
 
     def models(self) -> Mapping[str, ModelView]:

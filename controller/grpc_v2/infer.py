@@ -100,7 +100,8 @@ class Inference:
     async def whole(self, ask: TextAsk) -> bytes | Refusal:
         """All of the answer, as a serialised ModelInferResponse."""
         if ask.is_streamed:
-            self._fleet.turned_away(self._text.view(ask.model).name, _NO_STREAM)
+            name = self._text.view(ask.model).name
+            self._fleet.turned_away(name, _NO_STREAM, protocol=ask.call.protocol)
             return _NO_STREAM
         try:
             answer = await self._text.start(ask.call)

@@ -43,7 +43,7 @@ class V2Inference:
         try:
             asking = asking_of(asked.body, length, model=asked.path["model"], version=version)
         except Refused as refused:
-            front.fleet.turned_away(model.name, refused.refusal)
+            front.fleet.turned_away(model.name, refused.refusal, protocol="http_v2")
             raise
         return infer_response(await self._answer(asking.message, asked), asking)
 

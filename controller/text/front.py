@@ -82,7 +82,7 @@ class TextFront:
         try:
             return await self._start(call, name)
         except Refused as refused:
-            self._fleet.turned_away(name, refused.refusal)
+            self._fleet.turned_away(name, refused.refusal, protocol=call.protocol)
             raise
 
     async def _start(self, call: TextCall, name: str) -> TextAnswer:
