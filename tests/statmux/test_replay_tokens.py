@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from controller.calls import Reason, Refusal
-from controller.grpc_v2 import start_grpc
+from controller.grpc_v2.server import start_grpc
 from controller.tenants import Tenants as Tenancy
 from controller.token_streams import Ended, GenerateCall, News
 from statmux.replay import Load, Replayed, replay
