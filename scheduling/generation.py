@@ -126,7 +126,7 @@ class GenerationScheduler:
         if self._tells_service:
             for sequence, num_tokens in zip(taken, slices, strict=True):
                 self._tell_service(sequence, num_tokens)
-        if budget:
+        if budget and (self._waiting.preempted or len(self._queue)):
             self._admit(taken, slices, budget)
         if not taken:
             return None
@@ -136,6 +136,8 @@ class GenerationScheduler:
             num_kv_tokens += sequence.num_cached
             num_held += sequence.num_held
         step = Step(tuple(taken), tuple(slices), sum(slices), num_kv_tokens, self._pages.take_moves())
+        if step.moves.to_host:
+            self._waiting.went_with(step.moves)
         self._count(step, num_held)
         return step
 
@@ -197,7 +199,7 @@ class GenerationScheduler:
         """Part 1 of the rule. Returns the budget left for others: none when a sequence was preempted."""
         budget = self._limits.max_batched_tokens
         num_decoding = -(-len(self._running) // self._num_stages)
-        num_preempted = self._waiting.num_preempted
+        num_preempted = len(self._waiting.preempted)
         # What is preempted leaves the list behind the place where this loop is, or at it.
         for sequence in self._running:
             if sequence.is_in_flight:
@@ -218,7 +220,7 @@ class GenerationScheduler:
             budget -= num_tokens
             if not budget:
                 break
-        return budget if self._waiting.num_preempted == num_preempted else 0
+        return budget if len(self._waiting.preempted) == num_preempted else 0
 
     def _grow(self, sequence: Sequence, num_tokens: int) -> bool:
         """Give a running sequence the pages that it lacks; False when it has to do without."""
@@ -296,14 +298,19 @@ class GenerationScheduler:
 
     def _fail(self, step: Step) -> None:
         """Requests of the step go with it; so do tokens that were on their way to the host before it."""
-        for sequence in step.sequences:
+        lost = list(step.sequences)
+        if step.moves.to_host:
+            # With stages, one can have come back in a later step that has not ended, with whatever is there.
+            lost += [one for one in self._running if one.moved_with is step.moves]
+            for sequence in self._waiting.preempted:
+                if sequence.moved_with is step.moves:
+                    self.statistics.num_recomputed += sequence.num_cached
+                    self._pages.forget_host(sequence)
+                    sequence.begin_again()
+        for sequence in lost:
             sequence.answers.is_failed = True
-        for request in dict.fromkeys(step.requests):
-            self._discard(request.id)
-        for sequence in self._waiting.on_host(host_page for _, host_page in step.moves.to_host):
-            self.statistics.num_recomputed += sequence.num_cached
-            self._pages.forget_host(sequence)
-            sequence.begin_again()
+        for request_id in dict.fromkeys([sequence.request.id for sequence in lost]):
+            self._discard(request_id)
 
     def _discard(self, request_id: int) -> bool:
         """All samples of a request that was admitted. False while one is in a step, with which it goes."""

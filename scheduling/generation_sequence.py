@@ -44,6 +44,7 @@ class Sequence:
         "is_dropped",
         "is_in_flight",
         "keys",
+        "moved_with",
         "num_cached",
         "num_emitted",
         "num_held",
@@ -73,6 +74,8 @@ class Sequence:
         self.told_pages: tuple[int, ...] | None = None
         # Where its tokens are while it waits; num_cached counts them.
         self.host_pages: list[int] = []
+        # Moves of the step before which it went there last: without that step, it is not there.
+        self.moved_with: PageMoves = NO_MOVES
         self.num_cached = 0
         self.num_emitted = 0
         self.num_held = 0

@@ -165,6 +165,7 @@ class SequencePages:
         self._to_host += zip(sequence.pages, host_pages, strict=False)
         self.leave(sequence)
         sequence.host_pages = host_pages
+        sequence.moved_with = NO_MOVES
         return True
 
     def forget_host(self, sequence: Sequence) -> None:

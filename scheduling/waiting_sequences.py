@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import final
 
 from scheduling.generation_sequence import Sequence
 from scheduling.prefixes import PageKey
 from scheduling.waiting import AbstractWaiting
+from vocabulary.messages import NO_MOVES, PageMoves
 from vocabulary.request import Request
 
 
@@ -20,36 +21,33 @@ class WaitingSequences:
         """keys: of the full pages of a request's prompt, made when it is about to be admitted."""
         self._queue = queue
         self._keys = keys
-        self._preempted: deque[Sequence] = deque()
+        # Read only: changed by the methods below.
+        self.preempted: deque[Sequence] = deque()
         # The head of the queue when it did not fit, so that its keys are made once.
         self._tried: Sequence | None = None
 
     def __len__(self) -> int:
-        return len(self._queue) + len(self._preempted)
-
-    @property
-    def num_preempted(self) -> int:
-        return len(self._preempted)
+        return len(self._queue) + len(self.preempted)
 
     def push(self, request: Request) -> None:
         self._queue.push(request)
 
     def put_back(self, sequence: Sequence) -> None:
         """A preempted sequence waits, before all others."""
-        self._preempted.appendleft(sequence)
+        self.preempted.appendleft(sequence)
 
     def head(self) -> Request | None:
         """The request that would be admitted next."""
-        return self._preempted[0].request if self._preempted else self._queue.head()
+        return self.preempted[0].request if self.preempted else self._queue.head()
 
     def head_not_begun(self) -> Request | None:
         """The request that would be admitted next, if nothing of it has been computed."""
-        return None if self._preempted else self._queue.head()
+        return None if self.preempted else self._queue.head()
 
     def next(self) -> Sequence | None:
         """What would be admitted next; the same object until another is."""
-        if self._preempted:
-            return self._preempted[0]
+        if self.preempted:
+            return self.preempted[0]
         request = self._queue.head()
         if request is None:
             return None
@@ -59,8 +57,8 @@ class WaitingSequences:
 
     def pop(self) -> None:
         """What is next waits no more."""
-        if self._preempted:
-            self._preempted.popleft()
+        if self.preempted:
+            self.preempted.popleft()
         else:
             self._queue.pop()
             self._tried = None
@@ -71,12 +69,13 @@ class WaitingSequences:
 
     def remove_preempted(self, request_id: int) -> list[Sequence]:
         """All preempted sequences of a request, which wait no more."""
-        found = [one for one in self._preempted if one.request.id == request_id]
+        found = [one for one in self.preempted if one.request.id == request_id]
         for sequence in found:
-            self._preempted.remove(sequence)
+            self.preempted.remove(sequence)
         return found
 
-    def on_host(self, host_pages: Iterable[int]) -> list[Sequence]:
-        """Preempted sequences that have any of these pages on the host."""
-        asked = set(host_pages)
-        return [one for one in self._preempted if not asked.isdisjoint(one.host_pages)]
+    def went_with(self, moves: PageMoves) -> None:
+        """All that waited to go to the host goes with these moves."""
+        for sequence in self.preempted:
+            if sequence.host_pages and sequence.moved_with is NO_MOVES:
+                sequence.moved_with = moves

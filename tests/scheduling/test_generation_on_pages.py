@@ -95,8 +95,6 @@ def test_those_that_leave_change_no_other_answer(limits, asks, num_stages, drops
     shell = ToyShell(limits, num_stages=num_stages)
     for request_id, ask in enumerate(asks):
         shell.push(ask, request_id)
-    # In a pipeline a step that fails takes what it moved from steps that were made after it.
-    failures = failures if num_stages == 1 else set()
     for number in range(5_000):
         for _, request_id in (one for one in drops if one[0] == number):
             shell.drop(request_id)

@@ -40,7 +40,8 @@ def request_of(ask: Ask, request_id: int, page_tokens: int) -> Request:
 
 @dataclass
 class ToyShell:
-    """Steps enter the first stage when they are made, and the others when they end, in their order."""
+    """Steps enter the first stage when they are made, and the others when they end, in their order. One that
+    fails moves and computes nothing, and that is heard when it ends."""
 
     limits: GenerationLimits
     num_stages: int = 1
@@ -67,7 +68,8 @@ class ToyShell:
             )
             for _ in range(self.num_stages)
         ]
-        self.in_flight: deque[tuple[Step, tuple[Slice, ...], list[list[int]]]] = deque()
+        # With what the first stage stored, None of a step that fails.
+        self.in_flight: deque[tuple[Step, tuple[Slice, ...], list[list[int]] | None]] = deque()
 
     def push(self, ask: Ask, request_id: int) -> bool:
         """False when it can never run."""
@@ -99,7 +101,7 @@ class ToyShell:
         if step is not None:
             self._start(step, fails=fails)
         elif self.in_flight:
-            self._end(fails=fails)
+            self._end()
             self.check_pages()
         else:
             # I4: with nothing in flight, whatever is there makes progress.
@@ -115,25 +117,23 @@ class ToyShell:
     def _start(self, step: Step, *, fails: bool) -> None:
         slices = step.told_slices()
         self._check_step(step, slices)
-        inputs = []
+        values = None
         if not fails:
             self.stages[0].move(step.moves)
-            for one in slices:
-                text = self.texts[one.request_id, one.sample]
-                tokens = text[one.start : one.start + one.num_tokens]
-                assert len(tokens) == one.num_tokens, f"{one} asks for tokens that nobody has drawn"
-                inputs.append(self.stages[0].run(one, tokens))
+            values = [self.stages[0].run(one, self._tokens(one)) for one in slices]
             self._check_contents()
-        self.in_flight.append((step, slices, inputs))
-        if fails:
-            self._end(fails=True)
+        self.in_flight.append((step, slices, values))
 
-    def _end(self, *, fails: bool) -> None:
-        if fails:
-            # The last that was made; it has moved and computed nothing.
-            progress = self.scheduler.finish(self.in_flight.pop()[0], failed=True)
+    def _tokens(self, one: Slice) -> list[int]:
+        tokens = self.texts[one.request_id, one.sample][one.start : one.start + one.num_tokens]
+        assert len(tokens) == one.num_tokens, f"{one} asks for tokens that nobody has drawn"
+        return tokens
+
+    def _end(self) -> None:
+        step, slices, values = self.in_flight.popleft()
+        if values is None:
+            progress = self.scheduler.finish(step, failed=True)
         else:
-            step, slices, values = self.in_flight.popleft()
             for stage in self.stages[1:]:
                 stage.move(step.moves)
                 values = [stage.run(one, rows) for one, rows in zip(slices, values, strict=True)]
@@ -197,8 +197,15 @@ class ToyShell:
             assert all(pool.num_owners(page) == 1 for page in written), f"{one} writes to a shared page"
 
     def _check_contents(self) -> None:
-        """I3: every token of a running sequence is where its table says, on the first stage."""
+        """I3: every token of a running sequence is where its table says, on the first stage.
+
+        But for those in a step that will fail, or that went to the host with one.
+        """
+        failing = [step for step, _, values in self.in_flight if values is None]
+        lost = {id(one) for step in failing for one in step.sequences}
         for one in self.scheduler._running:
+            if id(one) in lost or any(one.moved_with is step.moves for step in failing if step.moves.to_host):
+                continue
             text = self.texts[one.request.id, one.sample][: one.num_cached]
             found = self.stages[0].read(one.pages, one.num_cached)
             assert found == stored_values(text, num_stages=1), f"{one.request.id}/{one.sample} lost tokens"
@@ -206,7 +213,7 @@ class ToyShell:
     def check_pages(self) -> None:
         """I1: a page is free, or owned by all who name it, on the device and on the host."""
         pages, running = self.scheduler._pages, self.scheduler._running
-        preempted = self.scheduler._waiting._preempted
+        preempted = self.scheduler._waiting.preempted
         pages._prefixes.check()
         known = set(getattr(pages._prefixes, "_key_of", ()))
         reserves = {id(one.answers): one.answers.reserve for one in running}
