@@ -51,6 +51,7 @@ def _call(asked: Asked, request: CompletionRequest, prompt: Prompt, index: int) 
         stop=request.stops,
         includes_stop=request.include_stop_str_in_output,
         skips_special=request.skip_special_tokens,
+        goes_on=True,
         timeout_s=wishes.timeout_s,
         slo_s=wishes.slo_s,
         ttft_s=wishes.ttft_s,

@@ -28,11 +28,7 @@ async def embeddings(front: Front, asked: Asked) -> Response:
     view = front.text.view(request.model)
     texts = texts_of(request)
     _check(request.model, view)
-    call = _call(asked, view, texts)
-    outcome = await _in_time(front, call)
-    if isinstance(outcome, Refusal):
-        raise Refused(outcome.reason, outcome.message, retry_after_s=outcome.retry_after_s)
-    vectors = array_of(next(tensor for tensor in outcome.tensors if tensor.name == EMBEDDING))
+    vectors = await _vectors(front, _calls(asked, view, texts))
     num_tokens = await _num_tokens(front, request.model, texts)
     return json_response(
         {
@@ -67,26 +63,41 @@ def _check(name: str, view: ModelView) -> None:
     )
 
 
-def _call(asked: Asked, view: ModelView, texts: tuple[str, ...]) -> InferCall:
+def _calls(asked: Asked, view: ModelView, texts: tuple[str, ...]) -> list[InferCall]:
+    """One a text: the group that runs them knows how many go together."""
     wishes = wishes_of(asked.headers)
-    return InferCall(
-        asked.request_id,
-        view.name,
-        view.versions[-1],
-        (Tensor(TEXT_INPUT, "BYTES", (len(texts),), pack_bytes(texts)),),
-        timeout_s=wishes.timeout_s,
-        slo_s=wishes.slo_s,
-        tenant=asked.tenant,
-        protocol="openai",
-    )
+    return [
+        InferCall(
+            f"{asked.request_id}-{index}" if index else asked.request_id,
+            view.name,
+            view.versions[-1],
+            (Tensor(TEXT_INPUT, "BYTES", (1,), pack_bytes((text,))),),
+            timeout_s=wishes.timeout_s,
+            slo_s=wishes.slo_s,
+            tenant=asked.tenant,
+            protocol="openai",
+        )
+        for index, text in enumerate(texts)
+    ]
 
 
-async def _in_time(front: Front, call: InferCall) -> InferReply | Refusal:
+async def _vectors(front: Front, calls: list[InferCall]) -> list[np.ndarray]:
+    """Of every text. Raises Refused if one is refused or late; the others are cancelled then."""
+    answers = [front.fleet.infer(call) for call in calls]
     try:
-        async with asyncio.timeout(call.timeout_s):
-            return await front.fleet.infer(call)
-    except TimeoutError:
-        return _LATE
+        async with asyncio.timeout(calls[0].timeout_s):
+            return [_vector(await answer) for answer in answers]
+    except TimeoutError as error:
+        raise Refused(_LATE.reason, _LATE.message) from error
+    finally:
+        for answer in answers:
+            answer.cancel()
+
+
+def _vector(outcome: InferReply | Refusal) -> np.ndarray:
+    if isinstance(outcome, Refusal):
+        raise Refused(outcome.reason, outcome.message, retry_after_s=outcome.retry_after_s)
+    return array_of(next(tensor for tensor in outcome.tensors if tensor.name == EMBEDDING))[0]
 
 
 async def _num_tokens(front: Front, model: str, texts: tuple[str, ...]) -> int:

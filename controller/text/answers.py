@@ -68,10 +68,7 @@ class TextAnswer:
             stop_ids |= frozenset(eos_ids)
         # Tokens that end a sample and are not in its text.
         self.silent_ids = frozenset() if call.includes_stop else stop_ids
-        self._samples = [
-            SampleText(call, codec, stop_ids=stop_ids, max_tokens=asked.max_tokens)
-            for _ in range(asked.num_samples)
-        ]
+        self._samples = [SampleText(call, asked, codec, stop_ids=stop_ids) for _ in range(asked.num_samples)]
         self._is_cancelled = False
 
     async def __aenter__(self) -> TextAnswer:

@@ -33,6 +33,7 @@ class TextCall(msgspec.Struct, frozen=True):
     includes_stop: bool = False
     adds_special: bool = True
     skips_special: bool = True
+    goes_on: bool = False
     wants_text: bool = True
     timeout_s: float | None = None
     slo_s: float | None = None

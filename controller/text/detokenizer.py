@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import islice
 from typing import final
 
 from controller.text.codec import TextCodec
@@ -16,16 +18,18 @@ _CONTEXT = 8
 class Detokenizer:
     """The text of one answer. Tokens are decoded after those of the last piece, so that spaces are right.
 
-    The pieces together are `codec.decode` of all tokens. One exception: byte-fallback tokens (`<0xE2>`) which
-    turn out not to be UTF-8 after a valid character was told; decode takes that character back, we do not.
+    The pieces together are `codec.decode` of all tokens, or what they add to those they go on from. One
+    exception: byte-fallback tokens (`<0xE2>`) which turn out not to be UTF-8 after a valid character was
+    told; decode takes that character back, we do not.
     """
 
-    def __init__(self, codec: TextCodec, *, skips_special: bool = True) -> None:
+    def __init__(self, codec: TextCodec, *, after: Sequence[int] = (), skips_special: bool = True) -> None:
+        """after: tokens that the answer goes on from, so that a first word has its space."""
         self._codec = codec
         self._skips_special = skips_special
-        self._window: list[int] = []  # of the last piece, and what came since
-        self._num_told = 0  # tokens of the window whose text was told
-        self._told = ""  # that text, as the window decodes
+        self._window = self._context_of(after)  # tokens of the last piece, and what came since
+        self._num_told = len(self._window)  # tokens of the window whose text was told
+        self._told = self._decode(self._window)  # that text, as the window decodes
 
     def push(self, token_id: int) -> str:
         """What can be told now; empty while a character is incomplete."""
@@ -49,6 +53,13 @@ class Detokenizer:
         fresh = self._fresh()
         self._window, self._num_told, self._told = [], 0, ""
         return fresh
+
+    def _context_of(self, after: Sequence[int]) -> list[int]:
+        """The last few of them that make whole characters."""
+        told = list(islice(filter(self._codec.has_text, reversed(after)), _CONTEXT))[::-1]
+        while told and _UNDECIDED in self._decode(told):
+            del told[0]
+        return told
 
     def _fresh(self) -> str:
         text = self._decode(self._window)

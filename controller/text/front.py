@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import final
 
 from controller.calls import GenerationView, ModelState, ModelView, Reason
@@ -60,7 +61,36 @@ class TextFront:
         adds_generation_prompt: bool = True,
         variables: Mapping[str, object] = {},
     ) -> str:
-        """The prompt of a conversation; its special tokens are in it. Raises Refused."""
+        """The prompt of a conversation, with its special tokens. Raises Refused; the fleet counts that."""
+        with self._counting(model):
+            return self._chat_prompt(model, messages, adds_generation_prompt, variables)
+
+    async def start(self, call: TextCall) -> TextAnswer:
+        """Ask the fleet. Raises Refused where the call does not fit the model; the fleet counts that."""
+        with self._counting(call.model):
+            view, codec = self.generation(call.model), self.text(call.model).codec
+            check_stop(call, codec)
+            prompt_ids = call.prompt if isinstance(call.prompt, tuple) else await _tokens(call, view, codec)
+            asked = generate_call(call, prompt_ids, self.view(call.model).name, view)
+            stream = self._fleet.generate(asked)
+            return TextAnswer(stream, call, asked, codec=codec, eos_ids=view.eos_ids)
+
+    @contextmanager
+    def _counting(self, model: str) -> Iterator[None]:
+        name = self.view(model).name
+        try:
+            yield
+        except Refused as refused:
+            self._fleet.turned_away(name, refused.refusal)
+            raise
+
+    def _chat_prompt(
+        self,
+        model: str,
+        messages: Sequence[Mapping[str, object]],
+        adds_generation_prompt: bool,
+        variables: Mapping[str, object],
+    ) -> str:
         self.generation(model)
         text = self.text(model)
         if text.codec is None:
@@ -75,25 +105,6 @@ class TextFront:
         return text.template.prompt(
             messages, adds_generation_prompt=adds_generation_prompt, variables=variables
         )
-
-    async def start(self, call: TextCall) -> TextAnswer:
-        """Ask the fleet. Raises Refused where the call does not fit the model; the fleet counts that."""
-        name = self.view(call.model).name
-        try:
-            return await self._start(call, name)
-        except Refused as refused:
-            self._fleet.turned_away(name, refused.refusal, protocol=call.protocol)
-            raise
-
-    async def _start(self, call: TextCall, name: str) -> TextAnswer:
-        view, codec = self.generation(call.model), self.text(call.model).codec
-        assert call.wants_text or not call.stop, call
-        check_stop(call, codec)
-        prompt_ids = call.prompt if isinstance(call.prompt, tuple) else await _tokens(call, view, codec)
-        asked = generate_call(call, prompt_ids, name, view)
-        stream = self._fleet.generate(asked)
-        speaking = codec if call.wants_text else None
-        return TextAnswer(stream, call, asked, codec=speaking, eos_ids=view.eos_ids)
 
 
 async def _tokens(call: TextCall, view: GenerationView, codec: TextCodec | None) -> tuple[int, ...]:

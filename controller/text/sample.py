@@ -8,6 +8,7 @@ from controller.text.calls import TextCall
 from controller.text.codec import TextCodec
 from controller.text.detokenizer import Detokenizer
 from controller.text.stop_strings import StopScanner
+from controller.token_streams import GenerateCall
 from vocabulary.sampling import LENGTH, STOP, SampledToken
 
 
@@ -24,15 +25,15 @@ class SampleText:
     """Push tokens until `finish` says why there are no more."""
 
     def __init__(
-        self, call: TextCall, codec: TextCodec | None, *, stop_ids: frozenset[int], max_tokens: int
+        self, call: TextCall, asked: GenerateCall, codec: TextCodec | None, *, stop_ids: frozenset[int]
     ) -> None:
         self.finish: str | None = None
         self.met_stop_string = False
         self.num_tokens = 0
         self._call = call
         self._stop_ids = stop_ids
-        self._max_tokens = max_tokens
-        self._words = None if codec is None else Detokenizer(codec, skips_special=call.skips_special)
+        self._max_tokens = asked.max_tokens
+        self._words = None if codec is None else _words(call, asked, codec)
         self._stops = StopScanner(call.stop, includes_stop=call.includes_stop)
         self._untold: list[SampledToken] = []
 
@@ -76,3 +77,8 @@ class SampleText:
     def _spoken(self, text: str, finish: str | None) -> Spoken:
         tokens, self._untold = tuple(self._untold), []
         return Spoken(text, tokens, finish)
+
+
+def _words(call: TextCall, asked: GenerateCall, codec: TextCodec) -> Detokenizer:
+    after = asked.prompt_ids if call.goes_on else ()
+    return Detokenizer(codec, after=after, skips_special=call.skips_special)

@@ -31,7 +31,7 @@ async def test_texts_become_vectors(embed: Any, fleet: ScriptedFleet, form: str 
         assert [one.embedding for one in answer.data] == [[2.0, 97.0, 98.0, 1.0], [2.0, 195.0, 169.0, 1.0]]
     assert [one.index for one in answer.data] == [0, 1]
     assert (answer.usage.prompt_tokens, answer.usage.total_tokens) == (4, 4)
-    assert fleet.one_shot[0].protocol == "openai"
+    assert [(call.protocol, call.tensors[0].shape) for call in fleet.one_shot] == [("openai", (1,))] * 2
 
 
 @in_one_loop

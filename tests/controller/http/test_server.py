@@ -140,7 +140,9 @@ async def test_a_client_that_goes_away_cancels_its_embedding() -> None:
 async def test_an_embedding_that_takes_longer_than_the_client_waits_is_given_up() -> None:
     fleet = EchoFleet([EMBEDDING], stuck=frozenset({"embedder"}))
     async with serving(fleet) as address, connected(address) as client:
-        client.post("/v1/embeddings", {"model": "embedder", "input": "a"}, x_statmux_timeout_ms="1")
+        client.post(
+            "/v1/embeddings", {"model": "embedder", "input": ["a", "b", "c"]}, x_statmux_timeout_ms="1"
+        )
         status, headers = await client.head()
     assert (status, headers["x-should-retry"]) == (504, "false")
     assert fleet.in_flight == []

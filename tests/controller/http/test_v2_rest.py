@@ -114,6 +114,16 @@ async def test_what_is_wrong_with_a_body_is_told(body: bytes | dict, headers: di
 
 
 @pytest.mark.asyncio
+async def test_version_may_be_in_the_path() -> None:
+    async with client_of(grpc_fleet.story_fleet()) as client:
+        for version, status in (("1", 200), ("9", 404)):
+            path = f"/v2/models/echo/versions/{version}"
+            assert (await client.get(path)).status_code == status
+            assert (await client.post(f"{path}/infer", json={"inputs": [ROW]})).status_code == status
+        assert (await client.get("/v2/models/echo/versions/9/ready")).status_code == 503
+
+
+@pytest.mark.asyncio
 async def test_refusals_have_their_status_and_say_whether_to_retry() -> None:
     async with client_of(grpc_fleet.story_fleet()) as client:
         late, busy = await infer(client, ROW, model="late"), await infer(client, ROW, model="busy")

@@ -31,8 +31,10 @@ every_tokenizer = pytest.mark.parametrize("name", TOKENIZERS)
 any_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufffd"), max_size=40)
 
 
-def pieces_of(codec: TextCodec, token_ids: Sequence[int], *, skips_special: bool = True) -> list[str]:
-    detokenizer = Detokenizer(codec, skips_special=skips_special)
+def pieces_of(
+    codec: TextCodec, token_ids: Sequence[int], *, after: Sequence[int] = (), skips_special: bool = True
+) -> list[str]:
+    detokenizer = Detokenizer(codec, after=after, skips_special=skips_special)
     pieces = [detokenizer.push(token) for token in token_ids]
     return [*pieces, detokenizer.finish()]
 
@@ -48,6 +50,24 @@ def test_pieces_of_a_text_are_the_text(name: str, text: str) -> None:
     pieces = pieces_of(codec, token_ids)
     assert "".join(pieces) == codec.decode(token_ids)
     assert all("\ufffd" not in piece for piece in pieces), "half a character was told"
+
+
+@every_tokenizer
+@settings(max_examples=150, deadline=None)
+@given(prompt=any_text, text=any_text)
+@example(prompt="the", text="then these")
+def test_an_answer_that_goes_on_is_what_it_adds_to_the_prompt(name: str, prompt: str, text: str) -> None:
+    codec = CODECS[name]
+    before, answer = codec.encode(prompt), codec.encode(text, adds_special=False)
+    added = "".join(pieces_of(codec, answer, after=before))
+    assert codec.decode(before) + added == codec.decode(before + answer)
+
+
+def test_the_first_word_of_an_answer_that_goes_on_keeps_its_space() -> None:
+    codec = CODECS["metaspace"]
+    before, answer = codec.encode("the then"), codec.encode("these", adds_special=False)
+    assert "".join(pieces_of(codec, answer, after=before)) == " these"
+    assert "".join(pieces_of(codec, answer)) == "these"
 
 
 # Not byte_fallback, whose decoder takes characters back (the exception in Detokenizer's docstring).

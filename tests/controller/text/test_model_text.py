@@ -9,7 +9,7 @@ import pytest
 
 from controller.text import open_text
 from controller.text.model_text import NO_TEXT
-from tests.controller.text.tokenizers_for_tests import bytes_only
+from tests.controller.text.tokenizers_for_tests import BOS, EOS, byte_level, bytes_only
 from vocabulary.deployment import ModelSpec
 from vocabulary.errors import InvalidInput
 
@@ -86,3 +86,22 @@ def test_a_broken_file_is_told_with_its_path(name: str, document: object, words:
     with pytest.raises(InvalidInput, match=words) as caught:
         opened(tmp_path / "chat")
     assert name in str(caught.value)
+
+
+def test_what_transformers_saves_gives_the_same_tokens_and_text_here(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is not here")
+    theirs = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=byte_level(), bos_token=BOS, eos_token=EOS, pad_token=EOS
+    )
+    theirs.chat_template = (
+        "{{ bos_token }}{% for message in messages %}<{{ message.role }}>{{ message.content }}{{ eos_token }}"
+        "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
+    theirs.save_pretrained(tmp_path / "chat")
+    messages = [{"role": "system", "content": "  wörld 😀"}, {"role": "user", "content": "the then\n"}]
+    text = opened(tmp_path / "chat")
+    prompt = text.template.prompt(messages)
+    assert prompt == theirs.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    ids = text.codec.encode(prompt, adds_special=False)
+    assert list(ids) == theirs(prompt, add_special_tokens=False)["input_ids"]
+    assert text.codec.decode(ids) == theirs.decode(ids, skip_special_tokens=True)
