@@ -2,7 +2,7 @@
 
 `python -m benchmarks.generation_device --sizes 1b 8b` where a GPU is; without arguments a tiny model on
 whatever JAX finds. First attention alone: every backend that passes its self-test, in every type. Then steps
-of the engine's own model. Shares are of the vendor's peaks and blank where those are not known. Prints a table,
+of the engine's own model. Shares are of the vendor's peaks, blank where those are not known. Prints a table,
 and JSON with -o.
 """
 
