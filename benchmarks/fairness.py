@@ -40,6 +40,7 @@ PLACEMENT = Placement((Group("g", ("n-0:0",), ParallelConfig(), ("llama",)),))
 POLICIES: Mapping[str, Policy] = {
     "fcfs": Policy(queue="fcfs", admission="none"),
     "vtc": Policy(queue="vtc", admission="none"),
+    "vtc, predicted": Policy(queue="vtc", admission="none", fairness=Fairness(predicts_output=True)),
     "vtc, profiled": Policy(queue="vtc", admission="none", fairness=Fairness(cost="profiled")),
     "vtc, measured": Policy(queue="vtc", admission="none", fairness=Fairness(cost="measured")),
 }

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import final
 
 from scheduling.fairness_costs import AbstractCost, Service
-from scheduling.fairness_counters import LeastServed, TenantCounters
+from scheduling.fairness_counters import TenantCounters
 from scheduling.waiting import AbstractWaiting
 from vocabulary.request import Request
 
@@ -17,25 +17,47 @@ from vocabulary.request import Request
 class VirtualTokenCounter:
     """The tenant with the least counter is next, with the head of its own line `within`.
 
+    Where lengths of answers are predicted, counters count those of running requests ahead: what an answer
+    turns out to be shorter is given back when it ends.
+
     Requests that come in one instant are filed together, in order of arrival: where a counter is lifted to
     depends on who else waits.
     """
 
-    __slots__ = ("_arrived", "_cost", "_counters", "_least", "_lines", "_running", "_tenants", "_within")
+    __slots__ = (
+        "_arrived",
+        "_cost",
+        "_counters",
+        "_expected",
+        "_least",
+        "_lines",
+        "_predicts",
+        "_running",
+        "_tenants",
+        "_within",
+    )
 
     def __init__(
-        self, counters: TenantCounters, *, cost: AbstractCost, within: Callable[[], AbstractWaiting]
+        self,
+        counters: TenantCounters,
+        *,
+        cost: AbstractCost,
+        within: Callable[[], AbstractWaiting],
+        predicts: bool = False,
     ) -> None:
         """counters: may be shared by lines whose costs are in one unit."""
         self._counters = counters
         self._cost = cost
         self._within = within
         self._lines: dict[str, AbstractWaiting] = {}
-        self._least = LeastServed(counters.of)
+        self._predicts = predicts
+        self._least = counters.order()
         self._arrived: list[Request] = []
         # Of requests that are filed; and what those that were popped had.
         self._tenants: dict[int, str] = {}
         self._running: dict[int, Service] = {}
+        # Of running requests: the cost of what they are expected to be served yet.
+        self._expected: dict[int, float] = {}
 
     def push(self, request: Request) -> None:
         self._arrived.append(request)
@@ -53,6 +75,8 @@ class VirtualTokenCounter:
         request = self._lines[tenant].pop()
         self._running[request.id] = Service()
         self._counters.run(tenant)
+        if self._predicts:
+            self._expect(request)
         self._forget(request.id, tenant)
         return request
 
@@ -83,7 +107,12 @@ class VirtualTokenCounter:
             num_input = min(num_input, left)
             num_cached = min(num_cached, left - num_input)
         more = Service(num_input, num_output, num_cached)
-        self._counters.charge(request.tenant, self._cost.of(more, had, len(self._running)))
+        cost = self._cost.of(more, had, len(self._running))
+        expected = 0.0
+        if self._predicts and num_output:
+            expected = min(cost, self._expected[request.id])
+            self._expected[request.id] -= expected
+        self._counters.charge(request.tenant, cost, expected=expected)
         had.num_output += num_output
         if num_input or num_cached:
             had.num_input += num_input
@@ -95,9 +124,19 @@ class VirtualTokenCounter:
     def left(self, request: Request) -> None:
         self._file_arrived()
         del self._running[request.id]
+        if self._predicts:
+            self._counters.expect(request.tenant, -self._expected.pop(request.id))
         self._counters.leave(request.tenant)
         for line in self._lines.values():
             line.left(request)
+
+    def _expect(self, request: Request) -> None:
+        """Its answers as long as predicted: its prompt counts when it is computed, in a moment."""
+        answers = Service(num_output=request.predicted_tokens * max(request.num_samples, 1))
+        prompt = Service(num_input=max(request.input_tokens, 1), num_output=1)
+        cost = self._cost.of(answers, prompt, len(self._running))
+        self._expected[request.id] = cost
+        self._counters.expect(request.tenant, cost)
 
     def _file_arrived(self) -> None:
         if not self._arrived:

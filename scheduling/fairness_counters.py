@@ -19,7 +19,10 @@ _SPARE_TENANTS = 64
 
 @final
 class LeastServed:
-    """Tenants by their counters, the least first; counters may rise at any time. All in O(log n)."""
+    """Tenants by their counters, the least first; all in O(log n).
+
+    Counters may rise at any time; where one sinks, `sank` has to be called.
+    """
 
     __slots__ = ("_counter_of", "_entries", "_since")
 
@@ -35,10 +38,13 @@ class LeastServed:
 
     def discard(self, tenant: str) -> None:
         del self._since[tenant]
-        if len(self._entries) > 2 * len(self._since) + _SPARE_TENANTS:
-            since_of = self._since
-            self._entries = [entry for entry in self._entries if since_of.get(entry[2]) == entry[1]]
-            heapq.heapify(self._entries)
+        self._limit_entries()
+
+    def sank(self, tenant: str) -> None:
+        """The counter of a tenant, perhaps of one that is not here, is less than it was."""
+        if tenant in self._since:
+            heapq.heappush(self._entries, (self._counter_of(tenant), self._since[tenant], tenant))
+            self._limit_entries()
 
     def first(self) -> str | None:
         """None when there is nobody."""
@@ -51,7 +57,7 @@ class LeastServed:
             current = self._counter_of(tenant)
             if current == counter:
                 return tenant
-            # It was served since: counters only rise, so nobody before it was missed.
+            # It has changed since; where one sinks there is another entry, so nobody was missed.
             heapq.heapreplace(entries, (current, since, tenant))
         return None
 
@@ -61,6 +67,12 @@ class LeastServed:
     def __len__(self) -> int:
         return len(self._since)
 
+    def _limit_entries(self) -> None:
+        if len(self._entries) > 2 * len(self._since) + _SPARE_TENANTS:
+            pairs = self._since.items()
+            self._entries = [(self._counter_of(tenant), since, tenant) for tenant, since in pairs]
+            heapq.heapify(self._entries)
+
 
 @final
 class TenantCounters:
@@ -69,15 +81,29 @@ class TenantCounters:
     A counter is the cost of the service so far by the tenant's weight. The floor, where a tenant starts that
     begins to wait, is the least counter of those who wait; when nobody waits, that of who waited last. An
     idle tenant at or below the floor will be lifted to it anyway, so its counter can be forgotten.
+
+    Who is next may also go by service that running requests are still expected to have.
     """
 
-    __slots__ = ("_counter", "_last", "_limit", "_num_lines", "_num_running", "_waiting", "_weights")
+    __slots__ = (
+        "_counter",
+        "_expected",
+        "_last",
+        "_limit",
+        "_num_lines",
+        "_num_running",
+        "_orders",
+        "_waiting",
+        "_weights",
+    )
 
     def __init__(self, weights: Mapping[str, float] | None = None) -> None:
         """weights: 1 for a tenant that is not among them."""
         self._weights = dict(weights or {})
         self._counter: dict[str, float] = {}
+        self._expected: dict[str, float] = {}
         self._waiting = LeastServed(self._counter.__getitem__)
+        self._orders: list[LeastServed] = []
         self._num_lines: Counter[str] = Counter()
         self._num_running: Counter[str] = Counter()
         # Who waited last: as long as nobody waits, its counter is the floor.
@@ -93,6 +119,11 @@ class TenantCounters:
     def of(self, tenant: str) -> float:
         """The counter of a tenant; the floor of one that is not known (any more)."""
         return self._counter.get(tenant, self.floor)
+
+    def order(self) -> LeastServed:
+        """For a line: its tenants, by their counters with what is expected."""
+        self._orders.append(LeastServed(self._with_expected))
+        return self._orders[-1]
 
     def known(self) -> Mapping[str, float]:
         """Counters that are held: of all that wait or run, and of idle ones above the floor."""
@@ -125,12 +156,25 @@ class TenantCounters:
         self._num_running[tenant] -= 1
         if not self._num_running[tenant]:
             del self._num_running[tenant]
+            self._expected.pop(tenant, None)
 
-    def charge(self, tenant: str, cost: float) -> None:
-        """Service of a tenant that waits or runs."""
-        if tenant in self._weights:
-            cost /= self._weights[tenant]
-        self._counter[tenant] += cost
+    def charge(self, tenant: str, cost: float, *, expected: float = 0.0) -> None:
+        """Service of a tenant that waits or runs; `expected` of the cost was expected."""
+        weight = self._weights.get(tenant, 1.0)
+        self._counter[tenant] += cost / weight
+        if expected:
+            self._expected[tenant] -= expected / weight
+
+    def expect(self, tenant: str, cost: float) -> None:
+        """Service that a running request of the tenant will have; less than 0: will not have after all."""
+        cost /= self._weights.get(tenant, 1.0)
+        self._expected[tenant] = self._expected.get(tenant, 0.0) + cost
+        if cost < 0:
+            for order in self._orders:
+                order.sank(tenant)
+
+    def _with_expected(self, tenant: str) -> float:
+        return self._counter[tenant] + self._expected.get(tenant, 0.0)
 
     def _forget(self) -> None:
         floor, counter = self.floor, self._counter

@@ -45,6 +45,7 @@ class WaitingLines:
         return VirtualTokenCounter(
             self._counters if fairness.cost == "measured" else TenantCounters(fairness.weights),
             cost=cost_of(fairness, times=times, limits=limits),
+            predicts=fairness.predicts_output,
             within=lambda: _plain(fairness.within, matched, policy.max_overtaken),
         )
 

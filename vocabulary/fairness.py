@@ -16,7 +16,7 @@ class Fairness:
     weights: of tenants, 1 for those without; twice the weight is twice the service. cost: one of COSTS:
     linear counts input_cost for a token of a prompt and output_cost for one of an answer. cached_fraction: of
     what a token of a prompt counts, for one that the cache of prefixes had. within: the order of a tenant's
-    own requests, one of WITHIN.
+    own requests, one of WITHIN. predicts_output: answers count when they begin, as long as predicted.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -25,6 +25,7 @@ class Fairness:
     cost: str = "linear"
     cached_fraction: float = 0.0
     within: str = "fcfs"
+    predicts_output: bool = False
 
     def __post_init__(self) -> None:
         assert all(weight > 0 for weight in self.weights.values()), self.weights

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from itertools import count
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,16 +24,23 @@ LIMITS = GenerationLimits(num_pages=100, max_batched_tokens=100, max_sequences=1
 _IDS = count()
 
 
-def request(tenant: str, *, arrival_s: float = 0.0, input_tokens: int = 10) -> Request:
+def request(
+    tenant: str, *, arrival_s: float = 0.0, input_tokens: int = 10, output_tokens: int = 1000
+) -> Request:
     return Request(
-        next(_IDS), "chat", arrival_s, input_tokens=input_tokens, output_tokens=1000, tenant=tenant
+        next(_IDS), "chat", arrival_s, input_tokens=input_tokens, output_tokens=output_tokens, tenant=tenant
     )
 
 
 def line(counters: TenantCounters | None = None, **fairness) -> VirtualTokenCounter:
     cost = cost_of(Fairness(**fairness), times=(StepTimes(1.0, 0.1),), limits=LIMITS)
     counters = TenantCounters(fairness.get("weights")) if counters is None else counters
-    return VirtualTokenCounter(counters, cost=cost, within=lambda: Queue(ORDERS["fcfs"]))
+    return VirtualTokenCounter(
+        counters,
+        cost=cost,
+        within=lambda: Queue(ORDERS["fcfs"]),
+        predicts=bool(fairness.get("predicts_output")),
+    )
 
 
 def serve(line: VirtualTokenCounter, one: Request, num_output: int = 0, *, num_cached: int = 0) -> None:
@@ -69,6 +77,42 @@ def test_twice_the_weight_is_twice_the_service() -> None:
         waiting.push(request("plain"))
     served = [pop_and_serve(waiting).tenant for _ in range(30)]
     assert served.count("gold") == 20
+
+
+def test_answers_may_count_when_they_begin_as_long_as_predicted() -> None:
+    """Without it the tenant that came first takes several places at once, and is charged later."""
+    plain, predicting = line(), line(predicts_output=True)
+    for waiting in (plain, predicting):
+        for _ in range(3):
+            waiting.push(request("long", input_tokens=1, output_tokens=500))
+            waiting.push(request("short", input_tokens=50, output_tokens=1))
+    assert [pop_and_serve(plain).tenant for _ in range(4)].count("long") == 3
+    assert [pop_and_serve(predicting).tenant for _ in range(4)].count("long") == 1
+
+
+def test_what_an_answer_is_shorter_than_predicted_is_given_back() -> None:
+    waiting = line(predicts_output=True)
+    for tenant in ("a", "a", "b", "b"):
+        waiting.push(request(tenant, input_tokens=1, output_tokens=100))
+    first, second = pop_and_serve(waiting), pop_and_serve(waiting)
+    assert (first.tenant, second.tenant) == ("a", "b")
+    waiting.served(first, num_input=0, num_output=10, num_cached=0)
+    waiting.served(second, num_input=0, num_output=5, num_cached=0)
+    waiting.left(first)
+    assert waiting.pop().tenant == "a"
+
+
+def test_what_an_answer_is_longer_than_predicted_counts_as_it_comes() -> None:
+    counters = TenantCounters()
+    waiting = line(counters, predicts_output=True)
+    long = msgspec.structs.replace(request("a"), expected_tokens=5)
+    waiting.push(long)
+    waiting.push(request("a"))
+    pop_and_serve(waiting)
+    for _ in range(20):
+        waiting.served(long, num_input=0, num_output=1, num_cached=0)
+    waiting.left(long)
+    assert counters.of("a") == long.input_tokens + 2 * 20
 
 
 def test_who_comes_back_while_others_wait_starts_at_the_least_of_them() -> None:

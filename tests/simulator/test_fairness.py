@@ -91,6 +91,13 @@ def test_backlogged_tenants_get_the_same_within_the_papers_bound() -> None:
     assert unfair >= 10 * fair
 
 
+def test_predicted_answers_bring_tenants_closer() -> None:
+    """They come in waves here, so that answers charged as they come are charged too late."""
+    arrivals_s = {"f": steady(4.0), "g": steady(12.0)}
+    found = simulate(groups("chat"), traffic(arrivals_s), deployment=deployment(predicts_output=True))
+    assert service_gap(found, until_s=SPAN_S) <= 0.6 * service_gap(backlogged("vtc"), until_s=SPAN_S)
+
+
 def test_weights_of_one_and_three_give_three_times_the_service() -> None:
     served = {name: service_until(backlogged("vtc", 3.0), name, SPAN_S) for name in ("f", "g")}
     assert served["g"][-1] / served["f"][-1] == pytest.approx(3.0, abs=0.1)
@@ -158,14 +165,16 @@ def test_what_a_preemption_computes_again_is_not_charged_again(limits: dict) -> 
     assert not charged
 
 
+@pytest.mark.parametrize("predicts_output", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_counters_of_tenants_that_wait_stay_within_the_bound(seed: int) -> None:
+def test_counters_of_tenants_that_wait_stay_within_the_bound(seed: int, predicts_output: bool) -> None:
     """Lemma of the paper: the most and the least served of those who wait are never more than U apart."""
     drawn = np.random.default_rng(seed)
     limits = GenerationLimits(64, 16, max_batched_tokens=128, max_sequences=16, reserves_output=True)
     bound = max(1.0 * 200, 2.0 * limits.num_pages * limits.page_tokens)
     lines = []
-    make = WaitingLines(Policy(queue="vtc")).of_model((TIMES,), limits)
+    policy = Policy(queue="vtc", fairness=Fairness(predicts_output=predicts_output))
+    make = WaitingLines(policy).of_model((TIMES,), limits)
     assert make is not None
     scheduler = GenerationScheduler(
         limits, order=ORDERS["fcfs"], waiting=lambda matched: lines.append(make(matched)) or lines[0]
@@ -209,9 +218,8 @@ def test_nothing_is_left_when_people_leave_and_steps_fail(queue: str, seed: int)
         num_host_pages=int(seed % 2) * 20,
     )
     lines = []
-    policy = Policy(
-        queue=queue, fairness=Fairness(within=("fcfs", "longest_prefix")[seed % 2]), max_overtaken=3
-    )
+    fairness = Fairness(within=("fcfs", "longest_prefix")[seed % 2], predicts_output=seed >= 3)
+    policy = Policy(queue=queue, fairness=fairness, max_overtaken=3)
     make = WaitingLines(policy).of_model((TIMES, TIMES), limits)
     assert make is not None
     scheduler = GenerationScheduler(
@@ -252,4 +260,6 @@ def test_nothing_is_left_when_people_leave_and_steps_fail(queue: str, seed: int)
     assert sorted(settled) == list(range(num_pushed))
     assert len(line) == 0 and line.head() is None
     if queue == "vtc":
-        assert not line._running and not line._counters._num_running and not line._counters._num_lines
+        counters = line._counters
+        assert not line._running and not line._expected
+        assert not counters._num_running and not counters._num_lines and not counters._expected

@@ -252,6 +252,7 @@ def _fairness(shape: FairnessShape) -> Fairness:
         cost=shape.cost,
         cached_fraction=shape.cached_fraction,
         within=shape.within,
+        predicts_output=shape.predicts_output,
     )
 
 

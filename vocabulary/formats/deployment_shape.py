@@ -128,12 +128,13 @@ class FairnessShape(Shape):
     cost: Literal["linear", "profiled", "measured"] = _FAIRNESS.cost
     cached_fraction: Annotated[Number, Field(ge=0, le=1)] = _FAIRNESS.cached_fraction
     within: Literal["fcfs", "longest_prefix"] = _FAIRNESS.within
+    predicts_output: bool = _FAIRNESS.predicts_output
 
 
 class PolicyShape(Shape):
-    router: Literal["round_robin", "least_loaded", "min_stage_clock", "shortest_expected_delay"] = (
-        _POLICY.router
-    )
+    router: Literal[
+        "round_robin", "least_loaded", "min_stage_clock", "shortest_expected_delay", "prefix_affinity"
+    ] = _POLICY.router
     queue: Literal["fcfs", "edf", "vtc", "longest_prefix", "depth_first"] = _POLICY.queue
     fairness: FairnessShape = FairnessShape.model_construct()
     max_overtaken: Count = _POLICY.max_overtaken
