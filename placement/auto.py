@@ -24,6 +24,7 @@ from placement.scenario import full, rough, unseen
 from placement.starts import taken_over
 from placement.walk import HEAT
 from placement.walkers import Walkers
+from simulator.generation.arrivals import asks_for_tokens
 
 # Layouts that are walked on roughly, of those in full, and of those to the end. Configurations that share the
 # devices by twos, and how many layouts are looked at beside the equal ones.
@@ -182,10 +183,15 @@ class _Search:
             self._walkers.walk(starts, scenario, num_steps, phase=phase, heat=heat)
 
     def _confirm(self) -> None:
-        """Where searches score by a stand-in for the deployment's own policy, that one has the last word."""
+        """Where searches score by a stand-in for the deployment's own policy, that one has the last word.
+
+        So have requests that ask for tokens, which searches score as if each were one piece of work.
+        """
         best = self._incumbent.best
-        if best is None or self._problem.scored.policy == self._problem.deployment.policy:
+        problem = self._problem
+        is_alike = problem.scored.policy == problem.deployment.policy and not asks_for_tokens(problem.trace)
+        if best is None or is_alike:
             return
         finalists = [best, *self._findings.best(NUM_ROUGH)]
-        chosen = confirmed(self._problem, finalists, self._budget)
+        chosen = confirmed(problem, finalists, self._budget)
         self._incumbent.settle(chosen, phase="confirm", num_evaluated=self._problem.num_evaluated)

@@ -12,6 +12,7 @@ from placement.groups import Mesh
 from vocabulary.catalog import Catalog
 from vocabulary.deployment import Deployment, ModelSpec, Parallelism
 from vocabulary.fit import activation_batch_size, stage_bytes
+from vocabulary.least_cache import least_cache_bytes
 from vocabulary.parallel import ParallelConfig
 
 # More bytes than any device has: a model that may not be there.
@@ -30,13 +31,17 @@ class Memory:
         self._activations: dict[ParallelConfig, NDArray[np.int64]] = {}
 
     def needed(self, config: ParallelConfig, *, crosses_hosts: bool = False) -> NDArray[np.int64]:
-        """Weight bytes a device of each stage [models, stages]; NOWHERE for models that may not be there."""
+        """Bytes a device of each stage: weights, and the least cache of a model that generates.
+
+        [models, stages]; NOWHERE for models that may not be there.
+        """
         key = (config, crosses_hosts)
         if key not in self._weights:
             rows = np.full((len(self._models), config.pipeline), NOWHERE, dtype=np.int64)
             for index, model in enumerate(self._models):
                 if allows(model, config, crosses_hosts=crosses_hosts):
-                    rows[index] = self._catalog.entry(model.name, config).weight_bytes
+                    weights = np.array(self._catalog.entry(model.name, config).weight_bytes)
+                    rows[index] = weights + least_cache_bytes(model, config)
             self._weights[key] = rows
         return self._weights[key]
 
