@@ -32,7 +32,7 @@ def options_in_json(text: bytes, *, model: str) -> dict[str, Any]:
     """Of the input `sampling_parameters`, whose numbers may be in quotes. Raises Refused."""
     try:
         values = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
         message = f"model {model!r}: input 'sampling_parameters' is not a JSON object"
@@ -67,7 +67,7 @@ def _unquoted(name: str, value: object) -> object:
         return value
     try:
         return json.loads(value.lower())
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 
@@ -136,6 +136,12 @@ def _top_k(value: object) -> int:
     return max(_whole(-1)(value), 0)
 
 
+def _one(value: object) -> int:
+    if value != 1 or isinstance(value, bool):
+        raise _Wrong("1, since a request has one answer")
+    return 1
+
+
 def _top_p(value: object) -> float:
     return max(_number(0, 1)(value), _TINY)
 
@@ -160,7 +166,7 @@ _READ: Mapping[str, Read] = {
     "logprobs": _whole(0, MAX_LOGPROBS),
     "stop_token_ids": _token_ids,
     "ignore_eos": _bool,
-    "n": _whole(1, 1),
+    "n": _one,
     "max_tokens": _whole(1),
     "stop": _texts,
     "include_stop_str_in_output": _bool,

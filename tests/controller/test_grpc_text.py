@@ -339,7 +339,7 @@ async def infer_metadata(channel: aio.Channel, model: str) -> object:
 @pytest.mark.parametrize(
     ("message", "words"),
     [
-        (request("chat", text("hi"), n=2), "'n': expected a whole number from 1 to 1, got 2"),
+        (request("chat", text("hi"), n=2), "'n': expected 1, since a request has one answer, got 2"),
         (request("chat", text("hi"), adapter="x"), "'adapter' is not supported"),
         (request("chat", text("hi"), temperature=-1.0), "'temperature': expected a number >= 0"),
         (request("chat", text("hi"), temperature=float("nan")), "'temperature'"),
