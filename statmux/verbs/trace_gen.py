@@ -16,7 +16,7 @@ from statmux.verbs.trace_show import show_trace
 from vocabulary.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from vocabulary.deployment import Workload
+    from vocabulary.deployment import ModelSpec, Workload
 
 
 def generate(
@@ -52,9 +52,10 @@ def generate(
     """Draw traffic: of a deployment's `workload` keys, or of --models at a --rate.
 
     gamma and poisson are steady; mmpp switches between states; onoff has clients that rest; diurnal has
-    hours; chat has conversations with token counts and prefixes, with the marginals of LMSYS-Chat-1M. Each
+    hours, all with the mean lengths of `workload` for models that generate; chat has conversations with token counts and prefixes, with the marginals of LMSYS-Chat-1M. Each
     model draws for itself: one more changes no other's arrivals.
     """
+    from simulator.traffic.lengths import with_lengths
     from statmux.generating import Shaping, drawn, in_one_go, of_tenants
     from vocabulary.formats.disk import write_trace
 
@@ -64,10 +65,14 @@ def generate(
         system_share,
     )  # fmt: skip
     trace = drawn(workloads, process, shaping, duration_s=duration, seed=seed)
-    one_shot = _one_shot(ctx, deployment) if trace.tokens is not None else ()
-    if one_shot:
+    models_of = _profiled(ctx, deployment)
+    one_shot = [name for name, one in models_of.items() if not one.generates]
+    if trace.tokens is not None and one_shot:
         trace = in_one_go(trace, one_shot)
         Console(ctx.obj).say(f"{', '.join(one_shot)}: no output tokens, the profile has no step_times")
+    generating = {name: one for name, one in models_of.items() if one.generates and name in trace.models}
+    if trace.tokens is None and generating:
+        trace = with_lengths(trace, generating, seed=seed)
     if not len(trace):
         raise InvalidInput("the trace would hold no requests", hint="raise --duration or the rates")
     if tenants is not None:
@@ -105,14 +110,14 @@ def _workloads(
     return _of_deployment(ctx, deployment, scale)
 
 
-def _one_shot(ctx: typer.Context, deployment: Path | None) -> tuple[str, ...]:
-    """Models of the deployment whose profile says that they answer in one go."""
+def _profiled(ctx: typer.Context, deployment: Path | None) -> dict[str, ModelSpec]:
+    """Models of the deployment whose profile says whether they generate."""
     from vocabulary.formats.disk import load_deployment
 
     if deployment is None:
-        return ()
+        return {}
     read = load_deployment(deployment, overrides=ctx.obj.overrides, needs_profiles=False)
-    return tuple(one.name for one in read.models if one.profile is not None and not one.generates)
+    return {one.name: one for one in read.models if one.profile is not None}
 
 
 def _of_deployment(ctx: typer.Context, deployment: Path, scale: float) -> dict[str, Workload]:
