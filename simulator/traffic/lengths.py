@@ -18,10 +18,10 @@ _SIGMA = 0.8
 
 
 def with_lengths(trace: Trace, generating: Mapping[str, ModelSpec], *, seed: int) -> Trace:
-    """Requests of the `generating` models ask for tokens: log-normal lengths with the means of their workload.
+    """Requests of the `generating` models ask for tokens: log-normal lengths, the means of their workload.
 
-    No longer than the model's context where the deployment says one; other models' requests ask for none. Each
-    model draws from a generator of its own.
+    No longer than the model's context where the deployment says one; other models' requests ask for none.
+    Each model draws from a generator of its own.
     """
     inputs, outputs = np.zeros(len(trace), np.int32), np.zeros(len(trace), np.int32)
     for name, model in generating.items():
