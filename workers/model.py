@@ -31,9 +31,10 @@ from workers.padding import (
     unpack,
 )
 from workers.passages import NUM_BUFFERS
+from workers.sources import read_json, read_json_value
 from workers.stages import Stage, StagePlan, Weights, read_weights, stage_meshes, stage_plans
 from workers.tokenize import TextTokenizer, decode_texts, open_tokenizer
-from workers.weights import Checkpoint, open_source, read_json, read_json_value
+from workers.weights import Checkpoint, open_source
 
 # Of the stages of a process, by number.
 StageWeights = Mapping[int, Weights]

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.hub_config import HubConfig
-from workers.weights import read_json
+from workers.sources import read_json
 
 
 @final

@@ -6,12 +6,9 @@ A source is a path (relative to the deployment file), `file:///path`, `package:/
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, final
-from urllib.parse import unquote, urlsplit
 
 import ml_dtypes  # noqa: F401  (registers bfloat16 with numpy, for safetensors)
 import numpy as np
@@ -21,6 +18,7 @@ from vocabulary.errors import InvalidInput
 from vocabulary.formats.hub_config import HubConfig
 from workers.families.family import Parameter
 from workers.families.synthetic import open_random
+from workers.sources import directory_of, read_json
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -46,14 +44,6 @@ def open_source(source: str, *, base_dir: Path) -> Checkpoint:
     """
     directory = directory_of(source, base_dir=base_dir)
     return open_random(source) if directory is None else open_directory(directory, source=source)
-
-
-def directory_of(source: str, *, base_dir: Path) -> Path | None:
-    """The folder that a source means, there or not; None for random weights.
-
-    Raises InvalidInput for an unknown scheme, or a package that is not installed.
-    """
-    return None if source.startswith("random://") else _directory_of(source, base_dir)
 
 
 def open_directory(directory: Path, *, source: str) -> DirectoryCheckpoint:
@@ -123,24 +113,6 @@ def read_parameter(
     return checkpoint.read(names[0], index)
 
 
-def read_json(path: Path) -> dict[str, object]:
-    """A JSON object. Raises InvalidInput if the file is missing or holds anything else."""
-    value = read_json_value(path)
-    if not isinstance(value, dict):
-        raise InvalidInput("not a JSON object", where=str(path))
-    return value
-
-
-def read_json_value(path: Path) -> object:
-    """Any JSON. Raises InvalidInput if the file is missing or is not JSON."""
-    if not path.is_file():
-        raise InvalidInput(f"there is no {path.name}", where=str(path.parent))
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvalidInput(f"not JSON: {error}", where=str(path)) from error
-
-
 def _find(checkpoint: Checkpoint, name: str, prefixes: tuple[str, ...]) -> str:
     # TensorFlow's names of a norm's scale and bias survive in the oldest BERT checkpoints.
     old_name = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
@@ -153,37 +125,6 @@ def _find(checkpoint: Checkpoint, name: str, prefixes: tuple[str, ...]) -> str:
         where=checkpoint.source,
         hint="are config.json and the weights of the same model?",
     )
-
-
-def _directory_of(source: str, base_dir: Path) -> Path:
-    scheme, separator, _ = source.partition("://")
-    match scheme if separator else "":
-        case "":
-            return base_dir / Path(source).expanduser()
-        case "file":
-            url = urlsplit(source)
-            if url.netloc not in ("", "localhost"):
-                raise InvalidInput(f"{url.netloc!r} is a host; write file:///path", where=source)
-            return base_dir / unquote(url.path)
-        case "package":
-            return _package_directory(source)
-    raise InvalidInput(
-        f"unknown scheme {scheme!r}", where=source, hint="use a path, file://, package:// or random://"
-    )
-
-
-def _package_directory(source: str) -> Path:
-    """The folder of an installed package, found without importing it."""
-    name, _, inside = source.removeprefix("package://").partition("/")
-    # A dotted name would import its parent packages.
-    spec = find_spec(name) if name.isidentifier() else None
-    if spec is None or not spec.submodule_search_locations:
-        raise InvalidInput(f"no package {name!r} is installed", where=source)
-    root = Path(next(iter(spec.submodule_search_locations))).resolve()
-    directory = (root / inside).resolve()
-    if not directory.is_relative_to(root):
-        raise InvalidInput(f"{inside!r} leads out of package {name}", where=source)
-    return directory
 
 
 def _weight_files(directory: Path) -> Mapping[str, safe_open]:

@@ -10,7 +10,7 @@ from controller.text.chat_template import ChatTemplate
 from controller.text.codec import TextCodec, open_codec
 from vocabulary.deployment import Deployment, ModelSpec
 from vocabulary.errors import InvalidInput
-from workers.weights import directory_of, read_json
+from workers.sources import directory_of, read_json
 
 _TOKEN_NAMES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 _DEFAULT_TEMPLATE = "default"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from tests.controller.text.tokenizers_for_tests import BOS, EOS, byte_level, byt
 from vocabulary.deployment import ModelSpec
 from vocabulary.errors import InvalidInput
 
+ROOT = Path(__file__).parents[3]
 HELLO = [{"role": "user", "content": "hi"}]
 
 
@@ -105,3 +108,9 @@ def test_what_transformers_saves_gives_the_same_tokens_and_text_here(tmp_path: P
     ids = text.codec.encode(prompt, adds_special=False)
     assert list(ids) == theirs(prompt, add_special_tokens=False)["input_ids"]
     assert text.codec.decode(ids) == theirs.decode(ids, skip_special_tokens=True)
+
+
+def test_text_is_read_without_jax() -> None:
+    """The controller has no use for it, and it takes a second to import."""
+    program = "import controller.http.server, controller.text, sys; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
