@@ -52,9 +52,9 @@ def generate(
     """Draw traffic: of a deployment's `workload` keys, or of --models at a --rate.
 
     gamma and poisson are steady; mmpp switches between states; onoff has clients that rest; diurnal has
-    hours: models that generate are asked for tokens, of the mean lengths in `workload`. chat has conversations
-    with token counts and prefixes, with the marginals of LMSYS-Chat-1M. Each model draws for itself: one more
-    changes no other's arrivals.
+    hours; models that generate are asked for tokens, of the mean lengths in `workload`. chat has
+    conversations with token counts and prefixes, with the marginals of LMSYS-Chat-1M. Each model draws for
+    itself: one more changes no other's arrivals.
     """
     from simulator.traffic.lengths import with_lengths
     from statmux.generating import Shaping, drawn, in_one_go, of_tenants
