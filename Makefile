@@ -31,8 +31,14 @@ oracle: $(VENV)/.oracle  ## add torch and transformers, the oracle of the model 
 demo: $(VENV)/.ready  ## plan, serve, replay, compare: the main job on a local Ray cluster
 	@$(BIN)/python -m statmux.demo
 
+# Neighbours in a file stay in one process, which shares their fixtures, until another runs out of work. Tests
+# that start Ray have the machine to themselves. 5: none of those that PYTEST_ARGS select.
 test: $(VENV)/.ready  ## every test that this machine can run
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@code=0; \
+	pass() { $(BIN)/python -m pytest "$$@" $(PYTEST_ARGS) || { ended=$$?; [ $$ended = 5 ] || code=$$ended; }; }; \
+	pass -n logical --maxprocesses 4 --dist worksteal -m "not cluster"; \
+	pass -m cluster; \
+	exit $$code
 
 check: $(VENV)/.ready  ## format and lint
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
