@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
@@ -33,6 +35,9 @@ from workers.model import StageWeights
 from workers.passages import NUM_BUFFERS
 from workers.stages import StagePlan, read_weights, stage_meshes, stage_plans
 from workers.weights import Checkpoint, open_source
+
+# Each holds a program in memory while it compiles.
+_MOST_COMPILERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +119,10 @@ class GeneratingModel:
 
     def compile(self) -> None:
         """Compile every stage for every shape and run each once. The model is ready afterwards. Blocks."""
-        if self._sampler is not None:
-            self._sampler.compile(tuple(sorted({one.num_rows for one in self._shapes.buckets})))
-        for stage in self._stages.values():
-            stage.pages.compile()
+        # The compiler does not hold the interpreter, and one program seldom keeps two cores busy.
+        with ThreadPoolExecutor(min(_MOST_COMPILERS, os.cpu_count() or 1)) as pool:
+            for done in [pool.submit(*one) for one in self._programs()]:
+                done.result()
         for bucket in self._shapes.buckets:
             part = self._blank(bucket)
             for number, stage in self._stages.items():
@@ -166,6 +171,15 @@ class GeneratingModel:
         if len(results) == 1:
             return results[0]
         return join_drawn([part.numbers for part in drawing], results)
+
+    def _programs(self) -> Iterator[tuple[Any, ...]]:
+        """Calls that compile something, the slowest first."""
+        for stage in self._stages.values():
+            yield from ((stage.compile, bucket) for bucket in reversed(self._shapes.buckets))
+            yield (stage.pages.compile,)
+        if self._sampler is not None:
+            for rows in sorted({one.num_rows for one in self._shapes.buckets}):
+                yield self._sampler.compile, (rows,)
 
     def _blank(self, bucket: StepBucket) -> StepPart:
         """A part of nothing, as the first stage here takes it."""
