@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never, final
 
+import msgspec
 import numpy as np
 
 from scheduling.group import GroupScheduler
@@ -100,21 +101,18 @@ class GroupServer:
         match frame.header:
             case Run() as run:
                 held = self._held[run.request_id] = _Held(frame.tensors, self._loop.time())
-                if run.generation is not None:
-                    self._take_prompt(run, run.generation, held)
-                    return
                 offset_s = self.clock_offset_s
-                self._post(
-                    Arrived(
-                        Request(
-                            run.request_id,
-                            run.model,
-                            run.arrival_s + offset_s,
-                            run.slo_s,
-                            run.deadline_s + offset_s,
-                        )
-                    )
+                request = Request(
+                    run.request_id,
+                    run.model,
+                    run.arrival_s + offset_s,
+                    run.slo_s,
+                    run.deadline_s + offset_s,
                 )
+                if run.generation is None:
+                    self._post(Arrived(request))
+                else:
+                    self._take_prompt(request, run.generation, held)
             case Withdrawn(request_id):
                 self._post(Cancelled(request_id))
             case _:
@@ -135,14 +133,14 @@ class GroupServer:
             )
             self.link.flush()
 
-    def _take_prompt(self, run: Run, ask: GenerationAsk, held: _Held) -> None:
+    def _take_prompt(self, request: Request, ask: GenerationAsk, held: _Held) -> None:
         """A request that generates arrives, once the engine knows its prompt."""
         token_ids = np.frombuffer(held.inputs[0].raw, np.int32)
         held.reasons = [LENGTH] * ask.num_samples
         held.error = self._engine.admit(
             Prompt(
-                run.request_id,
-                run.model,
+                request.id,
+                request.model,
                 token_ids,
                 ask.output_tokens,
                 ask.num_samples,
@@ -152,31 +150,23 @@ class GroupServer:
             )
         )
         if held.error:
-            self._settle(run.request_id, Fate.INVALID, self._loop.time())
+            self._settle(request.id, Fate.INVALID, self._loop.time())
             if self.link is not None:
                 self.link.flush()
             return
-        prefix = Prefix(ask.block_hashes, self._page_tokens[run.model]) if ask.block_hashes else None
-        offset_s = self.clock_offset_s
-        self._post(
-            Arrived(
-                Request(
-                    run.request_id,
-                    run.model,
-                    run.arrival_s + offset_s,
-                    run.slo_s,
-                    run.deadline_s + offset_s,
-                    len(token_ids),
-                    ask.output_tokens,
-                    prefix,
-                    ask.ttft_s,
-                    ask.tpot_s,
-                    ask.expected_tokens,
-                    ask.num_samples,
-                    ask.tenant,
-                )
-            )
+        page_tokens = self._page_tokens[request.model]
+        asked = msgspec.structs.replace(
+            request,
+            input_tokens=len(token_ids),
+            output_tokens=ask.output_tokens,
+            prefix=Prefix(ask.block_hashes, page_tokens) if ask.block_hashes else None,
+            ttft_s=ask.ttft_s,
+            tpot_s=ask.tpot_s,
+            expected_tokens=ask.expected_tokens,
+            num_samples=ask.num_samples,
+            tenant=ask.tenant,
         )
+        self._post(Arrived(asked))
 
     def _model_beats(self) -> tuple[ModelBeat, ...]:
         return tuple(
