@@ -69,11 +69,13 @@ class TextFront:
         """Ask the fleet. Raises Refused where the call does not fit the model; the fleet counts that."""
         with self._counting(call.model):
             view, codec = self.generation(call.model), self.text(call.model).codec
-            check_stop(call, codec)
+            assert call.wants_text or not call.stop, call
+        check_stop(call, codec)
             prompt_ids = call.prompt if isinstance(call.prompt, tuple) else await _tokens(call, view, codec)
             asked = generate_call(call, prompt_ids, self.view(call.model).name, view)
             stream = self._fleet.generate(asked)
-            return TextAnswer(stream, call, asked, codec=codec, eos_ids=view.eos_ids)
+            speaking = codec if call.wants_text else None
+        return TextAnswer(stream, call, asked, codec=speaking, eos_ids=view.eos_ids)
 
     @contextmanager
     def _counting(self, model: str) -> Iterator[None]:
