@@ -117,6 +117,32 @@ def test_a_modest_tenant_does_not_wait_behind_a_flood() -> None:
     assert first_s["vtc"] < 2.0 < 50.0 < first_s["fcfs"]
 
 
+@pytest.mark.parametrize(("cost", "lowest", "highest"), [("linear", 0.45, 0.55), ("measured", 0.8, 1.0)])
+def test_seconds_count_over_all_models_of_a_group(cost: str, lowest: float, highest: float) -> None:
+    """One tenant floods two models, another only one of them: what it lacks there it gets here."""
+    settings = {
+        "stages": (1,), "num_pages": 64, "page_tokens": 16, "max_batched_tokens": 256, "max_sequences": 4,
+        "reserves_output": True,
+    }  # fmt: skip
+    models = (generating("a", times=TIMES, **settings), generating("b", times=TIMES, **settings))
+    chosen = fleet(*models, queue="vtc", fairness=Fairness(cost=cost))
+    rows = [("wide", 0), ("wide", 1), ("narrow", 0)]
+    index = np.tile(np.arange(len(rows)), 60)
+    length = np.full(len(index), 64, dtype=np.int32)
+    trace = Trace(
+        np.arange(len(index)) / 1000.0,
+        np.array([model for _, model in rows], dtype=np.int32)[index],
+        ("a", "b"),
+        Tokens(length, length),
+        Tenants(np.array([0, 0, 1], dtype=np.int32)[index], ("wide", "narrow")),
+    )
+    found = simulate(groups("a b"), trace, deployment=chosen)
+    first_of_a = np.flatnonzero(trace.model_index == 0)
+    first_of_a = first_of_a[np.argsort(found.finish_s[first_of_a], kind="stable")][:40]
+    assert trace.tenants is not None
+    assert lowest <= (trace.tenants.index[first_of_a] == 1).mean() <= highest
+
+
 @pytest.mark.parametrize("others_wait", [True, False])
 def test_who_returns_has_no_credit_from_the_time_away(others_wait: bool) -> None:
     """Away for half a minute while the other is served; then both flood, and have half each from then on."""
