@@ -62,28 +62,28 @@ class TextFront:
         variables: Mapping[str, object] = {},
     ) -> str:
         """The prompt of a conversation, with its special tokens. Raises Refused; the fleet counts that."""
-        with self._counting(model):
+        with self._counting(model, "openai"):
             return self._chat_prompt(model, messages, adds_generation_prompt, variables)
 
     async def start(self, call: TextCall) -> TextAnswer:
         """Ask the fleet. Raises Refused where the call does not fit the model; the fleet counts that."""
-        with self._counting(call.model):
+        with self._counting(call.model, call.protocol):
             view, codec = self.generation(call.model), self.text(call.model).codec
             assert call.wants_text or not call.stop, call
-        check_stop(call, codec)
+            check_stop(call, codec)
             prompt_ids = call.prompt if isinstance(call.prompt, tuple) else await _tokens(call, view, codec)
             asked = generate_call(call, prompt_ids, self.view(call.model).name, view)
             stream = self._fleet.generate(asked)
             speaking = codec if call.wants_text else None
-        return TextAnswer(stream, call, asked, codec=speaking, eos_ids=view.eos_ids)
+            return TextAnswer(stream, call, asked, codec=speaking, eos_ids=view.eos_ids)
 
     @contextmanager
-    def _counting(self, model: str) -> Iterator[None]:
+    def _counting(self, model: str, protocol: str) -> Iterator[None]:
         name = self.view(model).name
         try:
             yield
         except Refused as refused:
-            self._fleet.turned_away(name, refused.refusal)
+            self._fleet.turned_away(name, refused.refusal, protocol=protocol)
             raise
 
     def _chat_prompt(
