@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import final
 
-from vocabulary.generation import GenerationLimits
+from vocabulary.generation import GenerationLimits, Prefix
 from vocabulary.request import Request
 
 # Hashes remembered of one model on one group, some 150 bytes each; a larger cache is believed to be so large.
 MOST_REMEMBERED = 2**17
+# Of smaller blocks, only one for so many tokens is remembered.
+_GRAIN_TOKENS = 64
 
 
 @final
@@ -35,7 +37,8 @@ class SentPrefixes:
         prefix, known = request.prefix, self._hashes
         if prefix is None or not known:
             return 0
-        hashes = prefix.block_hashes
+        stride = _stride(prefix)
+        hashes = prefix.block_hashes[stride - 1 :: stride]
         low, high = 0, len(hashes)
         while low < high:
             middle = (low + high) // 2
@@ -44,20 +47,26 @@ class SentPrefixes:
             else:
                 high = middle
         most = max(request.input_tokens - 1, 0)
-        return min(low * prefix.block_tokens, most) // self._page_tokens * self._page_tokens
+        return min(low * stride * prefix.block_tokens, most) // self._page_tokens * self._page_tokens
 
     def send(self, request: Request) -> None:
         """The request goes there, and its prompt will be in the cache."""
         prefix, known = request.prefix, self._hashes
         if prefix is None:
             return
-        for block in reversed(prefix.block_hashes):
+        stride = _stride(prefix)
+        for block in prefix.block_hashes[stride - 1 :: stride][::-1]:
             known[block] = None
             known.move_to_end(block)
-        most = min(self._num_tokens // prefix.block_tokens, MOST_REMEMBERED)
+        most = min(self._num_tokens // (stride * prefix.block_tokens), MOST_REMEMBERED)
         for _ in range(len(known) - most):
             known.popitem(last=False)
 
     def clear(self) -> None:
         """The group lost its cache."""
         self._hashes.clear()
+
+
+def _stride(prefix: Prefix) -> int:
+    """Of so many blocks the last is remembered."""
+    return max(1, _GRAIN_TOKENS // prefix.block_tokens)
