@@ -19,6 +19,8 @@ from jax import numpy as jnp
 TakeBlock = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
 # Scores of keys that a query does not see. Finite: a row that sees nothing must not become NaN.
 _UNSEEN = -1e30
+# Products with fewer keys at once are slow: rather fewer rows.
+_FEW_COLUMNS = 4
 
 
 @jax.tree_util.register_dataclass
@@ -36,43 +38,46 @@ class Rows:
 class Tiling:
     """How much is computed at once. max_rows: these share one loop, which ends with the longest of them.
 
-    block_bytes: of float32 keys and of scores that one turn of the loop may touch, about.
+    block_bytes: of float32 keys or scores, about, that one turn of the loop makes.
     """
 
     max_rows: int
     block_bytes: int
 
-    def num_rows(self, rows: int) -> int:
-        """At once, a divisor of `rows`."""
-        return max(count for count in range(1, min(rows, self.max_rows) + 1) if rows % count == 0)
+    def block(self, *, rows: int, columns: int, column_bytes: int) -> Block:
+        """Of so many rows and columns; column_bytes: what one turn makes of a column of one row."""
+        most = min(rows, self.max_rows, max(1, self.block_bytes // (_FEW_COLUMNS * column_bytes)))
+        at_once = max(count for count in range(1, most + 1) if rows % count == 0)
+        fitting = max(1, min(columns, self.block_bytes // (at_once * column_bytes)))
+        return Block(at_once, 1 << (fitting.bit_length() - 1))
 
-    def num_columns(
-        self, *, rows: int, queries: int, columns: int, page_floats: int, page_tokens: int
-    ) -> int:
-        """At once, a power of two. page_floats: elements of a page's keys; queries: of a row, all heads."""
-        column_bytes = 4 * rows * max(page_floats, queries * page_tokens)
-        fitting = max(1, min(columns, self.block_bytes // column_bytes))
-        return 1 << (fitting.bit_length() - 1)
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What is computed at once. rows: a divisor of all rows; columns: a power of two."""
+
+    rows: int
+    columns: int
 
 
 def attend(rows: Rows, *, take: TakeBlock, num_kv_heads: int, page_tokens: int, tiling: Tiling) -> jax.Array:
     """mixed_RBNH, in the queries' type. Rows are taken in groups, one after another."""
     num_rows, num_queries, num_heads, head_width = rows.q_RBNH.shape
-    at_once = tiling.num_rows(num_rows)
-    columns = tiling.num_columns(
-        rows=at_once,
-        queries=num_queries * num_heads,
+    key_bytes, score_bytes = 4 * num_kv_heads * head_width, 4 * num_queries * num_heads
+    block = tiling.block(
+        rows=num_rows,
         columns=rows.tables_RM.shape[1],
-        page_floats=num_kv_heads * page_tokens * head_width,
-        page_tokens=page_tokens,
+        column_bytes=page_tokens * max(key_bytes, score_bytes),
     )
 
     def mix(group: Rows) -> jax.Array:
-        return _mix(group, take=take, num_kv_heads=num_kv_heads, page_tokens=page_tokens, columns=columns)
+        return _mix(
+            group, take=take, num_kv_heads=num_kv_heads, page_tokens=page_tokens, columns=block.columns
+        )
 
-    if at_once == num_rows:
+    if block.rows == num_rows:
         return mix(rows)
-    groups = jax.tree.map(lambda x: x.reshape(num_rows // at_once, at_once, *x.shape[1:]), rows)
+    groups = jax.tree.map(lambda x: x.reshape(num_rows // block.rows, block.rows, *x.shape[1:]), rows)
     return lax.map(mix, groups).reshape(rows.q_RBNH.shape)
 
 

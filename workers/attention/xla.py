@@ -18,7 +18,7 @@ from workers.attention.pages import empty_pages, pages_spec, put_pages, take_pag
 # small enough that a long one does not hold up many short ones.
 ON_CPU = Tiling(max_rows=8, block_bytes=1 << 20)
 # An accelerator wants all rows at once; blocks bound the memory.
-ON_GPU = Tiling(max_rows=1 << 30, block_bytes=256 << 20)
+ON_GPU = Tiling(max_rows=1 << 30, block_bytes=64 << 20)
 
 
 @final
