@@ -33,7 +33,9 @@ from typing import final
 
 from scheduling.generation_sequence import Progress, Sequence, Step
 from scheduling.queueing import Key, Queue
+from scheduling.running_sequences import RunningSequences
 from scheduling.sequence_pages import SequencePages
+from scheduling.step_ends import StepEnds
 from scheduling.waiting import AbstractWaiting, MakeWaiting
 from scheduling.waiting_sequences import WaitingSequences
 from vocabulary.generation import GenerationLimits, StepTimes
@@ -62,10 +64,16 @@ class GenerationScheduler:
         self._queue: AbstractWaiting = Queue(order) if waiting is None else waiting(self._pages.num_matched)
         self._tells_service = waiting is not None
         self._waiting = WaitingSequences(self._queue, keys=self._pages.keys)
-        self._running: list[Sequence] = []
-        # Sequences that running requests will have more of when they fork.
-        self._num_promised = 0
+        self._running = RunningSequences()
         self.statistics = GenerationStatistics()
+        self._ends = StepEnds(
+            limits,
+            pages=self._pages,
+            running=self._running,
+            waiting=self._waiting,
+            queue=self._queue,
+            statistics=self.statistics,
+        )
 
     @property
     def num_waiting(self) -> int:
@@ -73,12 +81,12 @@ class GenerationScheduler:
 
     @property
     def num_running(self) -> int:
-        return len(self._running)
+        return len(self._running.sequences)
 
     @property
     def has_eligible(self) -> bool:
         """Whether a running sequence is in no step now."""
-        return any(not sequence.is_in_flight for sequence in self._running)
+        return any(not sequence.is_in_flight for sequence in self._running.sequences)
 
     @property
     def num_pages(self) -> int:
@@ -116,7 +124,7 @@ class GenerationScheduler:
 
     def drop(self, request_id: int) -> bool:
         """Forget a request. False when a sample is in a step (it goes when that ends), or it is not here."""
-        return self._waiting.remove(request_id) or self._discard(request_id)
+        return self._waiting.remove(request_id) or self._ends.discard(request_id)
 
     def next_step(self) -> Step | None:
         """The step that starts now; None when nothing can be computed."""
@@ -153,55 +161,16 @@ class GenerationScheduler:
 
         stopped, full_pages: see `vocabulary.messages.BatchFinished`.
         """
-        if failed:
-            self._fail(step)
-        else:
-            if stopped:
-                step.hear_stopped(stopped)
-            if full_pages and self._limits.has_prefix_cache:
-                step.hear_full_pages(full_pages, page_tokens=self._limits.page_tokens)
-        firsts: list[int] = []
-        finished: list[int] = []
-        gone: list[Sequence] = []
-        num_emitted = 0
-        has_left = False
-        for sequence, num_tokens in zip(step.sequences, step.slices, strict=True):
-            sequence.is_in_flight = False
-            sequence.num_cached += num_tokens
-            num_more = sequence.num_cached - sequence.prompt_tokens
-            if sequence.is_dropped:
-                has_left = True
-                self._num_promised -= sequence.num_samples - 1
-                if self._end(sequence):
-                    gone.append(sequence)
-            elif num_more >= 0:
-                if num_more < num_tokens:
-                    num_emitted += self._complete_prompt(sequence, stopped)
-                num_emitted += 1
-                sequence.num_emitted += 1
-                if sequence.num_emitted == 1:
-                    firsts.append(sequence.request.id)
-                if sequence.num_emitted == sequence.output_tokens:
-                    has_left = True
-                    if self._end(sequence):
-                        finished.append(sequence.request.id)
-        if has_left:
-            # Those that left have no pages.
-            self._running = [sequence for sequence in self._running if sequence.pages]
-        self.statistics.num_emitted += num_emitted
-        if not gone:
-            return Progress(num_emitted, tuple(firsts), tuple(finished))
-        dropped = tuple([one.request.id for one in gone if not one.answers.is_failed])
-        broken = tuple([one.request.id for one in gone if one.answers.is_failed])
-        return Progress(num_emitted, tuple(firsts), tuple(finished), dropped, broken)
+        return self._ends.finish(step, failed=failed, stopped=stopped, full_pages=full_pages)
 
     def _continue_running(self, taken: list[Sequence], slices: list[int]) -> int:
         """Part 1 of the rule. Returns the budget left for others: none when a sequence was preempted."""
         budget = self._limits.max_batched_tokens
-        num_decoding = -(-len(self._running) // self._num_stages)
+        running = self._running.sequences
+        num_decoding = -(-len(running) // self._num_stages)
         num_preempted = len(self._waiting.preempted)
         # What is preempted leaves the list behind the place where this loop is, or at it.
-        for sequence in self._running:
+        for sequence in running:
             if sequence.is_in_flight:
                 continue
             num_cached = sequence.num_cached
@@ -225,28 +194,16 @@ class GenerationScheduler:
     def _grow(self, sequence: Sequence, num_tokens: int) -> bool:
         """Give a running sequence the pages that it lacks; False when it has to do without."""
         while not self._pages.grow(sequence, num_tokens):
-            last = self._last_to_give(sequence)
+            last = self._running.last_to_give(sequence)
             if last is not None:
                 self._preempt(last)
             if last is None or last is sequence:
                 return False
         return True
 
-    def _last_to_give(self, sequence: Sequence) -> Sequence | None:
-        """Who was admitted last, of `sequence` and those after it that are in no step.
-
-        None when others after it are in steps. Their pages come sooner or later; if it gave up its own for
-        them, two prompts could take turns for ever.
-        """
-        running = self._running
-        if running[-1] is sequence:
-            return sequence
-        last = next(one for one in reversed(running) if not one.is_in_flight)
-        return None if last is sequence else last
-
     def _preempt(self, sequence: Sequence) -> None:
         """It waits again, before all others."""
-        self._remove_running(sequence)
+        self._running.remove(sequence)
         self.statistics.num_preempted += 1
         if self._pages.swap_out(sequence):
             self.statistics.num_swapped += 1
@@ -258,7 +215,8 @@ class GenerationScheduler:
 
     def _admit(self, taken: list[Sequence], slices: list[int], budget: int) -> None:
         """Part 2 of the rule."""
-        while budget and (num_left := self._limits.max_sequences - self._num_promised - len(self._running)):
+        running, max_sequences = self._running, self._limits.max_sequences
+        while budget and (num_left := max_sequences - running.num_promised - len(running.sequences)):
             sequence = self._waiting.next()
             if sequence is None or sequence.num_samples > num_left:
                 return
@@ -267,8 +225,7 @@ class GenerationScheduler:
             if not num_tokens:
                 return
             self._waiting.pop()
-            self._running.append(sequence)
-            self._num_promised += sequence.num_samples - 1
+            running.admit(sequence)
             if self._tells_service:
                 # Before the next head: who has just been admitted is not before others for it again.
                 self._tell_service(sequence, num_tokens)
@@ -277,68 +234,6 @@ class GenerationScheduler:
             budget -= num_tokens
             self.statistics.num_admitted += 1
             self.statistics.num_hit += sequence.num_cached - num_stored
-
-    def _complete_prompt(self, sequence: Sequence, stopped: Collection[tuple[int, int]]) -> int:
-        """It becomes known, and answers begin; returns the tokens that samples beside the first emit."""
-        self._pages.make_known(sequence)
-        if sequence.num_samples == 1:
-            return 0
-        others = self._pages.fork(sequence)
-        self._num_promised -= len(others)
-        sequence.num_samples = 1
-        place = self._running.index(sequence) + 1
-        self._running[place:place] = others
-        for other in others:
-            other.num_emitted = 1
-            if other.output_tokens == 1 or (other.request.id, other.sample) in stopped:
-                self._end(other)
-        # Where others end with their first token the first sample may go on: they leave the list here.
-        self._running = [one for one in self._running if one.pages]
-        return len(others)
-
-    def _fail(self, step: Step) -> None:
-        """Requests of the step go with it; so do tokens that were on their way to the host before it."""
-        lost = list(step.sequences)
-        if step.moves.to_host:
-            # With stages, one can have come back in a later step that has not ended, with whatever is there.
-            lost += [one for one in self._running if one.moved_with is step.moves]
-            for sequence in self._waiting.preempted:
-                if sequence.moved_with is step.moves:
-                    self.statistics.num_recomputed += sequence.num_cached
-                    self._pages.forget_host(sequence)
-                    sequence.begin_again()
-        for sequence in lost:
-            sequence.answers.is_failed = True
-        for request_id in dict.fromkeys([sequence.request.id for sequence in lost]):
-            self._discard(request_id)
-
-    def _discard(self, request_id: int) -> bool:
-        """All samples of a request that was admitted. False while one is in a step, with which it goes."""
-        has_ended = False
-        for sequence in self._waiting.remove_preempted(request_id):
-            has_ended = self._end(sequence)
-        for sequence in [one for one in self._running if one.request.id == request_id]:
-            if sequence.is_in_flight:
-                sequence.is_dropped = True
-            else:
-                self._remove_running(sequence)
-                has_ended = self._end(sequence)
-        return has_ended
-
-    def _remove_running(self, sequence: Sequence) -> None:
-        self._running.remove(sequence)
-        self._num_promised -= sequence.num_samples - 1
-
-    def _end(self, sequence: Sequence) -> bool:
-        """It runs and waits no more; whether its request has no other sample that does."""
-        answers = sequence.answers
-        self._pages.leave(sequence, is_sound=not answers.is_failed)
-        answers.num_live -= 1
-        if answers.num_live:
-            return False
-        self._pages.give_back_reserve(sequence)
-        self._queue.left(sequence.request)
-        return True
 
     def _tell_service(self, sequence: Sequence, num_tokens: int) -> None:
         num_input, num_cached = sequence.served(num_tokens)
@@ -352,7 +247,8 @@ class GenerationScheduler:
         statistics.num_steps += 1
         statistics.num_tokens += step.num_tokens
         statistics.num_sequence_steps += len(step.slices)
-        if len(self._running) > statistics.max_sequences:
-            statistics.max_sequences = len(self._running)
+        num_running = len(self._running.sequences)
+        if num_running > statistics.max_sequences:
+            statistics.max_sequences = num_running
         statistics.num_held += num_held
         statistics.num_stored += step.num_kv_tokens + step.num_tokens

@@ -123,7 +123,7 @@ def test_a_request_that_is_dropped_takes_all_samples_with_it(num_steps: int) -> 
         turn(scheduler)
     assert scheduler.drop(0)
     assert scheduler.num_running == 1
-    assert scheduler.num_free_pages == 100 - len(scheduler._running[0].pages)
+    assert scheduler.num_free_pages == 100 - len(scheduler._running.sequences[0].pages)
 
 
 def test_a_dropped_request_is_told_when_the_last_step_of_its_samples_ends() -> None:

@@ -44,13 +44,13 @@ def requests_drawn(draw: st.DrawFn) -> list[Request]:
 def check_pages(scheduler: GenerationScheduler) -> None:
     """I1: a page is free, or owned by all who name it. I2: only full pages of prompts are shared."""
     pool, prefixes = scheduler._pages._pool, scheduler._pages._prefixes
-    tables = [sequence.pages for sequence in scheduler._running]
+    tables = [sequence.pages for sequence in scheduler._running.sequences]
     named = Counter(page for table in tables for page in table)
     known = set(getattr(prefixes, "_key_of", ()))
     assert all(pool.num_owners(page) == named[page] + (page in known) for page in range(pool.num_pages))
     assert pool.num_free == pool.num_pages - len(set(named) | known)
     assert prefixes.num_unused == len(known - set(named))
-    for sequence in scheduler._running:
+    for sequence in scheduler._running.sequences:
         page_tokens = scheduler._limits.page_tokens
         num_full = sequence.request.input_tokens // page_tokens
         assert all(named[page] == 1 and page not in known for page in sequence.pages[num_full:])

@@ -203,7 +203,7 @@ class ToyShell:
         """
         failing = [step for step, _, values in self.in_flight if values is None]
         lost = {id(one) for step in failing for one in step.sequences}
-        for one in self.scheduler._running:
+        for one in self.scheduler._running.sequences:
             if id(one) in lost or any(one.moved_with is step.moves for step in failing if step.moves.to_host):
                 continue
             text = self.texts[one.request.id, one.sample][: one.num_cached]
@@ -212,7 +212,7 @@ class ToyShell:
 
     def check_pages(self) -> None:
         """I1: a page is free, or owned by all who name it, on the device and on the host."""
-        pages, running = self.scheduler._pages, self.scheduler._running
+        pages, running = self.scheduler._pages, self.scheduler._running.sequences
         preempted = self.scheduler._waiting.preempted
         pages._prefixes.check()
         known = set(getattr(pages._prefixes, "_key_of", ()))
