@@ -27,7 +27,7 @@ from vocabulary.trace import Trace
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One fleet, one trace, the plan that runs."""
+    """One fleet, one trace, the plan that runs. token: where the fleet asks for one."""
 
     deployment: Deployment
     plan: Plan
@@ -36,6 +36,7 @@ class Job:
     inputs: Mapping[str, Mapping[str, object]]
     is_emulated: bool
     timeout_s: float
+    token: str | None = None
 
     @property
     def placement(self) -> Placement:
@@ -63,7 +64,13 @@ def _replay(console: Console, job: Job, scale: float | None) -> Replayed:
     groups = [group.id for group in job.placement.groups]
     with console.progress(label, total=len(job.trace)) as progress:
         return run_precisely(
-            replay(job.address, load, groups=groups, progress=lambda done, _: progress.step(done))
+            replay(
+                job.address,
+                load,
+                groups=groups,
+                progress=lambda done, _: progress.step(done),
+                token=job.token,
+            )
         )
 
 

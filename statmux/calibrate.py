@@ -77,6 +77,7 @@ async def calibrate(
     placement: Placement,
     catalog: Catalog,
     num_requests: int,
+    token: str | None = None,
 ) -> Calibration:
     """One request at a time, models in turn, each compared with the profile of the group that answered.
 
@@ -87,7 +88,7 @@ async def calibrate(
             "one request has no spread", hint="calibrate with 2 requests or more; 100 are good"
         )
     beyond_s = []
-    async with PreparedCalls(address, inputs) as calls:
+    async with PreparedCalls(address, inputs, token=token) as calls:
         names = [name for name in inputs if placement.holders(name)]
         if not names:
             raise InvalidInput(

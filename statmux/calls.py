@@ -11,7 +11,7 @@ from grpc import aio
 
 from controller.grpc_v2.messages import message_class
 from statmux.client import ClientError, operations
-from statmux.client.channels import CHANNEL_OPTIONS
+from statmux.client.channels import CHANNEL_OPTIONS, headers_with
 from statmux.client.errors import client_error
 from statmux.client.operations import InferResult
 
@@ -20,7 +20,10 @@ from statmux.client.operations import InferResult
 class PreparedCalls:
     """One request for each model, sent again and again. Use it on one event loop."""
 
-    def __init__(self, address: str, inputs: Mapping[str, Mapping[str, object]]) -> None:
+    def __init__(
+        self, address: str, inputs: Mapping[str, Mapping[str, object]], *, token: str | None = None
+    ) -> None:
+        self._headers = headers_with(token)
         prepared = {name: _prepared(name, one) for name, one in inputs.items()}
         one = next(iter(prepared.values()), None) or _prepared("", {})
         self._address = address
@@ -43,7 +46,7 @@ class PreparedCalls:
         if slo_s is not None:
             # Serialised messages one after the other are one message.
             request += _with_slo(slo_s)
-        call = self._stub(request, timeout=timeout_s)
+        call = self._stub(request, timeout=timeout_s, metadata=self._headers)
         call.add_done_callback(lambda _: ended(time.monotonic()))
         return call
 

@@ -71,10 +71,16 @@ class Replayed:
 
 
 async def replay(
-    address: str, load: Load, *, groups: Sequence[str], progress: Callable[[int, int], None]
+    address: str,
+    load: Load,
+    *,
+    groups: Sequence[str],
+    progress: Callable[[int, int], None],
+    token: str | None = None,
 ) -> Replayed:
     """Replay the trace against `address`. `groups` are the group ids of the plan, for the outcomes."""
-    async with PreparedCalls(address, load.inputs) as calls, TokenCalls(address) as token_calls:
+    one_shot, generating = PreparedCalls(address, load.inputs, token=token), TokenCalls(address, token=token)
+    async with one_shot as calls, generating as token_calls:
         with _without_collections():
             return await _Replay(calls, token_calls, load, groups, progress).run()
 

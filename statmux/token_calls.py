@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from controller.grpc_v2.messages import SERVICE, ModelStreamInferResponse, message_class
 from statmux.client import ClientError
-from statmux.client.channels import CHANNEL_OPTIONS
+from statmux.client.channels import CHANNEL_OPTIONS, headers_with
 from statmux.client.errors import client_error
 from vocabulary.trace import Tokens
 
@@ -56,8 +56,9 @@ class TokenAnswer:
 class TokenCalls:
     """A stream of its own for every request. Use it on one event loop."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, token: str | None = None) -> None:
         self._address = address
+        self._headers = (("triton_grpc_error", "true"), *headers_with(token))
         self._channel = aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._stub = self._channel.stream_stream(
             _PATH,
@@ -67,7 +68,7 @@ class TokenCalls:
 
     async def answer(self, ask: TokenAsk) -> TokenAnswer:
         """Send now, and hear all of it."""
-        metadata = (("triton_grpc_error", "true"),)
+        metadata = self._headers
         if ask.tenant:
             metadata += (("x-statmux-tenant", ask.tenant),)
         call = self._stub(timeout=ask.timeout_s, metadata=metadata)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,7 +47,10 @@ def bench(
         Path | None, typer.Option(help="Folder for the run record, for `statmux report`.", show_default=False)
     ] = None,
 ) -> None:
-    """Replay a trace against a running fleet at its own times; simulate the same; print both."""
+    """Replay a trace against a running fleet at its own times; simulate the same; print both.
+
+    A fleet that asks for a token is shown that of the variable STATMUX_TOKEN.
+    """
     from statmux.benching import Job, run_once
     from statmux.samples import sample_inputs
     from vocabulary.formats.disk import load_deployment, load_plan
@@ -56,7 +60,8 @@ def bench(
     read = load_deployment(deployment, overrides=ctx.obj.overrides)
     served = load_plan(plan, deployment=read)
     address = url or f"{read.grpc.host}:{read.grpc.port}"
-    described = _described(read, address)
+    token = os.environ.get("STATMUX_TOKEN")
+    described = _described(read, address, token)
     inputs = {
         name: sample_inputs(one.inputs, sequence_length=sequence_length)
         for name, one in described.items()
@@ -65,11 +70,11 @@ def bench(
     # The fleet's word, not the file's: `serve --engine` may have overridden it.
     is_emulated = any(one.platform == EMULATED_PLATFORM for one in described.values())
     if calibrate:
-        _calibrate(console, read, served.placement, address, inputs, calibrate, is_emulated)
+        _calibrate(console, read, served.placement, address, inputs, calibrate, is_emulated, token)
         return
     if trace is None:
         raise InvalidInput("there is no trace to replay", hint="give --trace FILE, or --calibrate N")
-    job = Job(read, served, _trace(trace, read, rate_scale), address, inputs, is_emulated, timeout)
+    job = Job(read, served, _trace(trace, read, rate_scale), address, inputs, is_emulated, timeout, token)
     _check_tokens(job)
     scales = [None] if slo_scale is None else [_scale(word) for word in slo_scale.split(",")]
     if record is not None and len(scales) > 1:
@@ -79,12 +84,14 @@ def bench(
     console.result(document, lambda: _sweep_table(document) if "runs" in document else _table(document))
 
 
-def _described(deployment: Deployment, address: str) -> Mapping[str, ModelMetadata]:
+def _described(
+    deployment: Deployment, address: str, token: str | None
+) -> Mapping[str, ModelMetadata]:
     """What the endpoint says of every model of the deployment."""
     from statmux.client import Client, Unavailable
 
     try:
-        with Client(address) as client:
+        with Client(address, token=token) as client:
             return {name: client.model_metadata(name) for name in deployment.model_names}
     except Unavailable as error:
         raise Unreachable(
@@ -210,6 +217,7 @@ def _calibrate(
     inputs: Mapping[str, Mapping[str, object]],
     num_requests: int,
     is_emulated: bool,
+    token: str | None,
 ) -> None:
     from dataclasses import asdict
 
@@ -218,7 +226,12 @@ def _calibrate(
 
     found = run_precisely(
         calibrate(
-            address, inputs, placement=placement, catalog=deployment.catalog(), num_requests=num_requests
+            address,
+            inputs,
+            placement=placement,
+            catalog=deployment.catalog(),
+            num_requests=num_requests,
+            token=token,
         )
     )
     console.result(
