@@ -84,9 +84,7 @@ def bench(
     console.result(document, lambda: _sweep_table(document) if "runs" in document else _table(document))
 
 
-def _described(
-    deployment: Deployment, address: str, token: str | None
-) -> Mapping[str, ModelMetadata]:
+def _described(deployment: Deployment, address: str, token: str | None) -> Mapping[str, ModelMetadata]:
     """What the endpoint says of every model of the deployment."""
     from statmux.client import Client, Unavailable
 
