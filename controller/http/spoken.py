@@ -28,7 +28,7 @@ def completion_logprobs(tokens: Sequence[Chosen], start: int) -> dict[str, objec
         offsets.append(at)
         at += len(one.token.text)
     return {
-        "tokens": [one.token.text for one in tokens],
+        "tokens": [_spelled(one.token) for one in tokens],
         "token_logprobs": [one.token.logprob for one in tokens],
         "top_logprobs": [_best(one) for one in tokens],
         "text_offset": offsets,
@@ -55,4 +55,11 @@ def _entry(likely: Likely) -> dict[str, object]:
 
 def _best(one: Chosen) -> dict[str, float]:
     """The most probable ones, and the one that came."""
-    return {likely.text: likely.logprob for likely in (*one.best, one.token)}
+    return {_spelled(likely): likely.logprob for likely in (*one.best, one.token)}
+
+
+def _spelled(likely: Likely) -> str:
+    """Part of a character is spelled as OpenAI does it, `bytes:\\xe2\\x82`: names in a table must differ."""
+    if likely.bytes == likely.text.encode() or not likely.bytes:
+        return likely.text
+    return "bytes:" + "".join(f"\\x{byte:02x}" for byte in likely.bytes)

@@ -106,6 +106,13 @@ async def test_log_probabilities_have_offsets_in_the_text(complete: Any, stream:
     assert found["top_logprobs"] == [{"c": -0.5}, {"b": -0.5}, {"a": -0.5}]
 
 
+@in_one_loop
+async def test_a_part_of_a_character_is_spelled_in_bytes(complete: Any) -> None:
+    answer = await complete(model="mirror", prompt="é", logprobs=1)
+    assert answer.choices[0].logprobs.tokens == ["bytes:\\xc3", "bytes:\\xa9"]
+    assert answer.choices[0].text == "é"
+
+
 async def _choices(answer: Any, stream: bool) -> AsyncIterator[Any]:
     if not stream:
         yield answer.choices[0]
