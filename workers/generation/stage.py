@@ -21,7 +21,7 @@ from workers.generation.shapes import StepArrays, StepBucket, StepShapes
 from workers.generation.stage_pages import StagePages
 from workers.stages import HIDDEN, StagePlan, Weights
 
-# What the last stage gives, of the sampler's own form.
+# What the last stage gives, of the sampler's own form; logits of no use where nothing is drawn.
 DRAWN = "drawn"
 
 
@@ -113,7 +113,8 @@ class GenerationStage:
         self.pages.caches, x_RX = self._executables[part.bucket](self._params, self.pages.caches, *inputs)
         if self._sampler is None:
             return {HIDDEN: x_RX}
-        return {DRAWN: self._sampler.draw(x_RX, part.draws)} if part.draws else {}
+        # Without a draw there must still be something to wait for.
+        return {DRAWN: self._sampler.draw(x_RX, part.draws) if part.draws else x_RX}
 
     def take(self, arrays: Mapping[str, Any]) -> Mapping[str, Any]:
         """Another stage's arrays on the devices of this one."""

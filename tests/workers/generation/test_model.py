@@ -80,6 +80,13 @@ def test_a_step_that_no_shape_holds_runs_in_parts(llama):
     assert together == alone
 
 
+def test_a_chunk_that_draws_nothing_is_waited_for_all_the_same(llama):
+    chunk = HostRow(np.arange(9, dtype=np.int32), 0, (3, 4, 5), ())
+    parts = llama.run(llama.pack(HostStep((chunk,))))
+    assert len(jax.tree.leaves(parts)) == 1
+    assert len(llama.drawn(parts).tokens) == 0
+
+
 def test_more_samples_of_a_prompt_than_any_shape_draws_are_all_drawn(llama):
     expected = read_expected("llama")
     row = _row(expected.prompts[2], 0)
