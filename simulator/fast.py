@@ -33,7 +33,7 @@ def supports(policy: Policy) -> bool:
     """Whether the scorer says the same as the event simulator under this policy."""
     in_order = policy.queue in _IN_ORDER and policy.batching == "none"
     # With a negative slack the cluster would take what the group then drops.
-    return in_order and policy.router in _ROUTERS and policy.slack_s >= 0.0
+    return in_order and policy.one_shot_router in _ROUTERS and policy.slack_s >= 0.0
 
 
 def load_compiler() -> None:
@@ -194,7 +194,7 @@ class Scorer:
 
         policy = self._policy
         return Rules(
-            router=ROUTER_CODE[policy.router],
+            router=ROUTER_CODE[policy.one_shot_router],
             admits_all=policy.admission == "none",
             overhead_s=self._overhead_s,
             slack_s=policy.slack_s,

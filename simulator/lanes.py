@@ -34,7 +34,7 @@ def lanes_support(deployment: Deployment, *, num_requests: int) -> bool:
     so it has to be certain that none ever is.
     """
     policy = deployment.policy
-    if not supports(policy) or policy.router not in ROUTERS:
+    if not supports(policy) or policy.one_shot_router not in ROUTERS:
         return False
     num_groups = deployment.cluster.num_devices
     return not may_overflow(deployment, num_requests=num_requests, num_groups=num_groups)
@@ -118,7 +118,7 @@ class LaneScorer:
         from simulator.fast_programs import compiled
 
         admits_all = self._policy.admission == "none"
-        kernel = Kernel(lockstep.num_stages, self._policy.router, admits_all, lockstep.is_mixed)
+        kernel = Kernel(lockstep.num_stages, self._policy.one_shot_router, admits_all, lockstep.is_mixed)
         replay = compiled(source_of(kernel), inlined=(lanes_vectors,))
         arrival_s, model_index = unwritable(self._trace.arrival_s), unwritable(self._trace.model_index)
         tables, clocks_s, places = lockstep.tables, lockstep.clocks_s(), lockstep.places()

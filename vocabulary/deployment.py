@@ -29,7 +29,7 @@ class Policy:
     max_overtaken: requests that an order by prefixes takes before one that came earlier.
     """
 
-    router: str = "shortest_expected_delay"
+    router: str = "prefix_affinity"
     queue: str = "fcfs"
     admission: str = "slo"
     slack_s: float = 0.0
@@ -38,6 +38,11 @@ class Policy:
     max_queued_requests: int = 100_000
     fairness: Fairness = Fairness()
     max_overtaken: int = 1000
+
+    @property
+    def one_shot_router(self) -> str:
+        """What routes requests that find nothing in a cache: there, affinity is the shortest delay."""
+        return "shortest_expected_delay" if self.router == "prefix_affinity" else self.router
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from vocabulary.deployment import Policy
 from vocabulary.outcomes import FATE_CODE, kept_rows
 from vocabulary.request import Fate
 
-ROUTERS = ("shortest_expected_delay", "min_stage_clock", "least_loaded", "round_robin")
+ROUTERS = ("prefix_affinity", "shortest_expected_delay", "min_stage_clock", "least_loaded", "round_robin")
 POLICIES = tuple(product(ROUTERS, ("slo", "none")))
 DRAWN_POLICIES = st.builds(
     Policy,

@@ -51,7 +51,7 @@ def test_a_minimal_file_has_the_defaults_of_the_nouns():
     plain = Deployment(deployment.name, deployment.cluster, deployment.models)
     for key in ("policy", "latency", "grpc", "metrics", "drain", "algorithm", "beam_width", "security"):
         assert getattr(deployment, key) == getattr(plain, key), key
-    assert deployment.policy == Policy("shortest_expected_delay", "fcfs", "slo", 0.0, "none")
+    assert deployment.policy == Policy("prefix_affinity", "fcfs", "slo", 0.0, "none")
     assert [model.min_replicas for model in deployment.models] == [0, 0]
     assert deployment.accepted_only == ()
 
