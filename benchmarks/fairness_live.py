@@ -1,12 +1,13 @@
 """What fair queueing costs on the live engine, and what it changes: two tenants, one flood, a real JAX model.
 
-    python -m benchmarks.fairness_live --rounds 9 --out fairness_live.json
+    python -m benchmarks.fairness_live --rounds 41 --out fairness_live.json
 
 Two fleets of one group stand side by side in this process, equal but for the queue: `fcfs` and `vtc`. In
-every round each serves the same requests, all sent at once, first those of one tenant, then those of the
-other; which fleet goes first alternates. So what else the machine does falls on both alike, and ratios are of
-pairs, by the clock and by processor time (less moved by a busy machine). `gap` is the most that the tenants'
-service differed while both waited, in weighted tokens (1 for one of a prompt, 2 for one of an answer).
+every round each serves the same requests twice, all sent at once, first those of one tenant, then those of the
+other; one fleet goes first and last, the other twice between, and then the other way round. So what else the
+machine does falls on both alike, and ratios are of pairs, by the clock and by processor time (less moved by a
+busy machine). `gap` is the most that the tenants' service differed while both waited, in weighted tokens (1 for
+one of a prompt, 2 for one of an answer).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import comb
 from pathlib import Path
-from statistics import median
+from statistics import harmonic_mean, median
 from time import perf_counter, process_time
 
 import numpy as np
@@ -150,12 +151,25 @@ async def measured(folder: Path, *, num_rounds: int, num_each: int) -> dict[str,
         await serve(fleet, 4, 0)
         print(f"{queue}: ready", file=sys.stderr)
     for number in range(num_rounds):
-        for queue in sorted(fleets, reverse=bool(number % 2)):
-            found[queue].append(await serve(fleets[queue], num_each, number))
-            print(f"round {number + 1}: {queue}: {found[queue][-1]}", file=sys.stderr)
+        outer, inner = sorted(fleets, reverse=bool(number % 2))
+        halves = [
+            (queue, await serve(fleets[queue], num_each, number)) for queue in (outer, inner, inner, outer)
+        ]
+        for queue in fleets:
+            found[queue].append(_together([half for name, half in halves if name == queue]))
+        print(f"round {number + 1}: {found['fcfs'][-1]} {found['vtc'][-1]}", file=sys.stderr)
     for fleet in fleets.values():
         fleet.engine.close()
     return found
+
+
+def _together(halves: Sequence[Served]) -> Served:
+    """Of equal work."""
+    return Served(
+        harmonic_mean([half.tokens_per_s for half in halves]),
+        harmonic_mean([half.tokens_per_cpu_s for half in halves]),
+        max(half.gap for half in halves),
+    )
 
 
 def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
@@ -202,8 +216,8 @@ def main() -> int:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--rounds", type=int, default=9)
-    options.add_argument("--requests", type=int, default=32, help="of each tenant in a round")
+    options.add_argument("--rounds", type=int, default=41)
+    options.add_argument("--requests", type=int, default=12, help="of each tenant in a round")
     options.add_argument("--out", type=Path, help="JSON of all rounds")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
