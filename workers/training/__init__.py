@@ -1,0 +1,1 @@
+"""Trains the small model that demos and tests generate with."""
