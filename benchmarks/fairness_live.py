@@ -3,11 +3,11 @@
     python -m benchmarks.fairness_live --rounds 41 --out fairness_live.json
 
 Two fleets of one group stand side by side in this process, equal but for the queue: `fcfs` and `vtc`. In
-every round each serves the same requests twice, all sent at once, first those of one tenant, then those of the
-other; one fleet goes first and last, the other twice between, and then the other way round. So what else the
-machine does falls on both alike, and ratios are of pairs, by the clock and by processor time (less moved by a
-busy machine). `gap` is the most that the tenants' service differed while both waited, in weighted tokens (1 for
-one of a prompt, 2 for one of an answer).
+every round each serves the same requests twice, all sent at once, first those of one tenant, then those of
+the other; one fleet goes first and last, the other twice between, in the next round the other way round. So
+what else the machine does falls on both alike, and ratios are of pairs, by the clock and by processor time
+(less moved by a busy machine). `gap` is the most that the tenants' service differed while both waited, in
+weighted tokens (1 for one of a prompt, 2 for one of an answer).
 """
 
 from __future__ import annotations
