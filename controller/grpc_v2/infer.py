@@ -117,17 +117,22 @@ class Inference:
     async def spoken(self, ask: TextAsk) -> AsyncIterator[object | Refusal]:
         """ModelInferResponses, the last of them marked, or at any time a Refusal, which is the last."""
         try:
-            answer = await self._text.start(ask.call)
-            speaking = replies if ask.is_streamed else whole_replies
-            with self._holding(answer):
-                async with aclosing(speaking(ask, answer)) as spoken:
-                    async for reply in spoken:
-                        yield reply
+            async with aclosing(self._speaking(ask)) as speaking:
+                async for reply in speaking:
+                    yield reply
         except Refused as refused:
             yield refused.refusal
         except Exception:  # as above
             _log.exception("inference failed")
             yield _FAILED
+
+    async def _speaking(self, ask: TextAsk) -> AsyncIterator[object | Refusal]:
+        answer = await self._text.start(ask.call)
+        speaking = replies if ask.is_streamed else whole_replies
+        with self._holding(answer):
+            async with aclosing(speaking(ask, answer)) as said:
+                async for reply in said:
+                    yield reply
 
     async def _in_time(self, call: InferCall) -> InferReply | Refusal:
         try:
