@@ -129,7 +129,8 @@ def _run(console: Console, deployment: Deployment, plan: Plan) -> None:
 
 def _show_ready(console: Console, deployment: Deployment, plan: Plan, ready: Ready) -> None:
     document = _document(deployment, plan, ready)
-    console.result(document, lambda: _table(document))
+    shown = ", token=..." if deployment.security.auth == "token" else ""
+    console.result(document, lambda: _table(document, shown))
     console.say("Ctrl-C, SIGTERM or `statmux stop` drains and stops the fleet")
 
 
@@ -162,7 +163,8 @@ def _emulated_words(document: dict[str, Any]) -> str:
     )
 
 
-def _table(document: dict[str, Any]) -> str:
+def _table(document: dict[str, Any], shown: str) -> str:
+    """shown: what a client says besides the address."""
     rows = [[name, ", ".join(one["groups"]) or "not placed"] for name, one in document["models"].items()]
     lines = [
         f"{document['fleet']} is ready after {document['seconds']} s",
@@ -173,6 +175,6 @@ def _table(document: dict[str, Any]) -> str:
         "",
         table(["model", "groups"], rows, left=2),
         "",
-        f"python -c \"from statmux.client import Client; print(Client('{document['grpc']}').models())\"",
+        f"python -c \"from statmux.client import Client; print(Client('{document['grpc']}'{shown}).models())\"",
     ]
     return "\n".join(lines)
