@@ -166,6 +166,7 @@ def _emulated_words(document: dict[str, Any]) -> str:
 def _table(document: dict[str, Any], shown: str) -> str:
     """shown: what a client says besides the address."""
     rows = [[name, ", ".join(one["groups"]) or "not placed"] for name, one in document["models"].items()]
+    tried = f"print(Client('{document['grpc']}'{shown}).models())"
     lines = [
         f"{document['fleet']} is ready after {document['seconds']} s",
         *([_emulated_words(document)] if document["emulated"] else []),
@@ -175,6 +176,6 @@ def _table(document: dict[str, Any], shown: str) -> str:
         "",
         table(["model", "groups"], rows, left=2),
         "",
-        f"python -c \"from statmux.client import Client; print(Client('{document['grpc']}'{shown}).models())\"",
+        f'python -c "from statmux.client import Client; {tried}"',
     ]
     return "\n".join(lines)
