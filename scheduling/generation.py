@@ -40,6 +40,7 @@ from scheduling.waiting import AbstractWaiting, MakeWaiting
 from scheduling.waiting_sequences import WaitingSequences
 from vocabulary.generation import GenerationLimits, StepTimes
 from vocabulary.generation_statistics import GenerationStatistics
+from vocabulary.messages import NO_MOVES
 from vocabulary.request import Request
 
 
@@ -130,7 +131,8 @@ class GenerationScheduler:
         """The step that starts now; None when nothing can be computed."""
         taken: list[Sequence] = []
         slices: list[int] = []
-        budget = self._continue_running(taken, slices)
+        budget, num_kv_tokens, num_held = self._continue_running(taken, slices)
+        num_continued = len(taken)
         if self._tells_service:
             for sequence, num_tokens in zip(taken, slices, strict=True):
                 self._tell_service(sequence, num_tokens)
@@ -138,14 +140,15 @@ class GenerationScheduler:
             self._admit(taken, slices, budget)
         if not taken:
             return None
-        num_kv_tokens = num_held = 0
-        for sequence in taken:
-            sequence.is_in_flight = True
-            num_kv_tokens += sequence.num_cached
-            num_held += sequence.num_held
-        step = Step(tuple(taken), tuple(slices), sum(slices), num_kv_tokens, self._pages.take_moves())
-        if step.moves.to_host:
-            self._waiting.went_with(step.moves)
+        if len(taken) > num_continued:
+            for sequence in taken[num_continued:]:
+                sequence.is_in_flight = True
+                num_kv_tokens += sequence.num_cached
+                num_held += sequence.num_held
+        moves = self._pages.take_moves() if self._pages.has_moves else NO_MOVES
+        step = Step(tuple(taken), tuple(slices), sum(slices), num_kv_tokens, moves)
+        if moves is not NO_MOVES:
+            self._waiting.went_with(moves)
         self._count(step, num_held)
         return step
 
@@ -163,12 +166,15 @@ class GenerationScheduler:
         """
         return self._ends.finish(step, failed=failed, stopped=stopped, full_pages=full_pages)
 
-    def _continue_running(self, taken: list[Sequence], slices: list[int]) -> int:
-        """Part 1 of the rule. Returns the budget left for others: none when a sequence was preempted."""
+    def _continue_running(self, taken: list[Sequence], slices: list[int]) -> tuple[int, int, int]:
+        """Part 1 of the rule. Returns the budget left for others, none when a sequence was preempted; tokens
+        of those taken in the cache; and places in their pages."""
         budget = self._limits.max_batched_tokens
         running = self._running.sequences
         num_decoding = -(-len(running) // self._num_stages)
         num_preempted = len(self._waiting.preempted)
+        num_kv_tokens = num_held = 0
+        take, add = taken.append, slices.append
         # What is preempted leaves the list behind the place where this loop is, or at it.
         for sequence in running:
             if sequence.is_in_flight:
@@ -182,14 +188,22 @@ class GenerationScheduler:
                 num_tokens = 1
             elif num_tokens > budget:
                 num_tokens = budget
-            if num_cached + num_tokens > sequence.num_held and not self._grow(sequence, num_tokens):
-                return 0
-            taken.append(sequence)
-            slices.append(num_tokens)
+            held = sequence.num_held
+            if num_cached + num_tokens > held:
+                if not self._grow(sequence, num_tokens):
+                    return 0, num_kv_tokens, num_held
+                held = sequence.num_held
+            sequence.is_in_flight = True
+            num_kv_tokens += num_cached
+            num_held += held
+            take(sequence)
+            add(num_tokens)
             budget -= num_tokens
             if not budget:
                 break
-        return budget if len(self._waiting.preempted) == num_preempted else 0
+        if len(self._waiting.preempted) > num_preempted:
+            budget = 0
+        return budget, num_kv_tokens, num_held
 
     def _grow(self, sequence: Sequence, num_tokens: int) -> bool:
         """Give a running sequence the pages that it lacks; False when it has to do without."""

@@ -36,6 +36,8 @@ class SequencePages:
         self._to_host: list[tuple[int, int]] = []
         self._from_host: list[tuple[int, int]] = []
         self._copies: list[tuple[int, int]] = []
+        # Whether anything may have to move before the next step.
+        self.has_moves = False
 
     @property
     def num_free(self) -> int:
@@ -162,6 +164,7 @@ class SequencePages:
         if num_pages > self._host.num_free:
             return False
         host_pages = self._host.take(num_pages)
+        self.has_moves = True
         self._to_host += zip(sequence.pages, host_pages, strict=False)
         self.leave(sequence)
         sequence.host_pages = host_pages
@@ -177,8 +180,7 @@ class SequencePages:
 
     def take_moves(self) -> PageMoves:
         """All since the last time: they go before the step that starts now."""
-        if not (self._copies or self._to_host or self._from_host):
-            return NO_MOVES
+        self.has_moves = False
         moves = PageMoves(tuple(self._to_host), tuple(self._from_host), tuple(self._copies))
         self._to_host, self._from_host, self._copies = [], [], []
         return moves
@@ -195,6 +197,7 @@ class SequencePages:
 
     def _bring_back(self, sequence: Sequence, num_hit: int) -> None:
         """What is on the host comes to its pages, but for those that the cache has."""
+        self.has_moves = True
         self._from_host += zip(sequence.host_pages[num_hit:], sequence.pages[num_hit:], strict=False)
         self._host.give_back(sequence.host_pages)
         sequence.host_pages = []
@@ -207,6 +210,7 @@ class SequencePages:
         reserve, tail = sequence.answers.reserve, sequence.num_cached // self._page_tokens
         source = sequence.pages[tail]
         (target,) = (reserve.pop(),) if reserve else self._pool.take(1)
+        self.has_moves = True
         self._copies.append((source, target))
         sequence.pages[tail] = target
         self._prefixes.give_back((source,))

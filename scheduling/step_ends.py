@@ -58,8 +58,8 @@ class StepEnds:
         has_left = False
         for sequence, num_tokens in zip(step.sequences, step.slices, strict=True):
             sequence.is_in_flight = False
-            sequence.num_cached += num_tokens
-            num_more = sequence.num_cached - sequence.prompt_tokens
+            num_cached = sequence.num_cached = sequence.num_cached + num_tokens
+            num_more = num_cached - sequence.prompt_tokens
             if sequence.is_dropped:
                 has_left = True
                 if self._end(sequence):
@@ -68,10 +68,10 @@ class StepEnds:
                 if num_more < num_tokens:
                     num_emitted += self._complete_prompt(sequence, stopped)
                 num_emitted += 1
-                sequence.num_emitted += 1
-                if sequence.num_emitted == 1:
+                nth = sequence.num_emitted = sequence.num_emitted + 1
+                if nth == 1:
                     firsts.append(sequence.request.id)
-                if sequence.num_emitted == sequence.output_tokens:
+                if nth == sequence.output_tokens:
                     has_left = True
                     if self._end(sequence):
                         finished.append(sequence.request.id)
