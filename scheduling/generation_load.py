@@ -50,8 +50,8 @@ class GenerationLoad:
         return self.costs.limits.can_ever_run(request.input_tokens, request.output_tokens, num_samples)
 
     def add(self, request: Request, *, num_hit: int = 0) -> None:
-        """num_hit: tokens of its prompt that are not computed there."""
-        self._count(request, 1)
+        """num_hit: tokens of its prompt that are in the cache there: it neither computes nor holds them."""
+        self._count(request, 1, num_hit)
         self._num_seen = min(self._num_seen + 1, _NUM_REMEMBERED)
         num_samples = max(request.num_samples, 1)
         self._mean_input += (
@@ -59,8 +59,9 @@ class GenerationLoad:
         ) / self._num_seen
         self._mean_output += (request.predicted_tokens - self._mean_output) / self._num_seen
 
-    def remove(self, request: Request) -> None:
-        self._count(request, -1)
+    def remove(self, request: Request, *, num_hit: int = 0) -> None:
+        """num_hit: as when it was added."""
+        self._count(request, -1, num_hit)
 
     @property
     def capacity(self) -> float:
@@ -95,10 +96,10 @@ class GenerationLoad:
         answer_s = self._mean_output * self.costs.step_s(self.company)
         return surplus / self.capacity * answer_s
 
-    def _count(self, request: Request, sign: int) -> None:
+    def _count(self, request: Request, sign: int, num_hit: int) -> None:
         num_samples = max(request.num_samples, 1)
         self._num_answers += sign * num_samples
-        self._input_tokens += sign * request.input_tokens
+        self._input_tokens += sign * (request.input_tokens - num_hit)
         self._attended_tokens += sign * num_samples * request.input_tokens
         self._output_tokens += sign * num_samples * request.predicted_tokens
 
@@ -141,11 +142,11 @@ class GeneratingCandidate:
         return finish_s
 
     def served(self, finish_s: float) -> None:
-        self.model_load.remove(self.request)
+        self.model_load.remove(self.request, num_hit=self.num_hit)
         self.group.remove(finish_s)
 
     def dropped(self, now_s: float) -> None:
-        self.model_load.remove(self.request)
+        self.model_load.remove(self.request, num_hit=self.num_hit)
         self.group.remove(now_s, unused_s=self.stages_s)
 
 
