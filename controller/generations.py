@@ -16,7 +16,7 @@ from controller.token_streams import Ended, GenerateCall, TokenStream
 from scheduling.learned_lengths import LearnedLengths
 from vocabulary.deployment import ModelSpec
 from vocabulary.generation import Prefix
-from vocabulary.prefix_hashes import first_hash, page_hashes
+from vocabulary.prefix_hashes import first_hash, page_hashes, prefix_salt
 from vocabulary.request import Request
 from vocabulary.sampling import SampledToken
 from vocabulary.tensors import Tensor
@@ -152,4 +152,4 @@ def _first_of(wanted_s: float | None, default_s: float | None) -> float:
 
 def _salt(call: GenerateCall) -> str:
     """Calls with different ones share no pages."""
-    return f"{call.model}\0{call.salt}"
+    return prefix_salt(call.model, tenant_salt=call.salt)
