@@ -7,6 +7,7 @@ on two processors, tells how it goes on stderr, and prints the folder. Ctrl-C sa
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -37,7 +38,7 @@ _VERSION = "v1"
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How far training is: steps done of all, nats a byte, seconds."""
+    """How far training is: steps done of all, nats a byte, seconds (not a number after the first step)."""
 
     step: int
     num_steps: int
@@ -46,11 +47,13 @@ class Look:
     step_s: float
 
     def __str__(self) -> str:
-        left_s = self.step_s * (self.num_steps - self.step)
+        learned = f"{self.loss:.3f} nats a byte, {self.held_out_loss:.3f} in files held out"
+        if math.isnan(self.step_s):
+            return f"step {self.step} of {self.num_steps}: {learned}"
+        minutes, seconds = divmod(round(self.step_s * (self.num_steps - self.step)), 60)
         return (
-            f"step {self.step} of {self.num_steps}: {self.loss:.3f} nats a byte, "
-            f"{self.held_out_loss:.3f} in files held out; {self.step_s:.2f} s a step, "
-            f"{left_s // 60:.0f} min {left_s % 60:.0f} s left"
+            f"step {self.step} of {self.num_steps}: {learned}; {self.step_s:.2f} s a step, "
+            f"{minutes} min {seconds} s left"
         )
 
 
@@ -74,7 +77,7 @@ def train(
     """The weights after so many steps, or after the step in which `is_stopped` came true."""
     config, schedule = parsed(SIZES[size]), Schedule(num_steps)
     training = begin(first_weights(config, seed=seed))
-    draw, start_s = np.random.default_rng(seed), time.monotonic()
+    draw, start_s = np.random.default_rng(seed), 0.0
     held_out = windows(text.held_out, count=_NUM_HELD_OUT, length=length, draw=np.random.default_rng(0))
     losses: list[jax.Array] = []
     for step in range(1, num_steps + 1):
@@ -84,9 +87,12 @@ def train(
         if step == 1 or step % _LOOK_STEPS == 0 or step == num_steps:
             mean = float(np.mean(jax.device_get(losses)))
             held_out_loss = held_out_nats(config, training.weights, held_out)
-            tell(Look(step, num_steps, mean, held_out_loss, (time.monotonic() - start_s) / step))
+            # The first step compiles.
+            step_s = (time.monotonic() - start_s) / (step - 1) if step > 1 else math.nan
+            tell(Look(step, num_steps, mean, held_out_loss, step_s))
             losses.clear()
         loss.block_until_ready()  # so that a stop is soon
+        start_s = start_s or time.monotonic()
         if is_stopped():
             break
     return {name: np.asarray(weight) for name, weight in training.weights.items()}
