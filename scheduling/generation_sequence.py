@@ -24,7 +24,7 @@ class Answers:
 
     def __init__(self) -> None:
         self.num_live = 1
-        self.reserve: list[int] = []
+        self.reserve: tuple[int, ...] = ()
         self.is_failed = False
 
 
@@ -73,7 +73,7 @@ class Sequence:
         # The same as a tuple, None since they changed.
         self.told_pages: tuple[int, ...] | None = None
         # Where its tokens are while it waits; num_cached counts them.
-        self.host_pages: list[int] = []
+        self.host_pages: tuple[int, ...] = ()
         # Moves of the step before which it went there last: without that step, it is not there.
         self.moved_with: PageMoves = NO_MOVES
         self.num_cached = 0

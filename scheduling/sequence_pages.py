@@ -85,7 +85,8 @@ class SequencePages:
         if missing > 0:
             prefixes.evict(missing)
         self._hold(sequence, hit + pool.take(held - len(hit)))
-        sequence.answers.reserve += pool.take(spare)
+        if spare:
+            sequence.answers.reserve = tuple(pool.take(spare))
         if num_stored:
             self._bring_back(sequence, len(hit))
         sequence.num_cached = num_cached
@@ -123,13 +124,13 @@ class SequencePages:
         num_shared = self._limits.pages_of(sequence.num_cached)
         shared, num_keyed = sequence.pages[:num_shared], sequence.num_keyed
         num_more = len(sequence.pages) - num_shared
-        reserve = sequence.answers.reserve
+        answers = sequence.answers
         others = [sequence.forked(sample) for sample in range(1, sequence.num_samples)]
         for other in others:
             self._prefixes.use(shared[:num_keyed])
             self._pool.share(shared[num_keyed:])
-            self._hold(other, shared + reserve[len(reserve) - num_more :])
-            del reserve[len(reserve) - num_more :]
+            self._hold(other, [*shared, *answers.reserve[:num_more]])
+            answers.reserve = answers.reserve[num_more:]
         if sequence.num_cached % self._page_tokens:
             for one in (sequence, *others):
                 one.num_held = one.num_cached
@@ -155,8 +156,9 @@ class SequencePages:
 
     def give_back_reserve(self, sequence: Sequence) -> None:
         """All samples of its request have left."""
-        reserve, sequence.answers.reserve = sequence.answers.reserve, []
-        self._prefixes.give_back(reserve)
+        if sequence.answers.reserve:
+            self._prefixes.give_back(sequence.answers.reserve)
+            sequence.answers.reserve = ()
 
     def swap_out(self, sequence: Sequence) -> bool:
         """Its tokens go to the host and its pages back; False when the host has no room for them."""
@@ -167,7 +169,7 @@ class SequencePages:
         self.has_moves = True
         self._to_host += zip(sequence.pages, host_pages, strict=False)
         self.leave(sequence)
-        sequence.host_pages = host_pages
+        sequence.host_pages = tuple(host_pages)
         sequence.moved_with = NO_MOVES
         return True
 
@@ -176,7 +178,7 @@ class SequencePages:
         gone = set(sequence.host_pages)
         self._to_host = [move for move in self._to_host if move[1] not in gone]
         self._host.give_back(sequence.host_pages)
-        sequence.host_pages = []
+        sequence.host_pages = ()
 
     def take_moves(self) -> PageMoves:
         """All since the last time: they go before the step that starts now."""
@@ -200,16 +202,17 @@ class SequencePages:
         self.has_moves = True
         self._from_host += zip(sequence.host_pages[num_hit:], sequence.pages[num_hit:], strict=False)
         self._host.give_back(sequence.host_pages)
-        sequence.host_pages = []
+        sequence.host_pages = ()
 
     def _shares_tail(self, sequence: Sequence) -> bool:
         """Whether the page that it writes to next is still another sample's too."""
         return self._pool.num_owners(sequence.pages[sequence.num_cached // self._page_tokens]) > 1
 
     def _copy_tail(self, sequence: Sequence) -> None:
-        reserve, tail = sequence.answers.reserve, sequence.num_cached // self._page_tokens
+        answers, tail = sequence.answers, sequence.num_cached // self._page_tokens
         source = sequence.pages[tail]
-        (target,) = (reserve.pop(),) if reserve else self._pool.take(1)
+        (target,) = answers.reserve[:1] or self._pool.take(1)
+        answers.reserve = answers.reserve[1:]
         self.has_moves = True
         self._copies.append((source, target))
         sequence.pages[tail] = target
