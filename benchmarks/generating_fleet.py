@@ -1,4 +1,4 @@
-"""A fleet of one group with one generating model in this process, without sockets: real machines, real engine."""
+"""One group with one generating model in this process, without sockets: real machines, the real engine."""
 
 from __future__ import annotations
 
