@@ -78,33 +78,39 @@ class CheapestToLose:
 
     def num_unused_of(self, pages: Sequence[int]) -> int:
         cached = self._cached
-        return sum(page in cached and not cached[page].is_used for page in pages)
+        return sum(page in cached and cached[page].released > 0 for page in pages)
 
     def learn(self, pages: Sequence[int], first: int, end: int) -> None:
-        cached = self._cached
+        cached, cost = self._cached, self._cost
+        before = pages[first - 1] if 0 < first < end else None
+        if before is not None:
+            cached[before].num_after += 1
         for index in range(first, end):
-            before = pages[index - 1] if index else None
-            cached[pages[index]] = _Cached(self._cost(index), before)
-            if before is not None:
-                cached[before].num_after += 1
+            page = pages[index]
+            cached[page] = one = _Cached(cost(index), before)
+            one.num_after = 1 if index + 1 < end else 0
+            before = page
 
     def use(self, pages: Sequence[int]) -> None:
+        cached = self._cached
         for page in pages:
-            one = self._cached[page]
-            one.uses = min(one.uses + 1, _MOST_USES)
+            one = cached[page]
+            if one.uses < _MOST_USES:
+                one.uses += 1
             if one.released:
                 one.released = 0
                 self._num_unused -= 1
 
     def release(self, pages: Sequence[int]) -> None:
-        for page in pages:
-            one = self._cached[page]
-            self._num_released += 1
-            one.released = self._num_released
-            one.worth = self._clock + one.uses * one.cost
-            self._num_unused += 1
+        cached, clock = self._cached, self._clock
+        self._num_unused += len(pages)
+        for released, page in enumerate(pages, self._num_released + 1):
+            one = cached[page]
+            one.released = released
+            one.worth = clock + one.uses * one.cost
             if not one.num_after:
                 self._offer(page, one)
+        self._num_released += len(pages)
 
     def pop(self) -> int:
         page, one = self._least()
