@@ -31,6 +31,9 @@ oracle: $(VENV)/.oracle  ## add torch and transformers, the oracle of the model 
 demo: $(VENV)/.ready  ## plan, serve, replay, compare: the main job on a local Ray cluster
 	@$(BIN)/python -m statmux.demo
 
+model: $(VENV)/.ready  ## train the tiny byte-level Llama that writes Python, in some minutes; once
+	@$(BIN)/python -m workers.training.byte_llama
+
 # Neighbours in a file stay in one process, which shares their fixtures, until another runs out of work. Tests
 # that start Ray have the machine to themselves. 5: none of those that PYTEST_ARGS select.
 test: $(VENV)/.ready  ## every test that this machine can run
@@ -46,4 +49,4 @@ check: $(VENV)/.ready  ## format and lint
 clean:  ## remove the environment and what runs left behind
 	rm -rf $(VENV) .statmux build *.egg-info
 
-.PHONY: help setup oracle demo test check clean
+.PHONY: help setup oracle demo model test check clean

@@ -76,6 +76,7 @@ def _model(
     view, totals = server.models()[name], metrics.statistics(name)
     return {
         "engine": model.engine,
+        "generates": view.generation is not None,
         "state": view.state.value,
         "reason": view.state_reason,
         "num_served": totals.num_served,

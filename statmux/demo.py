@@ -1,9 +1,11 @@
 """`make demo`: the main job from nothing, by the same commands that a user types.
 
-Profiles five small models on virtual CPU devices, plans them, serves the plan on a local Ray cluster, replays
-one minute of bursty traffic, compares with the simulator, writes a report, stops. Each step is one `statmux`
-command, printed before it runs. Everything it writes lies in `.statmux/demo/`. Options that it does not know
-are handed to every command that reads the deployment (`--set PATH=VALUE`).
+Profiles six small models on virtual CPU devices, plans them, serves the plan on a local Ray cluster, replays
+one minute of bursty traffic, lets the model that writes Python write some, compares with the simulator,
+writes a report, stops. Each step is one `statmux` command, printed before it runs; only the model that writes
+is trained before, once, for a minute or two, and kept in the user's folder of caches. Everything else lies in
+`.statmux/demo/`. Options that it does not know are handed to every command that reads the deployment
+(`--set PATH=VALUE`).
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import argparse
 import json
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,23 +21,29 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "deploy" / "examples" / "demo" / "deployment.yaml"
 FOLDER = Path(".statmux") / "demo"
 _READY_TIMEOUT_S = 150
 _STOP_TIMEOUT_S = 60
 _LOOK_S = 0.3
+# What a deployment calls the folder of the model that is trained for it.
+_WRITER = "${STATMUX_BYTE_LLAMA}"
+_TRAINING_STEPS = 150
+_PROMPT, _WRITTEN_TOKENS = "def read(self, name):\n", 120
 
 
 def main(example: Path = EXAMPLE, duration: str = "60s", extra: Sequence[str] = ()) -> int:
     """Run the demo in this folder. Returns an exit code."""
     start_s = time.monotonic()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    shutil.copy(example, FOLDER / "deployment.yaml")
     deployment = str(FOLDER / "deployment.yaml")
     train, test, plan = (str(FOLDER / name) for name in ("train.csv", "test.csv", "plan.yaml"))
     traffic = ["--duration", duration]
     try:
+        text = example.read_text()
+        Path(deployment).write_text(text.replace(_WRITER, _trained(start_s)) if _WRITER in text else text)
         _step(start_s, "measure the models", ["profile", deployment, *extra])
         _step(
             start_s,
@@ -76,6 +83,7 @@ def _serve_and_replay(start_s: float, deployment: list[str], plan: str, trace: s
             "replay the traffic",
             ["bench", *deployment, "--plan", plan, "--trace", trace, "--record", record, "--set", overhead],
         )
+        _write_some(start_s)
         _step(start_s, "write the report", ["report", record, "--out", str(FOLDER / "report.html")])
         _step(start_s, "stop", ["stop", "--wait"])
         if fleet.wait(_STOP_TIMEOUT_S) != 0:
@@ -84,6 +92,44 @@ def _serve_and_replay(start_s: float, deployment: list[str], plan: str, trace: s
         raise _Failed(f"`statmux serve` did not end within {_STOP_TIMEOUT_S} s") from None
     finally:
         _end(fleet)
+
+
+def _trained(start_s: float) -> str:
+    """The folder of the model that writes Python, trained unless that was done before."""
+    caches = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    folder = Path(caches) / "statmux" / "byte-llama-demo"
+    if (folder / "config.json").is_file():
+        return str(folder)
+    words = ["-m", "workers.training.byte_llama", "--steps", str(_TRAINING_STEPS), "--out", str(folder)]
+    _say(start_s, f"train a tiny Llama on Python's own source, once: python {shlex.join(words)}")
+    if subprocess.run([sys.executable, "-P", *words], stdout=subprocess.DEVNULL).returncode != 0:
+        raise _Failed("training ended without a model")
+    return str(folder)
+
+
+def _write_some(start_s: float) -> None:
+    """Ask the first model with a tokenizer to write on, as any OpenAI client would."""
+    served = subprocess.run([*_command(["status", "-o", "json"])], stdout=subprocess.PIPE, check=False)
+    document = json.loads(served.stdout)
+    writers = [name for name, one in document["models"].items() if one.get("generates")]
+    if not writers or "http" not in document["endpoints"]:
+        return
+    url = f"http://{document['endpoints']['http']}/v1/completions"
+    asked = {
+        "model": writers[0],
+        "prompt": _PROMPT,
+        "max_tokens": _WRITTEN_TOKENS,
+        "temperature": 0.7,
+        "seed": 1,
+    }
+    _say(start_s, f"let {writers[0]} write: curl {url} -d '{json.dumps(asked)}'")
+    request = Request(url, json.dumps(asked).encode(), {"content-type": "application/json"})
+    try:
+        with urlopen(request, timeout=_READY_TIMEOUT_S) as answer:
+            text = json.load(answer)["choices"][0]["text"]
+    except (OSError, ValueError, LookupError) as error:
+        raise _Failed(f"{writers[0]} wrote nothing: {error}") from None
+    print(f"{_PROMPT}{text}", file=sys.stderr, flush=True)
 
 
 def _wait_ready(start_s: float, fleet: subprocess.Popen[bytes]) -> None:

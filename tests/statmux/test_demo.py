@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from workers.training.byte_llamas import SIZES, first_weights, parsed
+from workers.training.checkpoint import save_checkpoint
+
 FLEET = """
 metadata: {name: demo}
 cluster:
@@ -23,13 +26,15 @@ models:
     sequence_lengths: [16]
     slo: {latency_ms: 2000}
     workload: {rate_rps: 5, cv: 4}
-  - name: decoder
-    source: random://gpt2-tiny?seed=2
-    profile: profiles/decoder.json
-    parallelism: {tensor: [1], pipeline: [1, 2]}
-    sequence_lengths: [16]
-    slo: {latency_ms: 2000}
-    workload: {rate_rps: 5, cv: 4}
+  - name: writer
+    source: WRITER
+    task: generate
+    profile: profiles/writer.json
+    parallelism: {tensor: [1], pipeline: [1]}
+    max_model_len: 192
+    batching: {max_batch_size: 2, max_batch_tokens: 16}
+    slo: {ttft_ms: 5000}
+    workload: {rate_rps: 2, input_tokens: {mean: 16}, output_tokens: {mean: 8}}
 """
 # As few shapes as can be: it is profiled, and then not served.
 ONE_MODEL = """
@@ -61,8 +66,11 @@ def test_demo_plans_serves_replays_and_reports_from_a_folder_with_packages_of_ou
         (tmp_path / name / "__init__.py").write_text(
             "raise ImportError('the folder of the user shadows ours')"
         )
-    (tmp_path / "fleet.yaml").write_text(FLEET)
-    ports = [f"--set=endpoints.grpc.port={free_port()}", f"--set=observability.metrics.port={free_port()}"]
+    size = SIZES["test"]
+    save_checkpoint(tmp_path / "byte-llama", size=size, weights=first_weights(parsed(size), seed=0))
+    (tmp_path / "fleet.yaml").write_text(FLEET.replace("WRITER", str(tmp_path / "byte-llama")))
+    keys = ("endpoints.grpc.port", "endpoints.http.port", "observability.metrics.port")
+    ports = [f"--set={key}={free_port()}" for key in keys]
     command = [
         sys.executable,
         "-P",
@@ -84,7 +92,9 @@ def test_demo_plans_serves_replays_and_reports_from_a_folder_with_packages_of_ou
     )
     assert ended.returncode == 0, ended.stderr[-4000:]
     run = json.loads((tmp_path / ".statmux/demo/run/run.json").read_text())
-    assert set(run["measured"]["models"]) == {"encoder", "decoder"}
+    assert set(run["measured"]["models"]) == {"encoder", "writer"}
+    assert run["measured"]["models"]["writer"]["num_output_tokens"] > 0
+    assert "\ndef read(self, name):" in ended.stderr, "what the writer wrote"
     assert run["measured"]["num_requests"] > 0
     assert run["errors"] == {}
     assert run["simulated"]["slo_attainment"] == 1.0
