@@ -1,8 +1,8 @@
 """A deterministic engine of whole numbers: pages are arrays, moves are performed, tokens are hashes of pages.
 
 What a stage stores for a token is a hash of the token and of what it stored for the one before, read through
-the pages; what it draws next is a hash of all that the pages of a sequence hold. So a page written by another,
-a move in the wrong order, a wrong table or start changes the tokens that come after.
+the pages; what it draws next is a hash of all that a sequence's pages hold. So a page written by another, a
+move in the wrong order, a wrong table or start changes the tokens that come after.
 """
 
 from __future__ import annotations
