@@ -29,7 +29,7 @@ _READY_TIMEOUT_S = 150
 _STOP_TIMEOUT_S = 60
 _LOOK_S = 0.3
 # What a deployment calls the folder of the model that is trained for it.
-_WRITER = "${STATMUX_BYTE_LLAMA}"
+_WRITER = "${STATMUX_BYTE_LLAMA:-byte-llama}"
 _TRAINING_STEPS = 150
 _PROMPT, _WRITTEN_TOKENS = "def read(self, name):\n", 120
 
