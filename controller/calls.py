@@ -14,7 +14,8 @@ Parameter = bool | int | float | str
 
 
 class Reason(Enum):
-    """Why a call was refused, the `reason` of google.rpc.ErrorInfo. Every Fate but SERVED is here by name."""
+    """Why a call was refused, the `reason` of google.rpc.ErrorInfo. Every Fate but SERVED and INVALID
+    is here by name."""
 
     SLO_INFEASIBLE = "slo_infeasible"  # predicted to finish late; asking again at once cannot help
     QUEUE_FULL = "queue_full"
@@ -30,6 +31,7 @@ class Reason(Enum):
     INVALID_TENSOR = "invalid_tensor"
     INVALID_PARAMETER = "invalid_parameter"
     INVALID_REQUEST = "invalid_request"
+    CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"  # what OpenAI's clients look for
     UNAUTHENTICATED = "unauthenticated"  # no token, or one that nobody knows
     UNSUPPORTED = "unsupported"
 

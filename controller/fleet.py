@@ -61,7 +61,10 @@ class Fleet(Protocol):
         """The answer token by token, of a model whose view has `generation`."""
 
     def turned_away(self, model: str, refusal: Refusal, *, protocol: str = "grpc_v2") -> None:
-        """A call for a known model was refused for its form and does not come to `infer`. For counting."""
+        """A call was refused before it came to `infer` or `generate`. For counting.
+
+        model: its canonical name, "" where it is not known.
+        """
 
     def models(self) -> Mapping[str, ModelView]:
         """Every name and alias that clients may use. Called for each request: hand out the same mapping,

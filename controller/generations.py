@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -15,7 +15,7 @@ from controller.metrics import FleetMetrics
 from controller.token_streams import Ended, GenerateCall, TokenStream
 from scheduling.learned_lengths import LearnedLengths
 from vocabulary.deployment import ModelSpec
-from vocabulary.generation import Prefix
+from vocabulary.generation import GenerationLimits, Prefix
 from vocabulary.prefix_hashes import first_hash, page_hashes, prefix_salt
 from vocabulary.request import Request
 from vocabulary.sampling import SampledToken
@@ -53,8 +53,15 @@ class Generation:
 class Generations:
     """Makes requests of calls, deals tokens out to streams, learns how long answers are."""
 
-    def __init__(self, models: Mapping[str, ModelSpec], metrics: FleetMetrics) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, ModelSpec],
+        metrics: FleetMetrics,
+        limits: Sequence[Mapping[str, GenerationLimits]],
+    ) -> None:
+        """limits: of each group's models."""
         self._models = models
+        self._limits = limits
         self._metrics = metrics
         self._lengths = LearnedLengths()
         self._open: dict[int, Generation] = {}
@@ -98,6 +105,10 @@ class Generations:
             call.num_samples,
             call.tenant,
         )
+
+    def limits_of(self, model: str) -> tuple[GenerationLimits, ...]:
+        """Of every group that holds the model."""
+        return tuple(models[model] for models in self._limits if model in models)
 
     def ask(self, request: Request) -> GenerationAsk:
         """What the request's worker has to know besides."""

@@ -77,6 +77,7 @@ class Fleet:
         self._tenants = tenants_of(deployment.security, folder=deployment.folder, environment=os.environ)
         self._texts = open_texts(deployment)
         self._metrics = FleetMetrics(deployment.model_names)
+        limits = tuple(generation_limits(group, deployment) for group in self._placement.groups)
         self._server = FleetServer(
             deployment,
             self._placement,
@@ -84,11 +85,12 @@ class Fleet:
                 self._placement,
                 catalog=deployment.catalog(),
                 policy=deployment.policy,
-                limits=[generation_limits(group, deployment) for group in self._placement.groups],
+                limits=limits,
             ),
             clock=time.monotonic,
             soon=asyncio.get_running_loop().call_soon,
             metrics=self._metrics,
+            limits=limits,
         )
 
     async def run(self, on_ready: Callable[[Ready], None]) -> None:

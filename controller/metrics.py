@@ -32,10 +32,20 @@ _REJECTED = {
     Reason.DRAINING: "draining",
     Reason.INVALID_TENSOR: "invalid",
     Reason.INVALID_PARAMETER: "invalid",
+    Reason.INVALID_REQUEST: "invalid",
+    Reason.CONTEXT_LENGTH_EXCEEDED: "invalid",
+    Reason.UNKNOWN_MODEL: "invalid",
+    Reason.UNKNOWN_VERSION: "invalid",
     Reason.UNSUPPORTED: "invalid",
+    Reason.UNAUTHENTICATED: "auth",
 }
 # What says nothing of how well the fleet keeps its objectives.
-_CLIENTS_FAULT = (Reason.CANCELLED, Reason.INVALID_TENSOR)
+_CLIENTS_FAULT = (
+    Reason.CANCELLED,
+    Reason.INVALID_TENSOR,
+    Reason.INVALID_PARAMETER,
+    Reason.CONTEXT_LENGTH_EXCEEDED,
+)
 
 
 @dataclass(slots=True)
@@ -92,7 +102,10 @@ class FleetMetrics:
         self._count(model, protocol, "OK")
 
     def turned_away(self, model: str, refusal: Refusal, *, protocol: str = "grpc_v2") -> None:
-        """Count a call that was refused for its form: it says nothing of latency or objectives."""
+        """Count a call that was refused for its form: it says nothing of latency or objectives.
+
+        model: "" where it is not known.
+        """
         self._rejected(model, refusal)
         self._count(model, protocol, STATUS[refusal.reason].name)
 

@@ -30,7 +30,8 @@ class ModelBoard:
     def open_group(self, group_index: int, interfaces: Mapping[str, ModelInterface]) -> None:
         self._open.add(group_index)
         self._losses.pop(group_index, None)
-        self._interfaces.update(interfaces)
+        for name, interface in interfaces.items():
+            self._interfaces[name] = _shorter(self._interfaces.get(name), interface)
         self.refresh()
 
     def lose_group(self, group_index: int, why: str) -> None:
@@ -102,6 +103,13 @@ class ModelBoard:
             lost = "; ".join(f"group {self._placement.groups[i].id}: {self._losses[i]}" for i in holders)
             return ModelState.UNAVAILABLE, f"all its groups are lost ({lost})"
         return ModelState.LOADING, "its groups are not open"
+
+
+def _shorter(known: ModelInterface | None, other: ModelInterface) -> ModelInterface:
+    """Groups may have room for different lengths; what all of them take can go to any of them."""
+    if known is None or known.generation is None or other.generation is None:
+        return other
+    return min(known, other, key=lambda one: one.generation.max_model_len)
 
 
 def _generation(interface: GenerationInterface | None) -> GenerationView | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import assert_never, final
@@ -21,6 +21,7 @@ from scheduling.cluster import ClusterScheduler
 from scheduling.learned import LearnedCorrections
 from vocabulary.correction import Correction
 from vocabulary.deployment import Deployment
+from vocabulary.generation import GenerationLimits
 from vocabulary.messages import (
     Arrived,
     Cancelled,
@@ -74,7 +75,9 @@ class FleetServer:
         clock: Clock,
         soon: Soon,
         metrics: FleetMetrics,
+        limits: Sequence[Mapping[str, GenerationLimits]] = (),
     ) -> None:
+        """limits: of each group's models that generate, as the machine has them."""
         self._placement = placement
         self._machine = machine
         self._clock = clock
@@ -82,7 +85,7 @@ class FleetServer:
         self._metrics = metrics
         self._overhead_s = deployment.latency.fixed_overhead_s
         self._learned = LearnedCorrections(placement, catalog=deployment.catalog())
-        self._generations = Generations({model.name: model for model in deployment.models}, metrics)
+        self._generations = Generations({model.name: model for model in deployment.models}, metrics, limits)
         self._slo_s = {model.name: model.slo_s(deployment.latency) for model in deployment.models}
         self._board = ModelBoard(deployment.models, placement)
         self._links: list[Link | None] = [None] * len(placement.groups)
@@ -194,7 +197,7 @@ class FleetServer:
         elif not self._board.is_known(request.model):
             # It came unchecked, since what the model takes is not known before the first of its groups opens.
             fate = Fate.UNAVAILABLE if self._placement.holders(request.model) else Fate.NOT_PLACED
-            self._end(request.id, refusal(request, fate, now_s=self._clock()), None)
+            self._end(request.id, self._refusal(request, fate), None)
         else:
             self._post(Arrived(request))
 
@@ -324,9 +327,7 @@ class FleetServer:
             self._end(request_id, reply, group_index)
         else:
             error = done.error if isinstance(done, Done) else ""
-            self._end(
-                request_id, refusal(pending.request, fate, now_s=self._clock(), error=error), group_index
-            )
+            self._end(request_id, self._refusal(pending.request, fate, error), group_index)
 
     def _end(self, request_id: int, answer: InferReply | Ended | Refusal, group_index: int | None) -> None:
         pending = self._pending.pop(request_id)
@@ -347,6 +348,10 @@ class FleetServer:
         """The client went away or its deadline passed."""
         if request_id in self._pending:
             self._post(Cancelled(request_id))
+
+    def _refusal(self, request: Request, fate: Fate, error: str = "") -> Refusal:
+        limits = self._generations.limits_of(request.model)
+        return refusal(request, fate, now_s=self._clock(), error=error, limits=limits)
 
     def _closed_reason(self, model: str) -> tuple[Reason, str]:
         if self._is_draining:

@@ -84,14 +84,16 @@ class Admission:
     def _examine(
         self, message: bytes, time_remaining_s: float | None, tenant: str
     ) -> tuple[Form, InferCall] | tuple[None, TextAsk]:
-        request = parsed(message)
-        check = self._check(request.model_name)
+        name = ""
         try:
+            request = parsed(message)
+            check = self._check(request.model_name)
+            name = check.view.name
             if check.view.generation is not None:
                 return None, self._ask(check.view, request, time_remaining_s, tenant)
             return self._fitted(check, request, time_remaining_s, tenant)
         except Refused as refused:
-            self._fleet.turned_away(check.view.name, refused.refusal, protocol=self._protocol)
+            self._fleet.turned_away(name, refused.refusal, protocol=self._protocol)
             raise
 
     def _fitted(

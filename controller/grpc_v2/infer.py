@@ -53,6 +53,7 @@ class Inference:
         self._text = text
         self._tenants = None if tenants.are_one else tenants
         self._holding = holding
+        self._protocol = protocol
         self._admission = Admission(fleet, text, protocol=protocol)
 
     async def unary(self, message: bytes, context: grpc.aio.ServicerContext) -> bytes:
@@ -70,8 +71,13 @@ class Inference:
         return b""
 
     def tenant_of(self, context: grpc.aio.ServicerContext) -> str | Refusal:
-        """Whose call it is, or why it is refused."""
-        return "" if self._tenants is None else tenant_of(self._tenants, context)
+        """Whose call it is, or why it is refused, which is counted."""
+        if self._tenants is None:
+            return ""
+        tenant = tenant_of(self._tenants, context)
+        if isinstance(tenant, Refusal):
+            self._fleet.turned_away("", tenant, protocol=self._protocol)
+        return tenant
 
     async def answer(
         self, message: bytes, time_remaining_s: float | None, tenant: str

@@ -35,6 +35,7 @@ STATUS: Mapping[Reason, grpc.StatusCode] = {
     Reason.INVALID_TENSOR: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.INVALID_PARAMETER: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.INVALID_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.CONTEXT_LENGTH_EXCEEDED: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
     Reason.UNSUPPORTED: grpc.StatusCode.UNIMPLEMENTED,
 }

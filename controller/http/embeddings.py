@@ -15,6 +15,7 @@ from controller.http.errors import json_response
 from controller.http.wishes import wishes_of
 from controller.text import Refused
 from controller.text.front import tokens_of
+from controller.text.refused import by_fleet
 from vocabulary.numpy_tensors import array_of, pack_bytes
 from vocabulary.tensors import Tensor
 
@@ -88,7 +89,7 @@ async def _vectors(front: Front, calls: list[InferCall]) -> list[np.ndarray]:
         async with asyncio.timeout(calls[0].timeout_s):
             return [_vector(await answer) for answer in answers]
     except TimeoutError as error:
-        raise Refused(_LATE.reason, _LATE.message) from error
+        raise by_fleet(_LATE) from error
     finally:
         for answer in answers:
             answer.cancel()
@@ -96,7 +97,7 @@ async def _vectors(front: Front, calls: list[InferCall]) -> list[np.ndarray]:
 
 def _vector(outcome: InferReply | Refusal) -> np.ndarray:
     if isinstance(outcome, Refusal):
-        raise Refused(outcome.reason, outcome.message, retry_after_s=outcome.retry_after_s)
+        raise by_fleet(outcome)
     return array_of(next(tensor for tensor in outcome.tensors if tensor.name == EMBEDDING))[0]
 
 

@@ -57,7 +57,8 @@ Telling = Callable[[Refused], Response]
 class Endpoint:
     """An ASGI application. Its answering is cancelled the moment the client goes away.
 
-    is_open: no token is needed. tells: errors in the protocol's own form, OpenAI's without one.
+    is_open: no token is needed. protocol: as metrics call it. tells: errors in the protocol's own form,
+    OpenAI's without one.
     """
 
     def __init__(
@@ -66,11 +67,13 @@ class Endpoint:
         answering: Answering,
         *,
         is_open: bool = False,
+        protocol: str = "openai",
         tells: Telling = error_response,
     ) -> None:
         self._front = front
         self._answering = answering
         self._is_open = is_open
+        self._protocol = protocol
         self._tells = tells
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,7 +93,7 @@ class Endpoint:
         try:
             response = await self._answering(self._front, asked)
         except Refused as refused:
-            response = self._tells(refused)
+            response = self._told(refused, scope)
         except Exception:  # the outermost frame of a request: a bug ends this call, not the server
             _log.exception("request failed", request_id=asked.request_id)
             response = self._tells(Refused(INTERNAL.reason, INTERNAL.message))
@@ -101,12 +104,18 @@ class Endpoint:
         self, refused: Refused, request_id: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Of a request whose body was not read to its end: the connection cannot be used again."""
-        response = self._tells(refused)
+        response = self._told(refused, scope)
         if isinstance(refused, BodyTooLarge):
             response.status_code = 413
         response.headers[REQUEST_ID_HEADER] = request_id
         response.headers["connection"] = "close"
         await response(scope, receive, send)
+
+    def _told(self, refused: Refused, scope: Scope) -> Response:
+        """Counted, if not before: its model is not known then. Who only looks asks for no answer."""
+        if not refused.is_counted and scope["method"] == "POST":
+            self._front.fleet.turned_away("", refused.refusal, protocol=self._protocol)
+        return self._tells(refused)
 
 
 def _tenant(tenants: Tenants, headers: Headers) -> str:

@@ -26,6 +26,7 @@ STATUS: Mapping[Reason, int] = {
     Reason.INVALID_TENSOR: 400,
     Reason.INVALID_PARAMETER: 400,
     Reason.INVALID_REQUEST: 400,
+    Reason.CONTEXT_LENGTH_EXCEEDED: 400,
     Reason.UNSUPPORTED: 501,
     Reason.UNAUTHENTICATED: 401,
 }

@@ -16,7 +16,8 @@ from controller.http.endpoint import Front
 from controller.http.errors import INTERNAL, error_body
 from controller.http.given import Given, Usage, usage_of
 from controller.http.several import merged, started
-from controller.text import Refused, TextAnswer, TextCall, TextEnded, TextPiece
+from controller.text import TextAnswer, TextCall, TextEnded, TextPiece
+from controller.text.refused import by_fleet
 
 _DONE = b"data: [DONE]\n\n"
 _log = structlog.get_logger("statmux.http")
@@ -95,7 +96,7 @@ async def _events(front: Front, calls: Sequence[TextCall], shape: Shape) -> Asyn
         async for index, news in arriving:
             if isinstance(news, Refusal):
                 if not has_begun:
-                    raise Refused(news.reason, news.message, retry_after_s=news.retry_after_s)
+                    raise by_fleet(news)
                 yield event_of(error_body(news))
                 return
             if not has_begun:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from controller.calls import Refusal
 from controller.http.several import merged
-from controller.text import Refused, TextAnswer, TextEnded, TextPiece
+from controller.text import TextAnswer, TextEnded, TextPiece
 from controller.text.answers import joined
+from controller.text.refused import by_fleet
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,5 +64,5 @@ async def given(answers: Sequence[TextAnswer]) -> Given:
                 case TextEnded():
                     usage = usage.plus(news)
                 case Refusal():
-                    raise Refused(news.reason, news.message, retry_after_s=news.retry_after_s)
+                    raise by_fleet(news)
     return Given(tuple(tuple(map(joined, samples)) for samples in pieces), usage)

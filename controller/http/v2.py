@@ -15,7 +15,7 @@ from controller.http.endpoint import Answering, Asked, Endpoint, Front
 from controller.http.errors import json_response
 from controller.http.parameters import json_of
 from controller.http.v2_bodies import as_json, error_response
-from controller.http.v2_infer import V2Inference
+from controller.http.v2_infer import PROTOCOL, V2Inference
 from controller.text import Refused
 from controller.text.names import short
 
@@ -48,7 +48,10 @@ def v2_routes(front: Front) -> list[Route]:
             _route(front, "POST", f"{path}/generate", inference.generate),
             _route(front, "POST", f"{path}/generate_stream", inference.generate_stream),
         ]
-    return [*routes, Route("/v2/{rest:path}", Endpoint(front, _unrouted, tells=error_response))]
+    return [
+        *routes,
+        Route("/v2/{rest:path}", Endpoint(front, _unrouted, protocol=PROTOCOL, tells=error_response)),
+    ]
 
 
 @final
@@ -110,7 +113,8 @@ class _Described:
 
 
 def _route(front: Front, method: str, path: str, answering: Answering, *, is_open: bool = False) -> Route:
-    return Route(path, Endpoint(front, answering, is_open=is_open, tells=error_response), methods=[method])
+    endpoint = Endpoint(front, answering, is_open=is_open, protocol=PROTOCOL, tells=error_response)
+    return Route(path, endpoint, methods=[method])
 
 
 def _named(asked: Asked) -> dict[str, str]:

@@ -20,7 +20,9 @@ from controller.http.v2_generate import generate_request, generated
 from controller.http.v2_tensors import LENGTH_HEADER, asking_of, infer_response, parameters_of, set_parameters
 from controller.http.wishes import wishes_of
 from controller.text import Refused
+from controller.text.refused import by_fleet
 
+PROTOCOL = "http_v2"  # as metrics call it
 _US_PER_S = 1e6
 _MS_PER_S = 1e3
 
@@ -31,7 +33,7 @@ class V2Inference:
 
     def __init__(self, front: Front) -> None:
         self._inference = Inference(
-            front.fleet, front.text, protocol="http_v2", holding=front.open_answers.holding
+            front.fleet, front.text, protocol=PROTOCOL, holding=front.open_answers.holding
         )
 
     async def infer(self, front: Front, asked: Asked) -> Response:
@@ -43,7 +45,8 @@ class V2Inference:
         try:
             asking = asking_of(asked.body, length, model=asked.path["model"], version=version)
         except Refused as refused:
-            front.fleet.turned_away(model.name, refused.refusal, protocol="http_v2")
+            front.fleet.turned_away(model.name, refused.refusal, protocol=PROTOCOL)
+            refused.is_counted = True
             raise
         return infer_response(await self._answer(asking.message, asked), asking)
 
@@ -57,7 +60,7 @@ class V2Inference:
         request = self._generate_request(front, asked, is_streamed=True)
         outcome = await self._inference.answer(_bytes_of(request, asked.headers), None, asked.tenant)
         if isinstance(outcome, Refusal):
-            raise _refused(outcome)
+            raise by_fleet(outcome)
         assert isinstance(outcome, TextAsk), outcome
         events = self._events(outcome)
         try:
@@ -73,7 +76,7 @@ class V2Inference:
         if isinstance(outcome, TextAsk):
             outcome = await self._inference.whole(outcome)
         if isinstance(outcome, Refusal):
-            raise _refused(outcome)
+            raise by_fleet(outcome)
         return ModelInferResponse.FromString(outcome)
 
     async def _events(self, ask: TextAsk) -> AsyncGenerator[bytes, None]:
@@ -86,7 +89,7 @@ class V2Inference:
                 elif has_begun:
                     yield event_of({"error": reply.message})
                 else:
-                    raise _refused(reply)
+                    raise by_fleet(reply)
                 has_begun = True
 
     def _generate_request(self, front: Front, asked: Asked, *, is_streamed: bool) -> object:
@@ -118,7 +121,3 @@ def _check_encoding(headers: Headers) -> None:
     encoding = headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         raise Refused(Reason.UNSUPPORTED, f"content-encoding {encoding[:40]!r}: send the body as it is")
-
-
-def _refused(refusal: Refusal) -> Refused:
-    return Refused(refusal.reason, refusal.message, retry_after_s=refusal.retry_after_s)

@@ -6,7 +6,7 @@ import msgspec
 
 from controller.calls import GenerationView, Reason
 from controller.text.codec import TextCodec
-from controller.text.refused import CONTEXT_LENGTH_EXCEEDED, Refused
+from controller.text.refused import Refused
 from controller.token_streams import GenerateCall
 from vocabulary.sampling import Sampling
 
@@ -65,11 +65,10 @@ def check_length(text: str, view: GenerationView, codec: TextCodec) -> None:
     """Raises Refused where no way to cut the text into tokens fits the context; spares tokenising it."""
     if len(text) > view.max_model_len * codec.longest_token_chars:
         raise Refused(
-            Reason.INVALID_PARAMETER,
+            Reason.CONTEXT_LENGTH_EXCEEDED,
             f"the prompt has {len(text)} characters, which is more than the model's context of "
             f"{view.max_model_len} tokens can hold",
             param="prompt",
-            code=CONTEXT_LENGTH_EXCEEDED,
         )
 
 
@@ -83,11 +82,10 @@ def generate_call(
     if room < 1 or wanted > room:
         asked = "" if call.max_tokens is None else f" and {wanted} tokens of answer are asked for"
         raise Refused(
-            Reason.INVALID_PARAMETER,
+            Reason.CONTEXT_LENGTH_EXCEEDED,
             f"the model's context is {view.max_model_len} tokens; the prompt has {len(prompt_ids)}{asked}; "
             "shorten the prompt or ask for fewer",
             param="max_tokens" if room >= 1 else "prompt",
-            code=CONTEXT_LENGTH_EXCEEDED,
         )
     return GenerateCall(
         request_id=call.request_id,

@@ -79,11 +79,13 @@ class TextFront:
 
     @contextmanager
     def _counting(self, model: str, protocol: str) -> Iterator[None]:
-        name = self.view(model).name
         try:
             yield
         except Refused as refused:
+            known = self._fleet.models().get(model)
+            name = known.name if known is not None else ""
             self._fleet.turned_away(name, refused.refusal, protocol=protocol)
+            refused.is_counted = True
             raise
 
     def _chat_prompt(

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from controller.calls import Reason, Refusal
 
-# What OpenAI's clients look for where a prompt is too long.
-CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"
-
 
 class Refused(Exception):
     """Ends one call with `refusal`; endpoints catch it.
 
     param: which part of the client's request it is about. code: a finer word than the reason, as OpenAI has.
+    is_counted: the fleet's metrics have it already.
     """
 
     def __init__(
@@ -22,8 +20,15 @@ class Refused(Exception):
         param: str | None = None,
         code: str | None = None,
         retry_after_s: float | None = None,
+        is_counted: bool = False,
     ) -> None:
         super().__init__(message)
         self.refusal = Refusal(reason, message, retry_after_s)
         self.param = param
         self.code = code
+        self.is_counted = is_counted
+
+
+def by_fleet(refusal: Refusal) -> Refused:
+    """What a fleet said to a call that came to it."""
+    return Refused(refusal.reason, refusal.message, retry_after_s=refusal.retry_after_s, is_counted=True)

@@ -380,6 +380,21 @@ async def test_what_is_wrong_is_named(message: ModelInferRequest, words: str) ->
 
 
 @pytest.mark.asyncio
+async def test_what_no_model_takes_is_counted_under_no_model() -> None:
+    fleet = story_fleet()
+    async with channel_to(fleet) as channel:
+        assert (await refused(channel, request("nobody")))[0] == "NOT_FOUND"
+    security = Security(auth="token", tokens=(TokenSpec("app", secret_env="APP", tenant="a"),))
+    tenants = tenants_of(security, folder=".", environment={"APP": "one"})
+    async with channel_to(fleet, tenants=tenants) as channel:
+        assert (await refused(channel, request("chat")))[0] == "UNAUTHENTICATED"
+    assert [(model, told.reason) for model, told in fleet.turned_down] == [
+        ("", Reason.UNKNOWN_MODEL),
+        ("", Reason.UNAUTHENTICATED),
+    ]
+
+
+@pytest.mark.asyncio
 async def test_refusal_of_the_fleet_is_the_status_of_the_call() -> None:
     async with channel_to(story_fleet()) as channel:
         for model, status in (

@@ -10,6 +10,7 @@ from vocabulary.deployment import ModelSpec
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Group, Placement
 from workers.emulated_engine import ECHO
+from workers.engine import GenerationInterface, ModelInterface
 
 MODELS = (ModelSpec("twice", aliases=("double",)), ModelSpec("once"), ModelSpec("never"))
 PLACEMENT = Placement(
@@ -86,3 +87,12 @@ def test_a_lost_replica_of_several_leaves_all_models_served_and_their_views_the_
     board.lose_group(1, "killed")
     assert board.are_all_served()
     assert board.views["twice"] is before
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_length_that_clients_see_is_taken_by_every_group(board: ModelBoard, order: tuple[int, int]):
+    for index in order:
+        generation = GenerationInterface(max_model_len=100 * (index + 1), vocab_size=9)
+        board.open_group(index, {"twice": ModelInterface((), (), "x", generation=generation)})
+    seen = board.views["twice"].generation
+    assert seen is not None and seen.max_model_len == 100

@@ -94,7 +94,8 @@ def test_a_lost_group_ends_its_answers() -> None:
 def test_what_can_never_fit_is_refused() -> None:
     async def story(fleet: VirtualFleet) -> None:
         found = await heard(fleet, fleet.call((5,) * 200, 100))
-        assert isinstance(found.end, Refusal) and found.end.reason is Reason.INVALID_TENSOR
+        assert isinstance(found.end, Refusal) and found.end.reason is Reason.CONTEXT_LENGTH_EXCEEDED
+        assert "has 64" in found.end.message
 
     run(story)
 

@@ -108,6 +108,7 @@ def _fleet(loop: VirtualLoop, settings: GenerationSettings, policy: Policy, slo:
         clock=loop.time,
         soon=loop.soon(0),
         metrics=metrics,
+        limits=[limits],
     )
     engine = EmulatedEngine(group, catalog=catalog, loop=loop, limits=limits)
     machine = GroupScheduler(group, catalog=catalog, policy=policy, limits=limits, tells_pages=True)

@@ -71,6 +71,25 @@ async def test_an_unknown_model_is_not_found_and_the_nearest_is_named(client: An
 
 
 @in_one_loop
+async def test_what_no_model_takes_is_counted_once_and_what_the_fleet_refused_is_not_again(
+    client: Any, fleet: ScriptedFleet
+) -> None:
+    asked = ({"extra_body": {"temprature": 1}}, {"model": "nobody"}, {"messages": []}, {"max_tokens": 5000})
+    for fields in asked:
+        await refusal_of(client, **fields)
+    assert [(model, told.reason) for model, told in fleet.turned_down] == [
+        ("", Reason.INVALID_PARAMETER),
+        ("", Reason.UNKNOWN_MODEL),
+        ("", Reason.INVALID_PARAMETER),
+        ("chat", Reason.CONTEXT_LENGTH_EXCEEDED),
+    ]
+    await refusal_of(client, model="late")
+    with pytest.raises(openai.NotFoundError):
+        await client.models.retrieve("nobody")
+    assert len(fleet.turned_down) == len(asked)
+
+
+@in_one_loop
 async def test_a_prompt_that_is_too_long_has_openais_code(client: Any, fleet: ScriptedFleet) -> None:
     error = await refusal_of(client, max_tokens=5000)
     assert isinstance(error, openai.BadRequestError)

