@@ -38,3 +38,5 @@ def test_the_template_is_valid_with_every_key_and_as_it_is(has_comments: bool, t
 def test_every_key_of_the_template_that_is_off_is_found() -> None:
     keys = {found[2].split(":")[0].strip() for found in COMMENTED_KEY.finditer(TEMPLATE.read_text())}
     assert keys >= {"network", "constraints", "colocate", "separate", "pin", "reserved", "search", "security"}
+    assert keys >= {"task", "max_model_len", "dtype", "attention", "batching", "kv_cache", "eviction"}
+    assert keys >= {"num_host_pages", "fairness", "max_overtaken", "http", "auth", "tokens"}

@@ -32,6 +32,7 @@ class Example(StrEnum):
     TINY = "tiny"
     TWO_MODELS = "two-models"
     A100X16 = "a100x16"
+    LLM_AND_ENCODERS = "llm-and-encoders"
 
 
 @dataclass(frozen=True, slots=True)
