@@ -33,6 +33,7 @@ def save_checkpoint(folder: Path, *, size: Mapping[str, object], weights: Weight
         new = Path(name)
         arrays = {key: np.ascontiguousarray(weight) for key, weight in weights.items()}
         save_file(arrays, new / "model.safetensors", metadata={"format": "pt"})
+        (new / "model.safetensors").chmod(0o644)  # safetensors gives it to its owner only
         byte_tokenizer().save(str(new / "tokenizer.json"))
         documents = (("tokenizer_config", _TOKENIZER), ("generation_config", _GENERATION), ("config", size))
         for stem, document in documents:
