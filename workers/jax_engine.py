@@ -41,7 +41,7 @@ from workers.model import ShardedModel
 from workers.multicast import Load, Multicast
 from workers.padding import PaddedBatch
 from workers.spec import WorkerSpec
-from workers.stage_line import InFlight, StageLine
+from workers.stage_line import InFlight, StageLine, trace_of
 
 _log = structlog.get_logger("statmux.worker")
 
@@ -61,7 +61,11 @@ class _Job:
     step: HostStep | None = None
 
 
-def _ignore(why: str) -> None:
+# Hears that a stage is done with a batch: its number, the stage, when. From the stage's thread.
+StageEnded = Callable[[int, int, float], None]
+
+
+def _ignore(*news: object) -> None:
     return None
 
 
@@ -69,7 +73,8 @@ def _ignore(why: str) -> None:
 class JaxEngine:
     """Runs the group's models with JAX; see `workers.engine.Engine`.
 
-    lost: called on the loop, once, when a follower of the group is gone; every batch has failed then.
+    lost: called on the loop, once, when a follower of the group is gone, or the pages of a model that
+    generates; every batch has failed then.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class JaxEngine:
         *,
         loop: asyncio.AbstractEventLoop,
         lost: Callable[[str], None] = _ignore,
+        stage_ended: StageEnded = _ignore,
         transport: HostTransport | None = None,
     ) -> None:
         self._spec = spec
@@ -98,6 +104,7 @@ class JaxEngine:
             leave=self._answer if self._crew is None else self._depart,
             freed=lambda job: self._tell(job.ticket.stage_freed, time.monotonic()),
             failed=self._fail,
+            ended=lambda job, stage: stage_ended(job.ticket.batch.id, stage, time.monotonic()),
         )
 
     def interfaces(self) -> Mapping[str, ModelInterface]:
@@ -119,7 +126,14 @@ class JaxEngine:
         if self._crew is not None:
             self._crew.prepare(multicasts)
         self._loader.receive(multicasts)
-        self._models = self._loader.compile()
+        self.take(self._loader.compile())
+        if self._crew is not None:
+            self._crew.muster()
+            self._crew.start()
+
+    def take(self, models: Mapping[str, ShardedModel | GeneratingModel]) -> None:
+        """Serve models that are ready."""
+        self._models = dict(models)
         self._books = TokenBooks(
             {
                 name: TokenBook(eos_ids=model.eos_ids, page_tokens=model.limits.page_tokens)
@@ -127,9 +141,6 @@ class JaxEngine:
                 if isinstance(model, GeneratingModel)
             }
         )
-        if self._crew is not None:
-            self._crew.muster()
-            self._crew.start()
 
     def give(self, multicasts: Sequence[Multicast]) -> None:
         """Give weights to new replicas, while the models serve. Blocks."""
@@ -219,13 +230,21 @@ class JaxEngine:
         self._answer(replace(job, parts=parts))
 
     def _fail(self, job: InFlight, stage: int, error: Exception) -> None:
-        """Whatever goes wrong is told to the batch's requests, and the group goes on."""
+        """Whatever goes wrong is told to the batch's requests, and the group goes on.
+
+        Unless the keys and values of others went with it: a group that has lost them is loaded again.
+        """
         batch = job.ticket.batch
-        _log.error("stage failed", stage=stage, model=batch.model, batch=batch.id, exc_info=error)
+        _log.error("stage failed", stage=stage, model=batch.model, batch=batch.id, exception=trace_of(error))
         # The client gets the kind, the log the words: they may hold what is not the client's to see.
-        self._finish(batch.id, error=f"{type(error).__name__} in stage {stage}")
+        words = f"{type(error).__name__} in stage {stage}"
+        self._finish(batch.id, error=words)
+        if isinstance(job.model, GeneratingModel) and not job.model.has_pages(stage):
+            self._lose(f"the pages of {batch.model} are lost: {words}")
 
     def _lose(self, why: str) -> None:
+        if self._why_lost:
+            return
         self._why_lost = why
         self._line.close()
         for number in tuple(self._running):
@@ -248,6 +267,8 @@ class JaxEngine:
 def _why_not(model: GeneratingModel, prompt: Prompt) -> str:
     """Why the model cannot take a prompt; the endpoint has checked the same, of the view that it had."""
     token_ids, most = prompt.token_ids, len(prompt.token_ids) + prompt.output_tokens
+    if prompt.output_tokens < 1:
+        return "an answer has at least one token"
     if not len(token_ids) or token_ids.min() < 0 or token_ids.max() >= model.vocab_size:
         return f"token ids must be between 0 and {model.vocab_size - 1}, and at least one"
     if most > model.max_model_len:

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from placement.costs.parts import cut_parts, layers_of
-from vocabulary.deployment import ModelSpec, Workload
+from vocabulary.deployment import ModelSpec
 from vocabulary.errors import Infeasible
 from vocabulary.parallel import ParallelConfig
 from vocabulary.profile import Profile, ProfileEntry, Provenance, profile_of
@@ -111,8 +111,8 @@ def profile_generating(
         try:
             found = step_profile(
                 open_to_profile(model, config, source_folder),
+                model,
                 config,
-                model.workload or Workload(0.0),
                 num_rounds=effort.num_rounds,
             )
         except Infeasible:
@@ -221,6 +221,7 @@ def _open(
         sequence_buckets=model.sequence_lengths,
         base_dir=source_folder,
         cut=cut,
+        dtype=model.number_format,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from traceback import format_exception
 from typing import Any, final
 
 import jax
@@ -15,6 +16,11 @@ from workers.passages import Passage, StageThread
 
 # How long an end waits for what is being computed.
 _LAST_BATCH_S = 10.0
+
+
+def trace_of(error: Exception) -> str:
+    """For the log: where it was raised, without the values there, which are weights and what clients sent."""
+    return "".join(format_exception(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,8 @@ class StageLine:
 
     pack: makes the parts of a batch, on the first stage's thread. leave: takes a batch from the last stage;
     while it blocks, so does the stage. used: what came in has been computed on, its memory is free again.
-    freed: the first stage can take the next. failed: (batch, stage, what was raised). None of them may raise.
+    freed: the first stage can take the next. ended: (batch, stage), computed. failed: (batch, stage, what was
+    raised). None of them may raise.
     """
 
     def __init__(
@@ -46,11 +53,13 @@ class StageLine:
         freed: Callable[[InFlight], None],
         failed: Callable[[InFlight, int, Exception], None],
         used: Callable[[InFlight], None] = lambda job: None,
+        ended: Callable[[InFlight, int], None] = lambda job, stage: None,
         pack: Callable[[InFlight], InFlight] = lambda job: job,
     ) -> None:
         self._stages = stages
         self._pack = pack
         self._used = used
+        self._ended = ended
         self._leave = leave
         self._freed = freed
         self._failed = failed
@@ -109,6 +118,7 @@ class StageLine:
             start_s = time.monotonic()
             parts = jax.block_until_ready(tuple(job.model.run_stage(stage, part) for part in job.parts))
             self._busy_s[number] += time.monotonic() - start_s
+            self._ended(job, stage)
         finally:
             if number == 0:
                 self._used(job)

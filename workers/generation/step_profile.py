@@ -34,14 +34,15 @@ class StepProfile:
 
 
 def step_profile(
-    opened: OpenGeneratingModel, config: ParallelConfig, workload: Workload, *, num_rounds: int
+    opened: OpenGeneratingModel, spec: ModelSpec, config: ParallelConfig, *, num_rounds: int
 ) -> StepProfile:
-    """Compile, run drawn steps, fit. Blocks."""
+    """Compile, serve drawn requests, fit their steps. Blocks."""
     from workers.generation.step_samples import measured_steps
 
     model = opened.model(opened.read())
     model.compile()
-    samples = measured_steps(model, num_rounds=num_rounds)
+    samples = measured_steps(model, spec, config, num_rounds=num_rounds)
+    workload = spec.workload or Workload(0.0)
     fits = tuple(_fit(samples, stage) for stage in range(config.pipeline))
     entry = ProfileEntry(
         config,
@@ -84,6 +85,8 @@ def open_to_profile(model: ModelSpec, config: ParallelConfig, source_folder: Pat
         limits=settings.limits(num_pages),
         base_dir=source_folder,
         max_model_len=model.max_model_len,
+        attention=model.attention,
+        dtype=model.number_format,
     )
 
 

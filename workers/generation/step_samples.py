@@ -1,22 +1,47 @@
-"""What steps of a model take on its devices: drawn steps, timed as the engine runs them."""
+"""What steps of a model take on its devices: requests served by the group's own shell, a clock beside them.
+
+The simulator adds nothing to a step, so a step's time has all in it that a group does from one to the next:
+deciding, books, packing, the stages, drawing, threads and callbacks. Hence no steps made up for the purpose,
+but those of the real scheduler and engine, with crowds of requests.
+"""
 
 from __future__ import annotations
 
-import statistics
-import time
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import final
 
-import jax
 import numpy as np
 
-from vocabulary.sampling import GREEDY
-from workers.generation.host_step import Draw, HostRow, HostStep
+from scheduling.group import GroupScheduler
+from vocabulary.catalog import Catalog
+from vocabulary.deployment import ModelSpec, Policy
+from vocabulary.generation import StepTimes
+from vocabulary.numpy_tensors import tensor_of
+from vocabulary.parallel import ParallelConfig
+from vocabulary.placement import Group
+from vocabulary.profile import ProfileEntry, Provenance, profile_of
+from vocabulary.sampling import Sampling
+from vocabulary.units import NEVER_S
+from workers.engine import Engine
+from workers.frames import Done, Frame, GenerationAsk, Run, tensor_headers
 from workers.generation.model import GeneratingModel
+from workers.generation.step_clock import StepMarks, TimedEngine, stage_times_s
+from workers.generation.step_traffic import Lengths, drawn_crowds
+from workers.jax_engine import JaxEngine
+from workers.link import memory_pair
+from workers.server import GroupServer
+from workers.spec import WorkerSpec
 
-_NONE = np.empty(0, np.int32)
-# Steps of these kinds, of each as many as `num_steps` says.
-_KINDS = ("answers", "prompt", "mixed")
+# The same step comes once a round, and counts with this quantile of its times: what else a machine does only
+# ever makes a step longer, and may do so in most rounds.
+QUANTILE = 0.25
+# A step that came less often says little.
+_LEAST_TIMES = 2
+# What is believed of steps decides nothing where nobody is refused.
+_BELIEVED = StepTimes(0.01, 0.0001)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,63 +54,128 @@ class StepSample:
 
 
 def measured_steps(
-    model: GeneratingModel, *, num_steps: int = 24, num_rounds: int = 5, seed: int = 0
+    model: GeneratingModel, spec: ModelSpec, config: ParallelConfig, *, num_rounds: int = 5, seed: int = 0
 ) -> tuple[StepSample, ...]:
-    """Drawn steps of all sizes that the limits allow, each the median of `num_rounds` runs.
+    """Steps of drawn crowds of requests, each served `num_rounds` times after one that does not count.
 
-    num_steps: of each kind: only answers, only prompts, both. The first stage's time has the packing in it,
-    the last one's the drawing of greedy tokens, as in the engine.
+    The crowds of a round are interleaved with nothing else; a slow minute of the machine hits one round.
+    model: compiled, whole in this process. Blocks, on an event loop of its own.
     """
-    random = np.random.default_rng(seed)
-    drawn = [_drawn_step(model, kind, random) for kind in _KINDS for _ in range(num_steps)]
-    for step in drawn:
-        _timed(model, step)
-    runs: list[list[tuple[float, ...]]] = [[] for _ in drawn]
-    for _ in range(num_rounds):
-        # In an order of its own every round, so that a slow minute of the machine does not hit one kind.
-        for index in random.permutation(len(drawn)):
-            runs[index].append(_timed(model, drawn[index]))
+    crowds = drawn_crowds(model.limits, max_model_len=model.max_model_len, seed=seed)
+    return typical_steps(asyncio.run(_measured(model, spec, config, crowds, num_rounds)))
+
+
+def typical_steps(rounds: Sequence[Sequence[StepMarks]]) -> tuple[StepSample, ...]:
+    """Steps that came in several rounds, or several times in one, each with a low quantile of its times.
+
+    Steps are alike that compute as many tokens with as many in the cache: with one stage the machine decides
+    the same in every round; with several a few steps differ.
+    """
+    alike: dict[tuple[int, int], list[tuple[float, ...]]] = defaultdict(list)
+    for steps in rounds:
+        for step, stages_s in zip(steps, stage_times_s(steps), strict=True):
+            alike[step.num_tokens, step.num_kv_tokens].append(stages_s)
     return tuple(
-        StepSample(
-            sum(len(row.token_ids) for row in step.rows),
-            sum(row.start for row in step.rows),
-            tuple(statistics.median(stage) for stage in zip(*mine, strict=True)),
-        )
-        for step, mine in zip(drawn, runs, strict=True)
+        StepSample(*counts, tuple(np.quantile(seen_s, QUANTILE, axis=0).tolist()))
+        for counts, seen_s in alike.items()
+        if len(seen_s) >= min(_LEAST_TIMES, len(rounds))
     )
 
 
-def _drawn_step(model: GeneratingModel, kind: str, random: np.random.Generator) -> HostStep:
-    limits = model.limits
-    budget = limits.max_batched_tokens
-    num_answers = 0 if kind == "prompt" else _up_to(min(limits.max_sequences, budget), random)
-    rows = [_row(model, int(random.integers(1, model.max_model_len)), 1, random) for _ in range(num_answers)]
-    if kind != "answers" and num_answers < budget:
-        num_tokens = min(_up_to(budget - num_answers, random), model.max_model_len - 1)
-        start = int(random.integers(0, model.max_model_len - num_tokens))
-        rows.append(_row(model, start, num_tokens, random))
-    return HostStep(tuple(rows))
+@final
+class _Crowds:
+    """Sends crowds to a group, and waits until all of each are answered."""
+
+    def __init__(self, model: str, vocab_size: int) -> None:
+        self._model = model
+        self._vocab_size = vocab_size
+        self._random = np.random.default_rng(0)
+        self._left: set[int] = set()
+        self._num_sent = 0
+        self._answered = asyncio.Event()
+
+    def receive(self, frame: Frame) -> None:
+        """A frame of the group's."""
+        if isinstance(frame.header, Done):
+            assert not frame.header.error, frame.header
+            self._left.remove(frame.header.request_id)
+            if not self._left:
+                self._answered.set()
+
+    async def serve(self, server: GroupServer, crowd: Sequence[Lengths]) -> None:
+        now_s = asyncio.get_running_loop().time()
+        frames = [self._frame(lengths, now_s) for lengths in crowd]
+        self._answered.clear()
+        for frame in frames:
+            server.receive(frame)
+        await self._answered.wait()
+
+    def _frame(self, lengths: Lengths, now_s: float) -> Frame:
+        number, self._num_sent = self._num_sent, self._num_sent + 1
+        self._left.add(number)
+        token_ids = self._random.integers(0, self._vocab_size, size=lengths.num_prompt)
+        tensors = (tensor_of("input_ids", token_ids.astype(np.int32)),)
+        sampling = Sampling(temperature=0.0, ignores_eos=True)
+        ask = GenerationAsk(
+            lengths.num_answer, lengths.num_answer, 1, sampling, NEVER_S, NEVER_S, "", None, ()
+        )
+        run = Run(number, self._model, now_s, NEVER_S, NEVER_S, tensor_headers(tensors), ask)
+        return Frame(run, tensors)
 
 
-def _up_to(most: int, random: np.random.Generator) -> int:
-    """From 1 to `most`, small ones as likely as large ones."""
-    return min(most, int(2 ** random.uniform(0, np.log2(most + 1))))
+async def _measured(
+    model: GeneratingModel,
+    spec: ModelSpec,
+    config: ParallelConfig,
+    crowds: Sequence[Sequence[Lengths]],
+    num_rounds: int,
+) -> list[list[StepMarks]]:
+    loop = asyncio.get_running_loop()
+    worker = _worker_spec(model, spec, config)
+    jax_engine = JaxEngine(worker, loop=loop, stage_ended=lambda *ended: engine.stage_ended(*ended))
+    engine = TimedEngine(jax_engine, loop=loop)
+    jax_engine.take({spec.name: model})
+    crowd_of_all = _Crowds(spec.name, model.vocab_size)
+    server = _server(worker, engine, loop)
+    _, server.link = memory_pair(crowd_of_all.receive, server.receive)
+    rounds = []
+    try:
+        for _ in range(1 + num_rounds):
+            engine.steps = []
+            for crowd in crowds:
+                await crowd_of_all.serve(server, crowd)
+                await asyncio.sleep(0)  # the last step is written down after its answers went
+            rounds.append(engine.steps)
+    finally:
+        engine.close()
+    return rounds[1:]
 
 
-def _row(model: GeneratingModel, start: int, num_tokens: int, random: np.random.Generator) -> HostRow:
-    """Pages are any: what a step takes does not depend on what they hold, nor on who else has them."""
-    pages = random.integers(0, model.limits.num_pages, size=model.limits.pages_of(start + num_tokens))
-    token_ids = random.integers(0, model.vocab_size, size=num_tokens).astype(np.int32)
-    return HostRow(token_ids, start, tuple(pages.tolist()), (Draw(GREEDY, 0, 0, _NONE, _NONE),))
+def _server(worker: WorkerSpec, engine: Engine, loop: asyncio.AbstractEventLoop) -> GroupServer:
+    machine = GroupScheduler(
+        worker.group, catalog=worker.catalog, policy=worker.policy, limits=worker.limits, tells_pages=True
+    )
+    page_tokens: Mapping[str, int] = {name: one.page_tokens for name, one in worker.limits.items()}
+    return GroupServer(machine, engine, loop=loop, soon=loop.call_soon, page_tokens=page_tokens)
 
 
-def _timed(model: GeneratingModel, step: HostStep) -> tuple[float, ...]:
-    """Seconds of each stage."""
-    marks_s = [time.perf_counter()]
-    parts = model.pack(step)
-    for stage in range(model.num_stages):
-        parts = jax.block_until_ready(tuple([model.run_stage(stage, part) for part in parts]))
-        if stage == model.num_stages - 1:
-            model.drawn(parts)
-        marks_s.append(time.perf_counter())
-    return tuple([end - start for start, end in pairwise(marks_s)])
+def _worker_spec(model: GeneratingModel, spec: ModelSpec, config: ParallelConfig) -> WorkerSpec:
+    """A group with this model alone."""
+    stages = config.pipeline
+    entry = ProfileEntry(
+        config, (0,) * stages, {1: (0,) * stages}, {1: (0.1,) * stages}, step_times=(_BELIEVED,) * stages
+    )
+    profile = profile_of(spec.name, "here", [entry], provenance=Provenance("estimated"))
+    devices = tuple(f"here-0:{index}" for index in range(config.num_devices))
+    return WorkerSpec(
+        group=Group("profiled", devices, config, (spec.name,)),
+        models=(spec,),
+        catalog=Catalog({spec.name: profile}),
+        policy=Policy(admission="none"),
+        engine="jax",
+        platform="cpu",
+        source_folder="",
+        key="",
+        socket_path="",
+        limits={spec.name: model.limits},
+    )

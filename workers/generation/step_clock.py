@@ -1,0 +1,133 @@
+"""An engine beside whose steps a clock stands: how long each stage was taken by each, as the group sees it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import final
+
+from vocabulary.messages import Batch
+from workers.engine import BatchResult, Engine, Finished, Freed, ModelInterface, Prompt, Tensors
+from workers.multicast import Load, Multicast
+
+
+@dataclass(frozen=True, slots=True)
+class StepMarks:
+    """One step of generation, on one clock. num_kv_tokens: of its sequences, in the cache before.
+
+    start_s: when it was decided; stage_ends_s: when each stage but the last was done with it; end_s: when the
+    group had heard what it drew and could decide what follows.
+    """
+
+    num_tokens: int
+    num_kv_tokens: int
+    start_s: float
+    stage_ends_s: tuple[float, ...]
+    end_s: float
+
+
+def stage_times_s(steps: Sequence[StepMarks]) -> list[tuple[float, ...]]:
+    """Seconds that each step took each stage, from when it and the stage were both there, in their order.
+
+    So the steps of a stage that is never idle add up to the time that went by: what the host does between
+    two steps is in the second's time on the first stage or in the first's on the last, and nowhere twice.
+    """
+    free_s: list[float] = []
+    found = []
+    for step in steps:
+        ends_s = (*step.stage_ends_s, step.end_s)
+        free_s = free_s or [step.start_s] * len(ends_s)
+        begins_s = [max(there, free) for there, free in zip((step.start_s, *ends_s), free_s, strict=False)]
+        found.append(tuple([end - begin for begin, end in zip(begins_s, ends_s, strict=True)]))
+        free_s = list(ends_s)
+    return found
+
+
+@dataclass(slots=True)
+class _Running:
+    batch: Batch
+    start_s: float
+    stage_ends_s: dict[int, float] = field(default_factory=dict)
+
+
+@final
+class TimedEngine:
+    """Passes everything on to `engine`, and keeps what its steps took: `steps`, in their order.
+
+    stage_ended: to be told when a stage is done with a batch, from any thread.
+    """
+
+    def __init__(self, engine: Engine, *, loop: asyncio.AbstractEventLoop) -> None:
+        self._engine = engine
+        self._loop = loop
+        self._running: dict[int, _Running] = {}
+        self._last_start_s = 0.0
+        self.steps: list[StepMarks] = []
+
+    def stage_ended(self, batch_id: int, stage: int, time_s: float) -> None:
+        self._running[batch_id].stage_ends_s[stage] = time_s
+
+    def start(
+        self,
+        batch: Batch,
+        inputs: tuple[Tensors, ...],
+        *,
+        start_s: float,
+        stage_freed: Freed,
+        finished: Finished,
+    ) -> None:
+        self._last_start_s = start_s
+        self._running[batch.id] = _Running(batch, start_s)
+
+        def told(result: BatchResult) -> None:
+            finished(result)
+            told_s = self._loop.time()
+            # The group decides in this turn of the loop; what it starts then follows without a gap.
+            self._loop.call_soon(self._end, batch.id, told_s)
+
+        self._engine.start(batch, inputs, start_s=start_s, stage_freed=stage_freed, finished=told)
+
+    def interfaces(self) -> Mapping[str, ModelInterface]:
+        return self._engine.interfaces()
+
+    def read(self, *, expected: Collection[str] = ()) -> None:
+        self._engine.read(expected=expected)
+
+    def load(self, multicasts: Sequence[Multicast] = ()) -> None:
+        self._engine.load(multicasts)
+
+    def give(self, multicasts: Sequence[Multicast]) -> None:
+        self._engine.give(multicasts)
+
+    def loads(self) -> tuple[Load, ...]:
+        return self._engine.loads()
+
+    def admit(self, prompt: Prompt) -> str:
+        return self._engine.admit(prompt)
+
+    def forget(self, request_id: int) -> None:
+        self._engine.forget(request_id)
+
+    def stage_busy_s(self) -> tuple[float, ...]:
+        return self._engine.stage_busy_s()
+
+    @property
+    def num_recompiles(self) -> int:
+        return self._engine.num_recompiles
+
+    def close(self) -> None:
+        self._engine.close()
+
+    def _end(self, batch_id: int, told_s: float) -> None:
+        one = self._running.pop(batch_id)
+        stages = sorted(one.stage_ends_s)[:-1] if one.stage_ends_s else []
+        self.steps.append(
+            StepMarks(
+                sum(one.batch.tokens),
+                one.batch.num_kv_tokens,
+                one.start_s,
+                tuple([one.stage_ends_s[stage] for stage in stages]),
+                max(told_s, self._last_start_s),
+            )
+        )
