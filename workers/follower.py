@@ -19,7 +19,7 @@ from workers.model import ShardedModel
 from workers.notes import Broken, Coming, Give, Join, Note, NoteLink, Prepare, Pulse, Ready, Refused, Taken
 from workers.passages import Passage
 from workers.spec import FollowerAddress, WorkerSpec
-from workers.stage_line import InFlight, StageLine
+from workers.stage_line import InFlight, StageLine, trace_of
 
 _log = structlog.get_logger("statmux.worker")
 
@@ -100,7 +100,7 @@ class Follower:
         except StatmuxError as error:
             link.send(Refused(type(error).__name__, error.message, error.where, error.hint))
         except Exception as error:
-            _log.exception("a follower did not load", group=self._spec.group.id)
+            _log.error("a follower did not load", group=self._spec.group.id, exception=trace_of(error))
             link.send(Refused("RuntimeFailure", repr(error), "", ""))
         else:
             self._serve(link, _Serving(self._spec, self._place, link, channel, models, loader))
@@ -211,8 +211,9 @@ class _Serving:
         self._link.send(Taken(self._before))
 
     def _fail(self, job: InFlight, stage: int, error: Exception) -> None:
+        ticket = job.ticket
         _log.error(
-            "stage failed", stage=stage, model=job.ticket.model, batch=job.ticket.number, exc_info=error
+            "stage failed", stage=stage, model=ticket.model, batch=ticket.number, exception=trace_of(error)
         )
         self._link.send(Broken(job.ticket.number, f"{type(error).__name__} in stage {stage}"))
 

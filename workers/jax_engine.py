@@ -238,9 +238,10 @@ class JaxEngine:
         _log.error("stage failed", stage=stage, model=batch.model, batch=batch.id, exception=trace_of(error))
         # The client gets the kind, the log the words: they may hold what is not the client's to see.
         words = f"{type(error).__name__} in stage {stage}"
-        self._finish(batch.id, error=words)
         if isinstance(job.model, GeneratingModel) and not job.model.has_pages(stage):
             self._lose(f"the pages of {batch.model} are lost: {words}")
+        else:
+            self._finish(batch.id, error=words)
 
     def _lose(self, why: str) -> None:
         if self._why_lost:

@@ -237,7 +237,8 @@ class GroupServer:
     def _finish(self, batch: Batch, result: BatchResult) -> None:
         for index, request in enumerate(batch.requests):
             held = self._held[request.id]
-            held.error, held.finish_s = result.error, result.finish_s
+            # Of a request in several steps at once, one may have failed.
+            held.error, held.finish_s = held.error or result.error, result.finish_s
             if result.answers:
                 held.answer = result.answers[index]
         for request_id, sample in result.stopped:

@@ -163,6 +163,10 @@ class GeneratingModel:
         """Whether `take` works, rather than hand over or dispatch."""
         return self._stages[stage].is_copied(part.arrays)
 
+    def has_pages(self, stage: int) -> bool:
+        """Whether the stage can go on after a step that failed. Blocks."""
+        return self._stages[stage].pages.are_there()
+
     def drawn(self, parts: Sequence[StepPart]) -> Drawn:
         """What all parts of a step drew, after the last stage. Blocks until it is there."""
         assert self._sampler is not None, "the last stage is another process's"

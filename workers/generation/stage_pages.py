@@ -67,6 +67,15 @@ class StagePages:
         width = 2 * heads.count * heads.width // self._num_parts
         return layers * width * np.dtype(self._layout.dtype).itemsize
 
+    def are_there(self) -> bool:
+        """False once a step that failed on the devices has taken them along: it was given them for good."""
+        caches = jax.tree.leaves(self.caches)
+        try:
+            jax.block_until_ready(caches)
+        except RuntimeError:
+            return False
+        return not any(array.is_deleted() for array in caches)
+
     def compile(self) -> None:
         """All that moves need. Blocks."""
         ids = jax.ShapeDtypeStruct((PAGES_AT_ONCE,), np.int32, sharding=self._replicated)
