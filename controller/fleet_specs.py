@@ -70,10 +70,22 @@ def _check_generating(
                 f"model {model.name} is to generate, and its profile does not say what a step costs",
                 hint="profile it again (`statmux profile`), or write `task: one_shot`",
             )
+        if model.name in limits:
+            _check_length(group, model, limits[model.name])
     if engine == "jax" and limits and len(host_stages(group)) > 1:
         raise InvalidInput(
             f"group {group.id} spans hosts and holds {', '.join(limits)}, which generate",
             hint="keep groups of models that generate on one host: parallelism.cross_node: false",
+        )
+
+
+def _check_length(group: Group, model: ModelSpec, limits: GenerationLimits) -> None:
+    num_tokens = limits.num_pages * limits.page_tokens
+    if model.max_model_len is not None and model.max_model_len > num_tokens:
+        raise InvalidInput(
+            f"max_model_len of {model.name} is {model.max_model_len}, and its cache on group {group.id} holds "
+            f"{num_tokens} tokens, in {limits.num_pages} pages of {limits.page_tokens}",
+            hint=f"lower max_model_len to {num_tokens}, or give it more pages: kv_cache",
         )
 
 

@@ -90,6 +90,15 @@ def compared(question: Question, record: Path, deployment: Path | None, plan: Pa
     return Found(document, read, placement, outcomes, recorded)
 
 
+def without_lengths(found: Found) -> tuple[str, ...]:
+    """Models that generate and whose requests in the trace have no token counts, so that none is drawn."""
+    trace = found.outcomes.trace
+    if trace.tokens is not None:
+        return ()
+    counts = zip(trace.models, trace.counts().tolist(), strict=True)
+    return tuple(name for name, count in counts if count and found.deployment.model(name).generates)
+
+
 def _opens_s(question: Question, placement: Placement, deployment: Deployment) -> tuple[float, ...] | None:
     """When groups open that another plan had to become; estimated from links, as `plan --diff` does."""
     from resharding.move_costs import Store

@@ -73,7 +73,7 @@ def simulate(
 ) -> None:
     """Replay a trace on a plan in virtual time, with the scheduling code that serves."""
     from simulator.fast import load_compiler
-    from statmux.simulating import Question
+    from statmux.simulating import Question, without_lengths
     from vocabulary.formats.disk import write_outcomes
 
     console = Console(ctx.obj)
@@ -90,6 +90,8 @@ def simulate(
     if outcomes is not None:
         write_outcomes(outcomes, found.outcomes, placement=found.placement)
     _show(console, found)
+    if names := without_lengths(found):
+        console.warn(f"the trace has no token counts: requests of {', '.join(names)} count as one-shot ones")
     if plot is not None:
         _plot(plot, found)
     if report is not None:

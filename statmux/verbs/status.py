@@ -94,7 +94,7 @@ def _table(document: dict[str, Any]) -> str:
     engines = f" ({' and '.join(document['engines'])})" if "emulated" in document["engines"] else ""
     lines = [
         f"{document['fleet']} is {document['state']}{engines}, up {document['uptime_s']:.0f} s, "
-        f"{document['num_pending']} requests in flight, gRPC {document['endpoints']['grpc']}",
+        f"{document['num_pending']} requests in flight, {_endpoints(document['endpoints'])}",
         "",
         table(
             [
@@ -116,6 +116,11 @@ def _table(document: dict[str, Any]) -> str:
         table(_MODEL_HEADINGS, models, left=3),
     ]
     return "\n".join(lines)
+
+
+def _endpoints(addresses: dict[str, str]) -> str:
+    http = f", HTTP http://{addresses['http']}/v1" if "http" in addresses else ""
+    return f"gRPC {addresses['grpc']}{http}"
 
 
 def _stage_ratio(by_group: dict[str, dict[str, float]]) -> str | None:

@@ -97,3 +97,11 @@ def test_a_cache_that_does_not_fit_is_refused(planned: Desk) -> None:
     result = planned.statmux("simulate", EXAMPLE, *words)
     assert result.code != 0
     assert "lower kv_cache.num_pages" in result.err
+
+
+def test_a_trace_without_lengths_draws_no_tokens_and_says_so(planned: Desk) -> None:
+    planned.write("bare.csv", "timestamp_s,model\n0.5,chat\n1.0,search\n")
+    files = ("--plan", "plan.yaml", "--trace", "bare.csv")
+    result = planned.statmux("simulate", EXAMPLE, *files)
+    assert result.code == 0, result.err
+    assert "warning: the trace has no token counts: requests of chat count as one-shot" in result.err
