@@ -102,7 +102,9 @@ class ModelSpec:
     profile_path: where the profile is, or is to be; profile_paths: of several, by device type, instead.
     weight: what its attainment counts for under the objective weighted_slo_attainment. task: "generate",
     "one_shot", or "auto": it generates if its profile says what a step costs. max_model_len: tokens of a
-    prompt and its answer together; None: as many as the model has positions.
+    prompt and its answer together; None: as many as the model has positions. dtype: of weights, activations
+    and pages, "bfloat16" only where it generates, "auto" is "float32". attention: the backend that a model
+    that generates computes it with, "auto" is the best that works.
     """
 
     name: str
@@ -124,6 +126,13 @@ class ModelSpec:
     task: str = "auto"
     max_model_len: int | None = None
     profile_paths: Mapping[str, str] = field(default_factory=dict)
+    dtype: str = "auto"
+    attention: str = "auto"
+
+    @property
+    def number_format(self) -> str:
+        """What `dtype` comes to."""
+        return "float32" if self.dtype == "auto" else self.dtype
 
     @property
     def is_function(self) -> bool:

@@ -205,6 +205,8 @@ def _open(
             max_model_len=model.max_model_len,
             cut=profiled_cut(spec.catalog, model.name, spec.group.config),
             stages=spec.stages_of_processes[place],
+            attention=model.attention,
+            dtype=model.number_format,
         )
     return open_model(
         model.source,
@@ -216,6 +218,7 @@ def _open(
         base_dir=Path(spec.source_folder),
         cut=profiled_cut(spec.catalog, model.name, spec.group.config),
         stages=spec.stages_of_processes[place],
+        dtype=model.number_format,
     )
 
 

@@ -272,8 +272,14 @@ def open_model(
     base_dir: Path,
     cut: tuple[range, ...] | None = None,
     stages: range | None = None,
+    dtype: str = "float32",
 ) -> OpenModel:
-    """As `load_model`, but for the weights."""
+    """As `load_model`, but for the weights. Raises InvalidInput for a `dtype` other than float32."""
+    if dtype != "float32":
+        raise InvalidInput(
+            f"dtype {dtype} is for models that generate; one-shot requests are computed in float32",
+            hint="write dtype: auto, or task: generate and profile it again",
+        )
     stages = range(config.pipeline) if stages is None else stages
     assert len(devices) == config.tensor * len(stages), (len(devices), config, stages)
     checkpoint = open_source(source, base_dir=base_dir)

@@ -281,6 +281,8 @@ def _model(model: ModelShape, profile: Profile | None, by_type: Mapping[str, str
         weight=model.weight,
         task=model.task,
         max_model_len=model.max_model_len,
+        dtype=model.dtype,
+        attention=model.attention,
     )
 
 

@@ -34,6 +34,10 @@ def _warnings(deployment: Deployment, *, mislabelled: Sequence[str]) -> Iterator
             "task, batching, kv_cache, slo.ttft_ms or slo.tpot_ms, but a profile without step_times",
             [m.name for m in models if m.profile is not None and not m.generates and _tells_how(m)],
         ),
+        (
+            "dtype or attention where requests are one-shot, which are computed in float32",
+            [m.name for m in models if m.profile is not None and not m.generates and _tells_precision(m)],
+        ),
     ):
         if named:
             shown = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
@@ -60,6 +64,10 @@ def _tells_how(model: ModelSpec) -> bool:
     """Whether it has settings of a model that generates."""
     asks = model.task == "generate" or model.generation != GenerationSettings()
     return bool(asks or model.slo.ttft_s or model.slo.tpot_s)
+
+
+def _tells_precision(model: ModelSpec) -> bool:
+    return model.number_format != "float32" or model.attention != "auto"
 
 
 def _foreign(models: Sequence[ModelSpec], types: tuple[str, ...]) -> list[str]:

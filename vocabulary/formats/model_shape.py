@@ -121,9 +121,12 @@ class ModelShape(Shape):
     aliases: tuple[Name, ...] = ()
     source: Annotated[str, Field(min_length=1)] | None = None
     revision: Annotated[str | None, NoEffect()] = None
-    architecture: Literal["auto", "bert", "gpt2", "llama", "mixtral", "opt"] = _MODEL.architecture
+    architecture: Literal["auto", "bert", "gpt2", "llama", "mistral", "mixtral", "opt", "qwen2", "qwen3"] = (
+        _MODEL.architecture
+    )
     engine: Literal["jax", "emulated"] = _MODEL.engine
-    dtype: Annotated[str | None, NoEffect(("auto", "float32"))] = None
+    dtype: Literal["auto", "float32", "bfloat16"] = _MODEL.dtype
+    attention: Literal["auto", "xla", "pallas_gpu", "cudnn"] = _MODEL.attention
     quantization: Annotated[str | None, NoEffect(("none",))] = None
     task: Literal["auto", "generate", "one_shot"] = _MODEL.task
     max_model_len: Count | None = _MODEL.max_model_len
