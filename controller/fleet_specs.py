@@ -83,7 +83,7 @@ def _check_length(group: Group, model: ModelSpec, limits: GenerationLimits) -> N
     num_tokens = limits.num_pages * limits.page_tokens
     if model.max_model_len is not None and model.max_model_len > num_tokens:
         raise InvalidInput(
-            f"max_model_len of {model.name} is {model.max_model_len}, and its cache on group {group.id} holds "
+            f"max_model_len of {model.name} is {model.max_model_len}, its cache on group {group.id} holds "
             f"{num_tokens} tokens, in {limits.num_pages} pages of {limits.page_tokens}",
             hint=f"lower max_model_len to {num_tokens}, or give it more pages: kv_cache",
         )
