@@ -23,7 +23,7 @@ def refusal(
     error: a worker's words. limits: of its model on every group that holds it, where the model generates.
     """
     if fate in (Fate.CANCELLED, Fate.SLO_INFEASIBLE) and now_s >= request.deadline_s:
-        return Refusal(Reason.DEADLINE_EXCEEDED, "the request's deadline passed before it could be served")
+        return Refusal(Reason.DEADLINE_EXCEEDED, "the request's deadline passed before its answer was complete")
     if fate is Fate.INVALID:
         return _invalid(request, error, limits)
     words = _WORDS[fate].format(
@@ -89,7 +89,7 @@ _WORDS = {
     Fate.QUEUE_FULL: "the queue of model {model!r} is full",
     Fate.NOT_PLACED: "no group of the placement holds model {model!r}",
     Fate.UNAVAILABLE: "no group that holds model {model!r} is open",
-    Fate.DEADLINE_EXCEEDED: "the request's deadline passed before it could be served",
+    Fate.DEADLINE_EXCEEDED: "the request's deadline passed before its answer was complete",
     Fate.CANCELLED: "the request was cancelled",
     Fate.FAILED: "the group that ran the request failed: {error}",
 }

@@ -41,5 +41,6 @@ def deployment(max_model_len: int, **settings: int) -> Deployment:
 def test_a_context_longer_than_the_cache_is_refused(settings: dict[str, int], num_tokens: int) -> None:
     (spec,) = worker_specs(deployment(num_tokens, **settings), PLACEMENT, key="")
     assert spec.limits["chat"].num_pages * 4 == num_tokens
-    with pytest.raises(InvalidInput, match=f"max_model_len of chat is {num_tokens + 1}, its cache .* holds {num_tokens} tokens"):
+    words = f"max_model_len of chat is {num_tokens + 1}, its cache .* holds {num_tokens} tokens"
+    with pytest.raises(InvalidInput, match=words):
         worker_specs(deployment(num_tokens + 1, **settings), PLACEMENT, key="")
