@@ -33,6 +33,13 @@ class Sampling(msgspec.Struct, frozen=True):
         """Whether nothing is drawn."""
         return self.temperature == 0.0
 
+    @property
+    def has_penalties(self) -> bool:
+        """Whether what was said before matters."""
+        return (
+            self.repetition_penalty != 1.0 or self.presence_penalty != 0.0 or self.frequency_penalty != 0.0
+        )
+
 
 GREEDY = Sampling(temperature=0.0)
 # Why an answer ended: a token or words that stop it, or its largest length.

@@ -105,12 +105,7 @@ class Stage:
     @property
     def weight_bytes(self) -> int:
         """Bytes of parameters on the fullest device of the stage."""
-        held: dict[int, int] = {}
-        # By identity: a tied table is one array in two places.
-        for array in {id(leaf): leaf for leaf in jax.tree.leaves(self._params)}.values():
-            for shard in array.addressable_shards:
-                held[shard.device.id] = held.get(shard.device.id, 0) + shard.data.nbytes
-        return max(held.values(), default=0)
+        return bytes_on_fullest(self._params)
 
     def compile(self, bucket: Bucket) -> None:
         """Compile for one bucket, unless that was done. Blocks."""
@@ -226,6 +221,16 @@ def read_weights(plan: StagePlan, checkpoint: Checkpoint, *, mesh: Mesh) -> Weig
         parameter: _read(parameter, checkpoint, plan.family, struct)
         for parameter, struct in weight_structs(plan, mesh).items()
     }
+
+
+def bytes_on_fullest(params: Any) -> int:
+    """Bytes of a pytree's arrays on the device that has most of them."""
+    held: dict[int, int] = {}
+    # By identity: a tied table is one array in two places.
+    for array in {id(leaf): leaf for leaf in jax.tree.leaves(params)}.values():
+        for shard in array.addressable_shards:
+            held[shard.device.id] = held.get(shard.device.id, 0) + shard.data.nbytes
+    return max(held.values(), default=0)
 
 
 def _activation_bytes(compiled: jax.stages.Compiled) -> int:

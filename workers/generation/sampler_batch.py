@@ -24,7 +24,7 @@ class Asked:
         samplings = [draw.sampling for draw in draws]
         logprobs = [one.num_logprobs for one in samplings if one.num_logprobs is not None]
         return cls(
-            penalties=any(map(has_penalties, samplings)),
+            penalties=any(one.has_penalties for one in samplings),
             randomness=not all(one.is_greedy for one in samplings),
             num_best=max(logprobs, default=None),
         )
@@ -59,17 +59,9 @@ def pack(draws: Sequence[Draw], *, rows: int, vocab_size: int, history_width: in
     counts_RW = np.zeros((rows, history_width), np.int32)
     if history_width:
         for row, draw in enumerate(draws):
-            if has_penalties(draw.sampling):
+            if draw.sampling.has_penalties:
                 _fill(ids_RW[row], counts_RW[row], draw)
     return SamplerBatch(np.array(floats, np.float32), np.array(words, np.uint32), ids_RW, counts_RW)
-
-
-def has_penalties(sampling: Sampling) -> bool:
-    return (
-        sampling.repetition_penalty != 1.0
-        or sampling.presence_penalty != 0.0
-        or sampling.frequency_penalty != 0.0
-    )
 
 
 def _floats(sampling: Sampling) -> tuple[float, ...]:

@@ -19,7 +19,7 @@ from workers.generation.host_step import Draw
 from workers.generation.sampler import Sampler
 from workers.generation.shapes import StepArrays, StepBucket, StepShapes
 from workers.generation.stage_pages import StagePages
-from workers.stages import HIDDEN, StagePlan, Weights
+from workers.stages import HIDDEN, StagePlan, Weights, bytes_on_fullest
 
 # What the last stage gives, of the sampler's own form; logits of no use where nothing is drawn.
 DRAWN = "drawn"
@@ -86,12 +86,7 @@ class GenerationStage:
     @property
     def weight_bytes(self) -> int:
         """Bytes of parameters on the fullest device of the stage."""
-        held: dict[int, int] = {}
-        # By identity: a tied table is one array in two places.
-        for array in {id(leaf): leaf for leaf in jax.tree.leaves(self._params)}.values():
-            for shard in array.addressable_shards:
-                held[shard.device.id] = held.get(shard.device.id, 0) + shard.data.nbytes
-        return max(held.values(), default=0)
+        return bytes_on_fullest(self._params)
 
     def compile(self, bucket: StepBucket) -> None:
         """Compile for one shape, unless that was done. Blocks."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from vocabulary.messages import Batch, Slice
 from vocabulary.prefix_hashes import next_hash
-from vocabulary.sampling import SampledToken, Sampling
+from vocabulary.sampling import SampledToken
 from workers.engine import Prompt
 from workers.generation.host_step import Draw, Drawn, HostRow, HostStep
 
@@ -120,7 +120,7 @@ class _Request:
         """The next token of a sample."""
         sampling, num_prompt = self.prompt.sampling, len(self.prompt.token_ids)
         index = self.lengths.get(sample, num_prompt) - num_prompt
-        if not _has_penalties(sampling):
+        if not sampling.has_penalties:
             return Draw(sampling, sample, index, _NONE, _NONE)
         answer = self.tokens(sample, num_prompt, num_prompt + index)
         return Draw(sampling, sample, index, self.prompt.token_ids, answer)
@@ -134,14 +134,6 @@ class _Request:
             start = len(hashes) * page_tokens
             hashes.append(next_hash(before, self.tokens(sample, start, start + page_tokens)))
         return hashes[page]
-
-
-def _has_penalties(sampling: Sampling) -> bool:
-    return (
-        sampling.repetition_penalty != 1.0
-        or sampling.presence_penalty != 0.0
-        or sampling.frequency_penalty != 0.0
-    )
 
 
 def _sampled(prompt: Prompt, sample: int, token: int, drawn: Drawn, position: int) -> SampledToken:
