@@ -23,7 +23,7 @@ def refusal(
     error: a worker's words. limits: of its model on every group that holds it, where the model generates.
     """
     if fate in (Fate.CANCELLED, Fate.SLO_INFEASIBLE) and now_s >= request.deadline_s:
-        return Refusal(Reason.DEADLINE_EXCEEDED, "the request's deadline passed before its answer was complete")
+        return Refusal(Reason.DEADLINE_EXCEEDED, _WORDS[Fate.DEADLINE_EXCEEDED])
     if fate is Fate.INVALID:
         return _invalid(request, error, limits)
     words = _WORDS[fate].format(

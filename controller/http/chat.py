@@ -13,10 +13,9 @@ from controller.http.endpoint import Asked, Front
 from controller.http.errors import json_response
 from controller.http.events import event_response
 from controller.http.given import Given, Usage, given
-from controller.http.sampling_parameters import sampling_of
 from controller.http.several import started
 from controller.http.spoken import chat_logprobs, chosen_of, shows_ids, token_ids
-from controller.http.wishes import wishes_of
+from controller.http.text_calls import text_call
 from controller.text import TextAnswer, TextCall, TextPiece
 
 
@@ -32,31 +31,19 @@ async def chat_completions(front: Front, asked: Asked) -> Response:
 
 
 def _call(front: Front, asked: Asked, request: ChatRequest) -> TextCall:
-    wishes = wishes_of(asked.headers)
     prompt = front.text.chat_prompt(
         request.model,
         template_messages(request),
         adds_generation_prompt=request.add_generation_prompt,
         variables=request.chat_template_kwargs,
     )
-    return TextCall(
-        asked.request_id,
-        request.model,
+    return text_call(
+        asked,
+        request,
         prompt,
         max_tokens=request.longest,
-        num_samples=request.n,
-        sampling=sampling_of(request, num_logprobs=request.num_logprobs),
-        stop=request.stops,
-        includes_stop=request.include_stop_str_in_output,
+        num_logprobs=request.num_logprobs,
         adds_special=False,
-        skips_special=request.skip_special_tokens,
-        timeout_s=wishes.timeout_s,
-        slo_s=wishes.slo_s,
-        ttft_s=wishes.ttft_s,
-        tpot_s=wishes.tpot_s,
-        tenant=asked.tenant,
-        salt=request.cache_salt,
-        priority=request.priority,
     )
 
 

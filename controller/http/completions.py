@@ -19,10 +19,9 @@ from controller.http.endpoint import Asked, Front
 from controller.http.errors import json_response
 from controller.http.events import event_response
 from controller.http.given import Given, Usage, given
-from controller.http.sampling_parameters import sampling_of
 from controller.http.several import started
 from controller.http.spoken import chosen_of, completion_logprobs, num_chars, shows_ids, token_ids
-from controller.http.wishes import wishes_of
+from controller.http.text_calls import text_call
 from controller.text import TextAnswer, TextCall, TextPiece
 
 
@@ -40,25 +39,14 @@ async def completions(front: Front, asked: Asked) -> Response:
 
 
 def _call(asked: Asked, request: CompletionRequest, prompt: Prompt, index: int) -> TextCall:
-    wishes = wishes_of(asked.headers)
-    return TextCall(
-        f"{asked.request_id}-{index}" if index else asked.request_id,
-        request.model,
+    return text_call(
+        asked,
+        request,
         prompt,
         max_tokens=DEFAULT_MAX_TOKENS if request.max_tokens is None else request.max_tokens,
-        num_samples=request.n,
-        sampling=sampling_of(request, num_logprobs=request.logprobs),
-        stop=request.stops,
-        includes_stop=request.include_stop_str_in_output,
-        skips_special=request.skip_special_tokens,
+        num_logprobs=request.logprobs,
+        index=index,
         goes_on=True,
-        timeout_s=wishes.timeout_s,
-        slo_s=wishes.slo_s,
-        ttft_s=wishes.ttft_s,
-        tpot_s=wishes.tpot_s,
-        tenant=asked.tenant,
-        salt=request.cache_salt,
-        priority=request.priority,
     )
 
 

@@ -43,7 +43,11 @@ class Shape(Protocol):
 
 async def event_response(front: Front, calls: Sequence[TextCall], shape: Shape) -> Response:
     """Begun once the first token has come, so that a refusal has its status. Raises Refused."""
-    events = _events(front, calls, shape)
+    return await begun(_events(front, calls, shape))
+
+
+async def begun(events: AsyncGenerator[bytes, None]) -> Response:
+    """All of them, once the first is there. Raises what `events` raises before it."""
     try:
         first = await anext(events)
     except BaseException:

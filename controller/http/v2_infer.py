@@ -15,7 +15,7 @@ from controller.grpc_v2.messages import ModelInferResponse
 from controller.grpc_v2.text_asks import TextAsk
 from controller.http.endpoint import Asked, Front
 from controller.http.errors import json_response
-from controller.http.events import EventResponse, event_of
+from controller.http.events import begun, event_of
 from controller.http.v2_generate import generate_request, generated
 from controller.http.v2_tensors import LENGTH_HEADER, asking_of, infer_response, parameters_of, set_parameters
 from controller.http.wishes import wishes_of
@@ -62,13 +62,7 @@ class V2Inference:
         if isinstance(outcome, Refusal):
             raise by_fleet(outcome)
         assert isinstance(outcome, TextAsk), outcome
-        events = self._events(outcome)
-        try:
-            first = await anext(events)
-        except BaseException:
-            await events.aclose()
-            raise
-        return EventResponse(first, events)
+        return await begun(self._events(outcome))
 
     async def _answer(self, request: object, asked: Asked) -> object:
         """The ModelInferResponse to a ModelInferRequest."""
