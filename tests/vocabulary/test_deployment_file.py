@@ -15,7 +15,7 @@ from scheduling.batching import BATCHING
 from scheduling.dispatch import ROUTERS
 from scheduling.queueing import ORDERS
 from vocabulary.catalog import LatencyModel
-from vocabulary.deployment import Deployment, HttpEndpoint, Policy, Slo
+from vocabulary.deployment import Deployment, HttpEndpoint, ModelSpec, Policy, Slo
 from vocabulary.errors import InvalidInput
 from vocabulary.formats import disk
 from vocabulary.formats.deployment import parse_deployment
@@ -249,3 +249,26 @@ def test_any_wrong_value_anywhere_is_explained_or_harmless(data):
         parse(format_yaml(document))
     except InvalidInput as error:
         assert error.where and error.hint
+
+
+def test_number_format_and_attention_of_a_model_are_read():
+    deployment = parse(
+        """models:
+- name: a
+  source: random://llama-tiny
+  dtype: bfloat16
+  attention: xla
+cluster: {nodes: [{name: n, devices: {memory: 1GiB}}]}
+"""
+    )
+    (model,) = deployment.models
+    assert deployment.accepted_only == ()
+    assert (model.dtype, model.number_format, model.attention) == ("bfloat16", "bfloat16", "xla")
+    assert ModelSpec("a").number_format == "float32"
+
+
+def test_a_number_format_that_one_shot_requests_do_not_have_is_told():
+    told = parse("models: [{name: a, profile: p.json, dtype: bfloat16}]").warnings
+    assert any("computed in float32: a" in warning for warning in told)
+    quiet = parse("models: [{name: a, profile: p.json, dtype: float32}]").warnings
+    assert not any("float32" in warning for warning in quiet)

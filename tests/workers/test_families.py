@@ -1,4 +1,5 @@
 import re
+from typing import get_args
 
 import jax
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 from tests.workers.goldens import assert_close, load, read_golden, serve
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.hub_config import HubConfig
+from vocabulary.formats.model_shape import ModelShape
+from workers.attention.select import CANDIDATES
 from workers.families import FAMILIES, family_of
 from workers.families.family import Parameter, Split
 from workers.families.operators import causal, masked, whole_text
@@ -133,3 +136,13 @@ def test_functions_are_pure_and_trace_without_devices():
         lambda params, x: family.layer(config, params, x, whole_text(8), masked(causal(8))), structs, x_BLD
     )
     assert (got.shape, got.dtype) == (x_BLD.shape, x_BLD.dtype)
+
+
+def test_a_deployment_may_name_every_family():
+    choices = get_args(ModelShape.model_fields["architecture"].annotation)
+    assert set(choices) == {"auto", *FAMILIES}
+
+
+def test_a_deployment_may_name_every_attention_backend():
+    choices = get_args(ModelShape.model_fields["attention"].annotation)
+    assert set(choices) == {"auto"} | {one.name for ones in CANDIDATES.values() for one in ones}

@@ -12,7 +12,7 @@ from vocabulary.errors import InvalidInput
 from vocabulary.parallel import ParallelConfig
 from vocabulary.profile import ProfileEntry, Provenance, profile_of
 from workers.loading import profiled_cut
-from workers.model import load_model
+from workers.model import load_model, open_model
 
 TWO_STAGES = ParallelConfig(1, 2)
 
@@ -40,4 +40,17 @@ def test_a_profile_of_another_model_is_refused_with_the_numbers() -> None:
             sequence_buckets=(8,),
             base_dir=Path(),
             cut=(range(0, 1), range(1, 3)),
+        )
+
+
+def test_one_shot_requests_are_computed_in_float32_or_not_at_all(tmp_path) -> None:
+    with pytest.raises(InvalidInput, match="dtype bfloat16 is for models that generate"):
+        open_model(
+            "random://gpt2-tiny",
+            config=ParallelConfig(1, 1),
+            devices=jax.devices()[:1],
+            batch_buckets=(1,),
+            sequence_buckets=(8,),
+            base_dir=tmp_path,
+            dtype="bfloat16",
         )
