@@ -28,7 +28,7 @@ def _size(layers: int, hidden: int, heads: int, kv_heads: int, ffn: int) -> dict
         "head_dim": hidden // heads,
         "intermediate_size": ffn,
         "vocab_size": VOCAB_SIZE,
-        "max_position_embeddings": 2048,
+        "max_position_embeddings": 1024,
         "hidden_act": "silu",
         "rms_norm_eps": 1e-5,
         "rope_theta": 10000.0,

@@ -19,7 +19,7 @@ _TOKENIZER = {
     "eos_token": END_OF_TEXT_NAME,
     "pad_token": END_OF_TEXT_NAME,
     "clean_up_tokenization_spaces": False,
-    "model_max_length": 2048,
+    "model_max_length": 1024,
     # It has learned text, not talk: what was said, one after the other.
     "chat_template": "{% for message in messages %}{{ message['content'] }}{% endfor %}",
 }

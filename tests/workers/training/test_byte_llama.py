@@ -40,7 +40,7 @@ def looks() -> list[Look]:
 
 @pytest.fixture(scope="module")
 def weights(text: Text, looks: list[Look]) -> Weights:
-    return train("test", text=text, num_steps=20, seed=0, tell=looks.append, length=32)
+    return train("test", text=text, num_steps=20, seed=0, tell=looks.append, phases=[(1.0, 8, 32)])
 
 
 @pytest.fixture(scope="module")
