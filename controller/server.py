@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count
 from typing import assert_never, final
 
@@ -13,8 +12,10 @@ import structlog
 from controller.calls import InferCall, InferReply, ModelState, ModelStatistics, ModelView, Reason, Refusal
 from controller.fleet import Pulse
 from controller.generations import Generations
+from controller.group_links import GroupLinks
 from controller.metrics import FleetMetrics
 from controller.model_board import ModelBoard
+from controller.pending import Answer, Pending, PendingCalls
 from controller.refusals import refusal
 from controller.token_streams import Ended, GenerateCall, TokenStream
 from scheduling.cluster import ClusterScheduler
@@ -36,7 +37,6 @@ from vocabulary.messages import (
 )
 from vocabulary.placement import Placement
 from vocabulary.request import Fate, Request
-from vocabulary.tensors import Tensor
 from vocabulary.units import NEVER_S
 from workers.engine import ModelInterface
 from workers.frames import Beat, Done, Frame, Run, Tokens, Withdrawn, tensor_headers
@@ -47,23 +47,11 @@ Clock = Callable[[], float]
 _log = structlog.get_logger("statmux.controller")
 
 
-@dataclass(slots=True)
-class _Pending:
-    """A call that has not been answered."""
-
-    request: Request
-    tensors: tuple[Tensor, ...]
-    protocol: str
-    answer: Callable[[InferReply | Ended | Refusal], None]
-    predicted_finish_s: float = NEVER_S
-    done: Frame | None = None
-
-
 @final
 class FleetServer:
     """Posts events, lets the machine decide once per loop turn, performs its commands.
 
-    Implements `controller.grpc_v2.Fleet`. All methods run on one event loop.
+    Implements `controller.fleet.Fleet`. All methods run on one event loop.
     """
 
     def __init__(
@@ -88,13 +76,10 @@ class FleetServer:
         self._generations = Generations({model.name: model for model in deployment.models}, metrics, limits)
         self._slo_s = {model.name: model.slo_s(deployment.latency) for model in deployment.models}
         self._board = ModelBoard(deployment.models, placement)
-        self._links: list[Link | None] = [None] * len(placement.groups)
-        self._beats: list[Beat | None] = [None] * len(placement.groups)
-        self._pending: dict[int, _Pending] = {}
-        self._answered = Pulse()
+        self._links = GroupLinks(len(placement.groups))
+        self._pending = PendingCalls(metrics)
         self._ids = count()
         self._is_decision_due = False
-        self._unflushed: set[int] = set()
         self._is_leaving = False
         self._is_draining = False
 
@@ -102,15 +87,14 @@ class FleetServer:
 
     def open_group(self, group_index: int, link: Link, interfaces: Mapping[str, ModelInterface]) -> None:
         """The group's models are warm and `link` leads to its worker."""
-        self._links[group_index] = link
+        self._links.open(group_index, link)
         self._post(GroupOpened(group_index))
         self._board.open_group(group_index, interfaces)
 
     def lose_group(self, group_index: int, why: str) -> bool:
         """The group's worker is gone; its requests are answered with FAILED. False: that was known."""
-        if self._links[group_index] is None:
+        if not self._links.lose(group_index):
             return False
-        self._links[group_index] = self._beats[group_index] = None
         self._metrics.group_lost(self._placement.groups[group_index].id)
         self._post(GroupLost(group_index))
         self._board.lose_group(group_index, why)
@@ -120,15 +104,15 @@ class FleetServer:
         """A frame of the group's worker."""
         match frame.header:
             case Done(request_id, fate, _, finish_s) as done:
-                pending = self._pending.get(request_id)
+                pending = self._pending.find(request_id)
                 if pending is not None:
-                    pending.done = frame
+                    pending.frame = frame
                     self._learn(pending.request.model, group_index, done)
                 self._post(Settled(request_id, Fate(fate), finish_s))
             case Tokens(tokens):
                 self._generations.tokens(tokens, self._clock())
             case Beat() as beat:
-                self._beats[group_index] = beat
+                self._links.hear(group_index, beat)
             case _:
                 raise AssertionError(f"a worker sent {type(frame.header).__name__}")
 
@@ -142,7 +126,7 @@ class FleetServer:
                 batch_size=done.batch_size,
             )
 
-    # What the endpoints call (`controller.grpc_v2.Fleet`).
+    # What the endpoints call (`controller.fleet.Fleet`).
 
     @property
     def changed(self) -> Pulse:
@@ -165,7 +149,7 @@ class FleetServer:
         deadline_s = NEVER_S if call.timeout_s is None else now_s + call.timeout_s
         request = Request(request_id, call.model, now_s, slo_s, deadline_s, tenant=call.tenant)
         future.add_done_callback(lambda done: self._forget(request_id) if done.cancelled() else None)
-        self._begin(_Pending(request, call.tensors, call.protocol, lambda answer: _resolve(future, answer)))
+        self._begin(Pending(request, call.tensors, call.protocol, lambda answer: _resolve(future, answer)))
         return future
 
     def generate(self, call: GenerateCall) -> TokenStream:
@@ -180,7 +164,7 @@ class FleetServer:
             loop = asyncio.get_running_loop()
             generation.timer = loop.call_later(call.timeout_s, self._forget, request_id)
         self._begin(
-            _Pending(
+            Pending(
                 request,
                 generation.prompt,
                 call.protocol,
@@ -189,9 +173,9 @@ class FleetServer:
         )
         return stream
 
-    def _begin(self, pending: _Pending) -> None:
+    def _begin(self, pending: Pending) -> None:
         request = pending.request
-        self._pending[request.id] = pending
+        self._pending.add(pending)
         if self._is_draining or self._board.is_closed(request.model):
             self._end(request.id, Refusal(*self._closed_reason(request.model)), None)
         elif not self._board.is_known(request.model):
@@ -237,16 +221,15 @@ class FleetServer:
 
     async def until_idle(self) -> None:
         """Return when every call has been answered."""
-        while self._pending:
-            await self._answered.wait()
+        await self._pending.until_none()
 
     def abandon(self) -> None:
         """Answer every call that still waits: the fleet ends before it can be served."""
-        for request_id in tuple(self._pending):
+        for request_id in self._pending.ids():
             self._end(request_id, Refusal(Reason.DRAINING, "the fleet stopped before it answered"), None)
 
     def beat_of(self, group_index: int) -> Beat | None:
-        return self._beats[group_index]
+        return self._links.beat_of(group_index)
 
     def in_flight_of(self, group_index: int) -> int:
         return self._machine.group_in_flight(group_index)
@@ -273,28 +256,22 @@ class FleetServer:
                 self._perform(command)
             except Exception:  # a bug must not take the other requests of this instant with it
                 _log.exception("command failed", command=repr(command))
-        for index in self._unflushed:
-            link = self._links[index]
-            if link is not None:
-                link.flush()
-        self._unflushed.clear()
+        self._links.flush()
 
     def _perform(self, command: ClusterCommand) -> None:
         match command:
             case Forward(request, group_index, predicted_finish_s):
                 self._forward(request, group_index, predicted_finish_s)
             case Withdraw(request_id, group_index):
-                link = self._links[group_index]
-                if link is not None:
-                    link.send(Withdrawn(request_id))
-                    self._unflushed.add(group_index)
+                self._links.send(group_index, Withdrawn(request_id))
             case Reply(request_id, fate, group_index):
                 self._reply(request_id, fate, group_index)
             case _:
                 assert_never(command)
 
     def _forward(self, request: Request, group_index: int, predicted_finish_s: float) -> None:
-        pending = self._pending[request.id]
+        pending = self._pending.find(request.id)
+        assert pending is not None, request
         # Of the last stage, which is what a worker reports: the fixed overhead is the client's.
         pending.predicted_finish_s = predicted_finish_s - self._overhead_s
         tensors = pending.tensors
@@ -307,46 +284,35 @@ class FleetServer:
             tensor_headers(tensors),
             self._generations.ask(request) if request.generates else None,
         )
-        link = self._links[group_index]
-        if link is not None:
-            link.send(run, tensors)
-            self._unflushed.add(group_index)
+        self._links.send(group_index, run, tensors)
 
     def _reply(self, request_id: int, fate: Fate, group_index: int | None) -> None:
-        pending = self._pending.get(request_id)
+        pending = self._pending.find(request_id)
         if pending is None:
             return
-        done = pending.done.header if pending.done is not None else None
-        if fate is Fate.SERVED and pending.done is not None and isinstance(done, Done):
-            group_id = self._placement.groups[group_index].id if group_index is not None else ""
-            queue_s = done.start_s - pending.request.arrival_s
-            if pending.request.generates:
-                self._end(request_id, Ended(done.reasons, group_id, done.num_cached, queue_s), group_index)
-                return
-            reply = InferReply(pending.done.tensors, group_id, queue_s, done.finish_s - done.start_s)
-            self._end(request_id, reply, group_index)
+        done = pending.done
+        if fate is Fate.SERVED and done is not None:
+            self._end(request_id, self._served(pending, done, group_index), group_index)
         else:
-            error = done.error if isinstance(done, Done) else ""
+            error = done.error if done is not None else ""
             self._end(request_id, self._refusal(pending.request, fate, error), group_index)
 
-    def _end(self, request_id: int, answer: InferReply | Ended | Refusal, group_index: int | None) -> None:
-        pending = self._pending.pop(request_id)
-        self._metrics.answered(
-            pending.request,
-            answer,
-            done=pending.done.header if pending.done is not None else None,
-            group=self._placement.groups[group_index].id if group_index is not None else "",
-            predicted_finish_s=pending.predicted_finish_s,
-            now_s=self._clock(),
-            protocol=pending.protocol,
-        )
-        pending.answer(answer)
-        if not self._pending:
-            self._answered.beat()
+    def _served(self, pending: Pending, done: Done, group_index: int | None) -> InferReply | Ended:
+        group_id, queue_s = self._group_id(group_index), done.start_s - pending.request.arrival_s
+        if pending.request.generates:
+            return Ended(done.reasons, group_id, done.num_cached, queue_s)
+        assert pending.frame is not None, done
+        return InferReply(pending.frame.tensors, group_id, queue_s, done.finish_s - done.start_s)
+
+    def _end(self, request_id: int, answer: Answer, group_index: int | None) -> None:
+        self._pending.end(request_id, answer, group=self._group_id(group_index), now_s=self._clock())
+
+    def _group_id(self, group_index: int | None) -> str:
+        return "" if group_index is None else self._placement.groups[group_index].id
 
     def _forget(self, request_id: int) -> None:
         """The client went away or its deadline passed."""
-        if request_id in self._pending:
+        if self._pending.find(request_id) is not None:
             self._post(Cancelled(request_id))
 
     def _refusal(self, request: Request, fate: Fate, error: str = "") -> Refusal:
@@ -359,7 +325,7 @@ class FleetServer:
         return Reason.NOT_LOADED, f"model {model!r} was unloaded; load it first"
 
 
-def _resolve(future: asyncio.Future[InferReply | Refusal], answer: InferReply | Ended | Refusal) -> None:
+def _resolve(future: asyncio.Future[InferReply | Refusal], answer: Answer) -> None:
     assert not isinstance(answer, Ended), answer
     if not future.done():
         future.set_result(answer)
