@@ -1,4 +1,4 @@
-"""An engine beside whose steps a clock stands: how long each stage was taken by each, as the group sees it."""
+"""An engine with a clock: how long each of its steps takes each stage, as the group sees it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ class StepMarks:
     """One step of generation, on one clock. num_kv_tokens: of its sequences, in the cache before.
 
     start_s: when it was decided; stage_ends_s: when each stage but the last was done with it; end_s: when the
-    group had heard what it drew and could decide what follows.
+    group had heard what it drew and could decide what follows. busy_s: how long stages have computed since
+    the end of the step before.
     """
 
     num_tokens: int
@@ -25,6 +26,7 @@ class StepMarks:
     start_s: float
     stage_ends_s: tuple[float, ...]
     end_s: float
+    busy_s: float = 0.0
 
 
 def stage_times_s(steps: Sequence[StepMarks]) -> list[tuple[float, ...]]:
@@ -63,6 +65,7 @@ class TimedEngine:
         self._loop = loop
         self._running: dict[int, _Running] = {}
         self._last_start_s = 0.0
+        self._busy_s = 0.0
         self.steps: list[StepMarks] = []
 
     def stage_ended(self, batch_id: int, stage: int, time_s: float) -> None:
@@ -121,6 +124,7 @@ class TimedEngine:
 
     def _end(self, batch_id: int, told_s: float) -> None:
         one = self._running.pop(batch_id)
+        busy_s, self._busy_s = self._busy_s, sum(self._engine.stage_busy_s())
         stages = sorted(one.stage_ends_s)[:-1] if one.stage_ends_s else []
         self.steps.append(
             StepMarks(
@@ -129,5 +133,6 @@ class TimedEngine:
                 one.start_s,
                 tuple([one.stage_ends_s[stage] for stage in stages]),
                 max(told_s, self._last_start_s),
+                self._busy_s - busy_s,
             )
         )

@@ -15,7 +15,8 @@ from vocabulary.parallel import ParallelConfig
 from vocabulary.profile import ProfileEntry
 
 if TYPE_CHECKING:
-    from workers.generation.model import OpenGeneratingModel
+    from workers.generation.model import GeneratingModel
+    from workers.generation.opening import OpenGeneratingModel
     from workers.generation.step_samples import StepSample
 
 # Sequences that share a step in an ordinary minute: what a request adds to the work is told by it, since the
@@ -37,10 +38,23 @@ def step_profile(
     opened: OpenGeneratingModel, spec: ModelSpec, config: ParallelConfig, *, num_rounds: int
 ) -> StepProfile:
     """Compile, serve drawn requests, fit their steps. Blocks."""
-    from workers.generation.step_samples import measured_steps
-
     model = opened.model(opened.read())
     model.compile()
+    stage_layers = tuple(len(plan.layers) for plan in opened.plans)
+    return profile_ready(model, spec, config, stage_layers=stage_layers, num_rounds=num_rounds)
+
+
+def profile_ready(
+    model: GeneratingModel,
+    spec: ModelSpec,
+    config: ParallelConfig,
+    *,
+    stage_layers: tuple[int, ...],
+    num_rounds: int,
+) -> StepProfile:
+    """Of a model that is compiled, and serves nobody meanwhile. Blocks."""
+    from workers.generation.step_samples import measured_steps
+
     samples = measured_steps(model, spec, config, num_rounds=num_rounds)
     workload = spec.workload or Workload(0.0)
     fits = tuple(_fit(samples, stage) for stage in range(config.pipeline))
@@ -51,7 +65,7 @@ def step_profile(
         {1: tuple(request_work_s(fit.times, workload) for fit in fits)},
         step_times=tuple(fit.times for fit in fits),
         kv_bytes_per_token=model.kv_bytes_per_token,
-        stage_layers=tuple(len(plan.layers) for plan in opened.plans),
+        stage_layers=stage_layers,
     )
     return StepProfile(entry, fits)
 
@@ -71,7 +85,7 @@ def open_to_profile(model: ModelSpec, config: ParallelConfig, source_folder: Pat
     """With pages for some long contexts: how many there are does not tell in a step's time."""
     import jax
 
-    from workers.generation.model import open_generating_model
+    from workers.generation.opening import open_generating_model
 
     assert model.source is not None, model
     settings = model.generation
