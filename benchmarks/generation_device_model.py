@@ -19,7 +19,8 @@ from vocabulary.sampling import GREEDY
 from workers.attention.interface import AttentionBackend
 from workers.families.llama import LLAMA
 from workers.generation.host_step import Draw, HostRow, HostStep
-from workers.generation.model import GeneratingModel, GenerationTask, OpenGeneratingModel
+from workers.generation.model import GeneratingModel, GenerationTask
+from workers.generation.opening import OpenGeneratingModel
 from workers.generation.shapes import step_shapes
 from workers.stages import stage_meshes, stage_plans
 

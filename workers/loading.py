@@ -21,7 +21,8 @@ from vocabulary.errors import InvalidInput, StatmuxError
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Group
 from workers.families.family import Parameter
-from workers.generation.model import GeneratingModel, OpenGeneratingModel, open_generating_model
+from workers.generation.model import GeneratingModel
+from workers.generation.opening import OpenGeneratingModel, open_generating_model
 from workers.model import OpenModel, ShardedModel, StageWeights, open_model
 from workers.multicast import STORE, Load, Multicast
 from workers.python_model import PythonModel, load_python_model

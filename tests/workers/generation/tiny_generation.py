@@ -11,7 +11,8 @@ import jax
 from tests.workers.generation.tiny_models import write_checkpoint
 from vocabulary.generation import GenerationLimits
 from vocabulary.parallel import ParallelConfig
-from workers.generation.model import GeneratingModel, OpenGeneratingModel, open_generating_model
+from workers.generation.model import GeneratingModel
+from workers.generation.opening import OpenGeneratingModel, open_generating_model
 from workers.generation.shapes import StepBucket
 
 # Room for all six sequences of the goldens, and for some pages that wait to be used again.
