@@ -155,7 +155,7 @@ def test_every_make_target_exists(page: Path) -> None:
 
 def test_the_deployments_in_the_readme_are_valid(tmp_path: Path) -> None:
     texts = [text for text in blocks(README, "yaml") if "models:\n" in text]
-    assert len(texts) == 2, texts
+    assert len(texts) == 1, texts
     for text in texts:
         path = tmp_path / "deployment.yaml"
         path.write_text(text)
@@ -164,7 +164,7 @@ def test_the_deployments_in_the_readme_are_valid(tmp_path: Path) -> None:
 
 def test_the_python_in_the_readme_compiles_and_imports_what_exists() -> None:
     texts = blocks(README, "python")
-    assert len(texts) == 2
+    assert len(texts) == 3
     for name in (name for text in texts for name in imported_names(text)):
         module, _, last = name.rpartition(".")
         assert find_spec(name) if not module else exists_in(module, last), name
@@ -180,7 +180,9 @@ def test_the_python_in_the_reference_runs(page: Path) -> None:
 
 def test_the_metrics_in_the_readme_exist() -> None:
     metrics = FleetMetrics(["chat"])
-    metrics.watch_groups(Placement(()), waiting=float, running=float, stage_busy_s=lambda index: ())
+    metrics.watch_groups(
+        Placement(()), waiting=float, running=float, stage_busy_s=lambda index: (), beat_of=lambda index: None
+    )
     families = list(metrics.registry.collect())
     names = {family.name + "_total" * (family.type == "counter") for family in families}
     named = set(re.findall(r"`(statmux_\w+)`", README.read_text()))
