@@ -73,7 +73,7 @@ def simulate(
 ) -> None:
     """Replay a trace on a plan in virtual time, with the scheduling code that serves."""
     from simulator.fast import load_compiler
-    from statmux.simulating import Question, without_lengths
+    from statmux.simulating import Question
     from vocabulary.formats.disk import write_outcomes
 
     console = Console(ctx.obj)
@@ -90,8 +90,6 @@ def simulate(
     if outcomes is not None:
         write_outcomes(outcomes, found.outcomes, placement=found.placement)
     _show(console, found)
-    if names := without_lengths(found):
-        console.warn(f"the trace has no token counts: requests of {', '.join(names)} count as one-shot ones")
     if plot is not None:
         _plot(plot, found)
     if report is not None:
@@ -131,9 +129,12 @@ def _found(
 def _show(console: Console, found: Found) -> None:
     from statmux.comparing_view import comparison_table
     from statmux.simulate_view import simulated_table
+    from statmux.simulating import without_lengths
 
     view = simulated_table if found.recorded is None else comparison_table
     console.result(found.document, lambda: view(found.document))
+    if names := without_lengths(found):
+        console.warn(f"the trace has no token counts: requests of {', '.join(names)} count as one-shot ones")
 
 
 def _plot(path: Path, found: Found) -> None:
