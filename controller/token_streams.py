@@ -58,6 +58,7 @@ News = tuple[SampledToken, ...] | Ended | Refusal
 class TokenStream:
     """What comes of one call: tokens as each step draws them, then `Ended`, or a Refusal at any time.
 
+    What is not read yet waits here: a slow reader slows nobody down, and the call's length bounds it.
     Iterate once. `cancel` when nobody wants more: the request is forgotten, its pages are free within a step.
     Leaving the iteration early cancels by itself (`async with`).
     """

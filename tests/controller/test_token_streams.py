@@ -12,6 +12,8 @@ from tests.controller.virtual_generation import STEP_S, VirtualFleet, greedy, he
 from vocabulary.deployment import Policy, Slo
 from vocabulary.sampling import LENGTH, STOP
 
+CANCELLED = Refusal(Reason.CANCELLED, "the request was cancelled")
+
 
 def test_each_token_comes_as_its_step_ends_and_the_end_says_why() -> None:
     async def story(fleet: VirtualFleet) -> None:
@@ -162,5 +164,63 @@ def test_requests_come_in_the_words_of_their_protocol() -> None:
         await heard(fleet, fleet.call((5,), 1, protocol="openai"))
         labels = {"model": "chat", "code": "OK", "slo_class": "default"}
         assert fleet.value("statmux_requests_total", protocol="openai", **labels) == 1
+
+    run(story)
+
+
+def test_a_slow_reader_slows_nobody_down_and_misses_nothing() -> None:
+    async def story(fleet: VirtualFleet) -> None:
+        slow = fleet.call((5, 6, 7), 6)
+        other = await heard(fleet, fleet.call((1, 2), 8))
+        assert other.times_s == [STEP_S * (index + 1) for index in range(8)]
+        found = await heard(fleet, slow)
+        assert len(found.of(0)) == 6 and set(found.times_s) == {8 * STEP_S}
+        assert isinstance(found.end, Ended)
+
+    run(story)
+
+
+def test_a_storm_of_clients_that_leave_leaves_nothing_behind() -> None:
+    async def story(fleet: VirtualFleet) -> None:
+        leaving = [fleet.call((5, 6, number), 30) for number in range(500)]
+        staying = fleet.call((7, 8), 2)
+        for number, stream in enumerate(leaving):
+            fleet.loop.call_at(number % 7 * STEP_S / 2, stream.cancel)
+        found = await heard(fleet, staying)
+        assert len(found.of(0)) == 2
+        for stream in leaving:
+            assert (await heard(fleet, stream)).end == CANCELLED
+        last = await heard(fleet, fleet.call((9,), 1))
+        assert isinstance(last.end, Ended)
+        assert fleet.front.num_pending == fleet.group.num_waiting == fleet.model.num_running == 0
+        assert fleet.model.num_free_pages == fleet.model.num_pages
+
+    run(story)
+
+
+def test_a_fleet_that_drains_ends_its_streams_and_begins_none() -> None:
+    async def story(fleet: VirtualFleet) -> None:
+        running = fleet.call((5, 6, 7), 4)
+        await asyncio.sleep(1.5 * STEP_S)
+        fleet.front.start_draining()
+        late = await heard(fleet, fleet.call((1, 2), 1))
+        assert isinstance(late.end, Refusal) and late.end.reason is Reason.DRAINING
+        await fleet.front.until_idle()
+        assert fleet.loop.time() == 4 * STEP_S
+        found = await heard(fleet, running)
+        assert len(found.of(0)) == 4 and isinstance(found.end, Ended)
+
+    run(story)
+
+
+def test_a_fleet_that_stops_before_an_answer_is_whole_says_so_in_the_stream() -> None:
+    async def story(fleet: VirtualFleet) -> None:
+        stream = fleet.call((5, 6, 7), 40)
+        await asyncio.sleep(2.5 * STEP_S)
+        fleet.front.start_draining()
+        fleet.front.abandon()
+        found = await heard(fleet, stream)
+        assert len(found.of(0)) == 2
+        assert isinstance(found.end, Refusal) and found.end.reason is Reason.DRAINING
 
     run(story)
