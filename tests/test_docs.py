@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.metrics import FleetMetrics
 from statmux.main import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE
 from statmux.recording import TIMINGS_FILE
 from statmux.reporting.record import MEASURED_FILE, RUN_FILE, SIMULATED_FILE
@@ -21,6 +22,7 @@ from vocabulary.errors import StatmuxError
 from vocabulary.formats.outcomes import COLUMNS as OUTCOME_COLUMNS
 from vocabulary.formats.outcomes import LATE, TOKEN_COLUMNS
 from vocabulary.formats.trace_table import COLUMNS as TRACE_COLUMNS
+from vocabulary.placement import Placement
 from vocabulary.request import Fate
 
 ROOT = Path(__file__).parents[1]
@@ -117,3 +119,18 @@ def test_every_key_of_the_status_document_is_in_the_reference() -> None:
     text = (REFERENCE / "files.md").read_text()
     assert {"fleet", "groups", "num_served"} <= keys
     assert not sorted(key for key in keys if f"`{key}`" not in text)
+
+
+def test_every_metric_is_in_the_reference_with_its_type() -> None:
+    metrics = FleetMetrics(["chat"])
+    metrics.watch_groups(
+        Placement(()), waiting=float, running=float, stage_busy_s=lambda index: (), beat_of=lambda index: None
+    )
+    families = list(metrics.registry.collect())
+    expected = {(family.name + "_total" * (family.type == "counter"), family.type) for family in families}
+    told = set()
+    for names, kind in re.findall(
+        r"^\| (`statmux[^|]*) \| (\w+) \|", (REFERENCE / "metrics.md").read_text(), re.M
+    ):
+        told |= {(name, kind) for name in re.findall(r"`(\w+)`", names)}
+    assert told == expected
