@@ -3,7 +3,7 @@
 Profiles six small models on virtual CPU devices, plans them, serves the plan on a local Ray cluster, replays
 one minute of bursty traffic, lets the model that writes Python write some, compares with the simulator,
 writes a report, stops. Each step is one `statmux` command, printed before it runs; only the model that writes
-is trained before, once, for a minute or two, and kept in the user's folder of caches. Everything else lies in
+is trained before, once, for about a minute, and kept in the user's folder of caches. Everything else lies in
 `.statmux/demo/`. Options that it does not know are handed to every command that reads the deployment
 (`--set PATH=VALUE`).
 """
@@ -30,7 +30,7 @@ _STOP_TIMEOUT_S = 60
 _LOOK_S = 0.3
 # What a deployment calls the folder of the model that is trained for it.
 _WRITER = "${STATMUX_BYTE_LLAMA:-byte-llama}"
-_TRAINING_STEPS = 150
+_TRAINING = ("--size", "draft", "--steps", "300")
 _PROMPT, _WRITTEN_TOKENS = "def read(self, name):\n", 120
 
 
@@ -100,7 +100,7 @@ def _trained(start_s: float) -> str:
     folder = Path(caches) / "statmux" / "byte-llama-demo"
     if (folder / "config.json").is_file():
         return str(folder)
-    words = ["-m", "workers.training.byte_llama", "--steps", str(_TRAINING_STEPS), "--out", str(folder)]
+    words = ["-m", "workers.training.byte_llama", *_TRAINING, "--out", str(folder)]
     _say(start_s, f"train a tiny Llama on Python's own source, once: python {shlex.join(words)}")
     if subprocess.run([sys.executable, "-P", *words], stdout=subprocess.DEVNULL).returncode != 0:
         raise _Failed("training ended without a model")
