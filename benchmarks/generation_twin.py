@@ -4,10 +4,10 @@
 
 Live: front end, scheduler and real JAX engine in this process, without sockets. Simulated: the same trace,
 with step times that were fitted to the engine's steps in the same run. Objectives come from the simulation of
-`fcfs` at the higher rate before anything is served (medians of its TTFT and TPOT), so that about half are kept
-and policies differ. Rounds are interleaved: a round serves every policy at every rate once, with a trace of
-its own. Attainment is of all requests; one that was refused keeps nothing. Then what the host does in a step
-of 16 answers at a context of 512 tokens.
+`fcfs` at the higher rate before anything is served (medians of its TTFT and TPOT), so that about half are
+kept and policies differ. Rounds are interleaved: a round serves every policy at every rate once, with a trace
+of its own. Attainment is of all requests; one that was refused keeps nothing. Then what the host does in a
+step of 16 answers at a context of 512 tokens.
 """
 
 from __future__ import annotations
@@ -30,14 +30,13 @@ from benchmarks.generation_twin_fleet import (
     LiveFleet,
     Paces,
     ReadyModel,
+    fitted,
     ready_model,
     served,
     simulated,
 )
 from benchmarks.peers.static_batches import save_llama
-from controller.token_streams import GenerateCall
 from vocabulary.deployment import Deployment
-from vocabulary.sampling import Sampling
 from vocabulary.trace import Tenants, Tokens, Trace
 from workers.generation.step_clock import stage_times_s
 
@@ -222,27 +221,18 @@ async def host_share(ready: ReadyModel, *, context: int = 512, num_steps: int = 
     """
     fleet = LiveFleet(ready, ready.deployment())
     random = np.random.default_rng(0)
+    shares, steps_s = [], []
     try:
-
-        async def read(prompt: tuple[int, ...]) -> None:
-            call = GenerateCall(
-                "r", MODEL, prompt, num_steps, sampling=Sampling(temperature=0.0, ignores_eos=True)
-            )
-            async for _ in fleet.front.generate(call):
-                pass
-
-        shares, steps_s = [], []
-        for _ in range(5):
+        for _ in range(6):
             fleet.engine.steps = []
-            prompts = [
-                tuple(random.integers(0, 250, size=context - num_steps // 2).tolist()) for _ in range(16)
-            ]
-            await asyncio.gather(*(read(prompt) for prompt in prompts))
+            size = 16, context - num_steps // 2
+            prompts = [tuple(one) for one in random.integers(0, 250, size=size).tolist()]
+            await asyncio.gather(*(fleet.answer(prompt, num_steps) for prompt in prompts))
             every = zip(fleet.engine.steps, stage_times_s(fleet.engine.steps), strict=True)
             full = [(step.busy_s, sum(stages_s)) for step, stages_s in every if step.num_tokens == 16]
             steps_s.append(median(step_s for _, step_s in full))
             shares.append(median(1 - busy_s / step_s for busy_s, step_s in full))
-        return {"step_s": median(steps_s), "host_share": median(shares)}
+        return {"step_s": median(steps_s[1:]), "host_share": median(shares[1:])}
     finally:
         fleet.close()
 
@@ -255,13 +245,13 @@ def _run(folder: Path, chosen: argparse.Namespace) -> dict[str, Any]:
                 folder,
                 f"steps{budget}",
                 f"source: '{chosen.source}', {LIMITS}, {BATCHING.format(budget)}",
-                num_rounds=chosen.profile_rounds,
             )
             for budget in (LARGE, SMALL)
         }
         for budget, ready in models.items():
-            print(f"steps of at most {budget} tokens: {ready.profile.fits[0]}")
-            document[f"fit {budget}"] = asdict(ready.profile.fits[0])
+            fit = asyncio.run(fitted(ready, num_rounds=chosen.profile_rounds))
+            print(f"steps of at most {budget} tokens: {fit}", flush=True)
+            document[f"fit {budget}"] = asdict(fit)
         found, asked = asyncio.run(compared(models, num_rounds=chosen.rounds, num_requests=chosen.requests))
         print(f"objectives: {asked}\n\n{table(found)}")
         document |= {
@@ -274,7 +264,6 @@ def _run(folder: Path, chosen: argparse.Namespace) -> dict[str, Any]:
             folder,
             "bytes",
             f"source: bytes, max_model_len: 640, {BATCHING.format(LARGE)}, {HOST_CACHE}",
-            num_rounds=1,
         )
         document["host"] = asyncio.run(host_share(ready))
         print(

@@ -19,19 +19,22 @@ from controller.server import FleetServer
 from controller.token_streams import Ended, GenerateCall
 from scheduling.cluster import ClusterScheduler
 from scheduling.group import GroupScheduler
+from simulator.generation.step_times import StepTimesFit, fit_step_times
 from simulator.simulate import simulate
 from statmux.token_calls import prompts_of
 from vocabulary.deployment import Deployment
 from vocabulary.formats.disk import load_deployment, write_profile
+from vocabulary.generation import StepTimes
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Group, Placement
-from vocabulary.profile import Provenance, profile_of
+from vocabulary.profile import ProfileEntry, Provenance, profile_of
 from vocabulary.sampling import Sampling
 from vocabulary.trace import Trace
 from workers.generation.model import GeneratingModel
 from workers.generation.opening import open_generating_model
 from workers.generation.step_clock import TimedEngine
-from workers.generation.step_profile import StepProfile, profile_ready
+from workers.generation.step_samples import typical_steps
+from workers.generation.step_traffic import Lengths, drawn_crowds
 from workers.jax_engine import JaxEngine
 from workers.link import memory_pair
 from workers.server import GroupServer
@@ -39,6 +42,8 @@ from workers.server import GroupServer
 MODEL = "chat"
 ONE = ParallelConfig()
 PLACEMENT = Placement((Group("g", ("n-0:0",), ONE, (MODEL,)),))
+# Until it is measured: decides nothing where nobody is refused.
+_BELIEVED = StepTimes(0.01, 0.0001)
 _GREEDY = Sampling(temperature=0.0, ignores_eos=True)
 
 
@@ -52,18 +57,17 @@ class Paces:
 
 @dataclass(frozen=True, slots=True)
 class ReadyModel:
-    """Compiled for its limits, and what its steps cost."""
+    """Compiled for its limits. file: of its deployment, whose profile lies beside it."""
 
     file: Path
     model: GeneratingModel
-    profile: StepProfile
 
     def deployment(self, *overrides: str) -> Deployment:
         return load_deployment(self.file, overrides=overrides)
 
 
-def ready_model(folder: Path, name: str, model_yaml: str, *, num_rounds: int) -> ReadyModel:
-    """Compile and profile. model_yaml: keys of the model, in YAML's flow style, without braces. Blocks."""
+def ready_model(folder: Path, name: str, model_yaml: str) -> ReadyModel:
+    """Compile. model_yaml: keys of the model, in YAML's flow style, without braces. Blocks."""
     file = folder / f"{name}.yaml"
     file.write_text(
         "metadata: {name: twin}\n"
@@ -83,13 +87,50 @@ def ready_model(folder: Path, name: str, model_yaml: str, *, num_rounds: int) ->
     )
     model = opened.model(opened.read())
     model.compile()
-    layers = tuple(len(plan.layers) for plan in opened.plans)
-    profile = profile_ready(model, spec, ONE, stage_layers=layers, num_rounds=num_rounds)
-    write_profile(
-        folder / f"{name}.json",
-        profile_of(MODEL, "cpu", [profile.entry], provenance=Provenance("measured")),
+    ready = ReadyModel(file, model)
+    _write_profile(ready, _BELIEVED)
+    return ready
+
+
+async def fitted(ready: ReadyModel, *, num_rounds: int) -> StepTimesFit:
+    """Serve drawn crowds, fit their steps, and write that to the model's profile.
+
+    As `statmux profile` does, but with the front end on the loop, where it is when requests are served here.
+    """
+    fleet = LiveFleet(ready, ready.deployment("models.0.kv_cache.prefix_caching=false"))
+    crowds = drawn_crowds(ready.model.limits, max_model_len=ready.model.max_model_len, seed=0)
+    rounds = []
+    try:
+        for _ in range(1 + num_rounds):
+            fleet.engine.steps = []
+            for crowd in crowds:
+                await asyncio.gather(*(fleet.answer(_prompt(one), one.num_answer) for one in crowd))
+            rounds.append(fleet.engine.steps)
+    finally:
+        fleet.close()
+    samples = typical_steps(rounds[1:])
+    columns = np.array([(one.num_tokens, one.num_kv_tokens, one.stages_s[0]) for one in samples])
+    fit = fit_step_times(*columns.T)
+    _write_profile(ready, fit.times)
+    return fit
+
+
+def _prompt(lengths: Lengths) -> tuple[int, ...]:
+    return tuple(np.random.default_rng(lengths.num_prompt).integers(0, 250, size=lengths.num_prompt).tolist())
+
+
+def _write_profile(ready: ReadyModel, times: StepTimes) -> None:
+    model = ready.model
+    entry = ProfileEntry(
+        ONE,
+        model.weight_bytes_per_stage,
+        {1: (0,)},
+        {1: (0.1,)},
+        step_times=(times,),
+        kv_bytes_per_token=model.kv_bytes_per_token,
     )
-    return ReadyModel(file, model, profile)
+    profile = profile_of(MODEL, "cpu", [entry], provenance=Provenance("measured"))
+    write_profile(ready.file.with_suffix(".json"), profile)
 
 
 @final
@@ -120,6 +161,19 @@ class LiveFleet:
         )
         self.front.open_group(0, down, self.engine.interfaces())
 
+    async def answer(
+        self, prompt: tuple[int, ...], num_tokens: int, *, tenant: str = ""
+    ) -> tuple[float, float] | None:
+        """When its first and its last token came, on the loop's clock; None for a call that was refused."""
+        loop = asyncio.get_running_loop()
+        call = GenerateCall("r", MODEL, prompt, num_tokens, sampling=_GREEDY, tenant=tenant)
+        first_s, last_s, end = np.nan, np.nan, None
+        async for end in self.front.generate(call):
+            if isinstance(end, tuple):
+                last_s = loop.time()
+                first_s = last_s if first_s != first_s else first_s
+        return (first_s, last_s) if isinstance(end, Ended) else None
+
     def close(self) -> None:
         self.engine.close()
 
@@ -130,7 +184,7 @@ async def served(ready: ReadyModel, deployment: Deployment, trace: Trace) -> Pac
     try:
         gc.collect()
         gc.freeze()
-        return await _replayed(fleet.front, trace)
+        return await _replayed(fleet, trace)
     finally:
         gc.unfreeze()
         fleet.close()
@@ -145,27 +199,19 @@ def simulated(deployment: Deployment, trace: Trace) -> Paces:
     return Paces(ttft_s, np.where(found.served, tpot_s, np.nan))
 
 
-async def _replayed(front: FleetServer, trace: Trace) -> Paces:
+async def _replayed(fleet: LiveFleet, trace: Trace) -> Paces:
     assert trace.tokens is not None and trace.tenants is not None
     prompts = [tuple(one.tolist()) for one in prompts_of(trace.tokens)]
-    answers = trace.tokens.output_tokens.tolist()
+    lengths = trace.tokens.output_tokens.tolist()
     tenants = [trace.tenants.names[index] for index in trace.tenants.index]
     begin_s = asyncio.get_running_loop().time() + 0.05
 
     async def answer(row: int, due_s: float) -> tuple[float, float]:
-        loop = asyncio.get_running_loop()
-        await asyncio.sleep(max(0.0, begin_s + due_s - loop.time()))
-        call = GenerateCall(
-            str(row), MODEL, prompts[row], answers[row], sampling=_GREEDY, tenant=tenants[row]
-        )
-        first_s, last_s, end = np.nan, np.nan, None
-        async for end in front.generate(call):
-            if isinstance(end, tuple):
-                last_s = loop.time() - begin_s
-                first_s = last_s if first_s != first_s else first_s
-        if not isinstance(end, Ended):
+        await asyncio.sleep(max(0.0, begin_s + due_s - asyncio.get_running_loop().time()))
+        told = await fleet.answer(prompts[row], lengths[row], tenant=tenants[row])
+        if told is None:
             return np.nan, np.nan
-        return first_s - due_s, (last_s - first_s) / max(answers[row] - 1, 1)
+        return told[0] - begin_s - due_s, (told[1] - told[0]) / max(lengths[row] - 1, 1)
 
     rows: Sequence[tuple[float, float]] = await asyncio.gather(
         *(answer(row, due_s) for row, due_s in enumerate(trace.arrival_s.tolist()))
