@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from workers.training.byte_llamas import PREFIX, SIZES, first_weights, parsed
+from workers.training.checkpoint import save_checkpoint
+
 BERT, GPT2 = "random://bert-tiny?seed=3", "random://gpt2-tiny?seed=4"
-LLAMA = "random://llama-tiny?seed=5"
+# Its tokens are bytes, and a chat is what was said in it: so text can be counted in tokens.
+CHAT_SIZE = dict(SIZES["test"]) | {"tie_word_embeddings": False}
 # Pages for one and a half of the longest answers: four at once take them from each other.
 CHAT_LENGTH, CHAT_PAGES = 64, 12
 SEQUENCE_LENGTH = 16
@@ -31,7 +35,7 @@ _MIXED_MODELS = f"""\
   sequence_lengths: [{SEQUENCE_LENGTH}]
 - {{name: gpt2, source: "{GPT2}", profile: fast.json, sequence_lengths: [{SEQUENCE_LENGTH}]}}
 - name: chat
-  source: {LLAMA}
+  source: ./chat
   task: generate
   profile: chat.json
   max_model_len: {CHAT_LENGTH}
@@ -61,10 +65,18 @@ def write_mixed_fleet(folder: Path) -> Path:
     write_profile(folder / "fast.json", stage_s=0.002)
     write_profile(folder / "slow.json", stage_s=SLOW_STAGE_S)
     write_profile(folder / "chat.json", stage_s=0.002, generates=True)
+    write_chat(folder / "chat")
     head = _HEAD.format(name="mixed", address="local", hosts=2, memory="1GiB")
     (folder / "deployment.yaml").write_text(head + _MIXED_MODELS)
     (folder / "plan.yaml").write_text(_MIXED_PLAN)
     return folder
+
+
+def write_chat(folder: Path) -> None:
+    """A Llama that has learned nothing, with a tokenizer and a chat template."""
+    weights = first_weights(parsed(CHAT_SIZE), seed=5)
+    weights["lm_head.weight"] = weights.pop(f"{PREFIX}lm_head.weight")
+    save_checkpoint(folder, size=CHAT_SIZE, weights=weights)
 
 
 def write_small_fleet(

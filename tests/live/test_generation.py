@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import urllib.request
 from collections.abc import AsyncIterator
+from typing import Any
 
 import numpy as np
 import openai
@@ -17,8 +19,9 @@ from tests.live.fleet_process import ServedFleet
 
 pytestmark = [pytest.mark.cluster, pytest.mark.asyncio]
 _RANDOM = np.random.default_rng(1)
-PROMPTS = [_RANDOM.integers(0, 1024, size=length).tolist() for length in (3, 21, 40, 9, 33, 17)]
+PROMPTS = [_RANDOM.integers(0, 256, size=length).tolist() for length in (3, 21, 40, 9, 33, 17)]
 ANSWER = 20
+_IDS = {"ignore_eos": True, "return_token_ids": True}
 
 
 @pytest_asyncio.fixture
@@ -31,9 +34,14 @@ async def remote(mixed: ServedFleet) -> AsyncIterator[openai.AsyncOpenAI]:
 async def answer(remote: openai.AsyncOpenAI, prompt: list[int]) -> list[int]:
     """Token ids, greedy."""
     done = await remote.completions.create(
-        model="chat", prompt=prompt, max_tokens=ANSWER, temperature=0, extra_body={"ignore_eos": True}
+        model="chat", prompt=prompt, max_tokens=ANSWER, temperature=0, extra_body=_IDS
     )
     return done.choices[0].token_ids  # type: ignore[attr-defined]
+
+
+def _posted(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    with urllib.request.urlopen(url, json.dumps(body).encode(), timeout=60) as reply:
+        return json.load(reply)
 
 
 def metric(fleet: ServedFleet, name: str) -> float:
@@ -93,7 +101,7 @@ async def test_equal_seeds_draw_equal_answers_and_samples_differ(remote: openai.
     def drawn(seed: int):
         return remote.completions.create(
             model="chat", prompt=[4, 5, 6], max_tokens=8, temperature=1, seed=seed, n=2,
-            extra_body={"ignore_eos": True},
+            extra_body=_IDS,
         )  # fmt: skip
 
     first, again, other = [
@@ -104,14 +112,35 @@ async def test_equal_seeds_draw_equal_answers_and_samples_differ(remote: openai.
     assert first[0] != first[1]
 
 
-async def test_a_prompt_that_is_too_long_and_text_without_a_tokenizer_are_bad_requests(
+async def test_text_goes_in_and_out_of_every_protocol_alike(
+    mixed: ServedFleet, remote: openai.AsyncOpenAI
+) -> None:
+    said: list[Any] = [{"role": "user", "content": "def "}, {"role": "assistant", "content": "f("}]
+    asked: dict[str, Any] = {"model": "chat", "max_tokens": ANSWER, "temperature": 0}
+    whole = await remote.chat.completions.create(messages=said, **asked)
+    text = whole.choices[0].message.content
+    assert text and whole.usage is not None
+    assert (whole.usage.prompt_tokens, whole.usage.completion_tokens) == (len("def f("), ANSWER)
+    stream = await remote.chat.completions.create(messages=said, stream=True, **asked)
+    assert "".join([chunk.choices[0].delta.content or "" async for chunk in stream]) == text
+    completed = await remote.completions.create(prompt="def f(", **asked)
+    assert completed.choices[0].text == text
+    body = {"text_input": "def f(", "max_tokens": ANSWER, "temperature": 0}
+    url = f"http://{mixed.ask('status')['endpoints']['http']}/v2/models/chat/generate"
+    assert (await asyncio.to_thread(_posted, url, body))["text_output"] == text
+    stop = text[3]
+    stopped = await remote.completions.create(prompt="def f(", stop=stop, **asked)
+    assert stopped.choices[0].text == text[: text.index(stop)]
+    assert stopped.choices[0].finish_reason == "stop"
+    mixed.until(lambda: mixed.group("g2")["running"] == 0)
+
+
+async def test_a_prompt_that_is_too_long_and_an_unknown_model_are_refused(
     remote: openai.AsyncOpenAI,
 ) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
         await remote.completions.create(model="chat", prompt=[1] * CHAT_LENGTH, max_tokens=8)
     assert refused.value.code == "context_length_exceeded"
-    with pytest.raises(openai.BadRequestError, match="tokenizer"):
-        await remote.completions.create(model="chat", prompt="some text", max_tokens=8)
     with pytest.raises(openai.NotFoundError):
         await remote.completions.create(model="nobody", prompt=[1], max_tokens=8)
 

@@ -261,6 +261,7 @@ def test_a_port_in_use_is_named_and_nothing_stays(mixed: ServedFleet, folder: Pa
     flags = [part for name, one in ports.items() for part in (f"--{name}-port", one)]
     for name in ("deployment.yaml", "plan.yaml", "fast.json", "slow.json", "chat.json"):
         (folder / name).write_bytes((mixed.folder / name).read_bytes())
+    (folder / "chat").symlink_to(mixed.folder / "chat")
     ran = run_verb(folder, "serve", "deployment.yaml", "--plan", "plan.yaml", *flags)
     assert ran.returncode == 1
     assert f"127.0.0.1:{port}" in ran.stderr
