@@ -7,6 +7,7 @@ tree (docs/decisions/0030-prefix-cache.md). Which page makes room is for an `Evi
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Protocol, final
 
@@ -90,14 +91,8 @@ class PrefixCache:
 
     def num_matched(self, keys: Sequence[PageKey]) -> int:
         page_of = self._page_of
-        low, high = 0, len(keys)
-        while low < high:
-            middle = (low + high) // 2
-            if keys[middle] in page_of:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        # What is known of a chain is a beginning of it.
+        return bisect_left(keys, True, key=lambda key: key not in page_of)
 
     def num_unused_of(self, pages: Sequence[int]) -> int:
         return self._order.num_unused_of(pages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import OrderedDict
 from typing import final
 
@@ -39,15 +40,9 @@ class SentPrefixes:
             return 0
         stride = _stride(prefix)
         hashes = prefix.block_hashes[stride - 1 :: stride]
-        low, high = 0, len(hashes)
-        while low < high:
-            middle = (low + high) // 2
-            if hashes[middle] in known:
-                low = middle + 1
-            else:
-                high = middle
+        num_known = bisect_left(hashes, True, key=lambda block: block not in known)
         most = max(request.input_tokens - 1, 0)
-        return min(low * stride * prefix.block_tokens, most) // self._page_tokens * self._page_tokens
+        return min(num_known * stride * prefix.block_tokens, most) // self._page_tokens * self._page_tokens
 
     def send(self, request: Request) -> None:
         """The request goes there, and its prompt will be in the cache."""

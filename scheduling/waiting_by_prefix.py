@@ -211,11 +211,5 @@ def _place(request: Request) -> Place:
 
 def _num_shared(one: tuple[int, ...], other: tuple[int, ...]) -> int:
     """Blocks at the front that are equal; hashes are chained, so before two equal ones all are."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high) // 2
-        if one[middle] == other[middle]:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    most = range(min(len(one), len(other)))
+    return bisect_left(most, True, key=lambda index: one[index] != other[index])
