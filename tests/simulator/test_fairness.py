@@ -60,9 +60,9 @@ def steady(rate_rps: float, *, until_s: float = SPAN_S, from_s: float = 0.0) -> 
 
 
 @cache
-def backlogged(queue: str, weight: float = 1.0) -> Outcomes:
+def backlogged(queue: str, weight: float = 1.0, span_s: float = SPAN_S) -> Outcomes:
     """One tenant asks for three times as much as the other, and both for more than there is."""
-    arrivals_s = {"f": steady(4.0), "g": steady(12.0)}
+    arrivals_s = {"f": steady(4.0, until_s=span_s), "g": steady(12.0, until_s=span_s)}
     return simulate(groups("chat"), traffic(arrivals_s), deployment=deployment(queue, weights={"g": weight}))
 
 
@@ -89,6 +89,13 @@ def test_backlogged_tenants_get_the_same_within_the_papers_bound() -> None:
     fair, unfair = (service_gap(backlogged(queue), until_s=SPAN_S) for queue in ("vtc", "fcfs"))
     assert fair <= 2 * U
     assert unfair >= 10 * fair
+
+
+def test_first_come_first_served_is_soon_ten_times_beyond_the_papers_bound() -> None:
+    """The difference grows for as long as both are backlogged; under vtc it does not."""
+    fair, unfair = (service_gap(backlogged(queue, 1.0, 100.0), until_s=100.0) for queue in ("vtc", "fcfs"))
+    assert fair <= 2 * U
+    assert unfair >= 10 * 2 * U
 
 
 def test_predicted_answers_bring_tenants_closer() -> None:
