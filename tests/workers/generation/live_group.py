@@ -93,14 +93,20 @@ class LiveGroup:
         return self.loop.run_until_complete(asyncio.wait_for(told, PATIENCE_S))
 
     def ask(
-        self, prompt: np.ndarray, num_tokens: int, *, sampling: Sampling = GREEDY, num_samples: int = 1
+        self,
+        prompt: np.ndarray,
+        num_tokens: int,
+        *,
+        sampling: Sampling = GREEDY,
+        num_samples: int = 1,
+        tenant: str = "",
     ) -> int:
         """The id of the request."""
         request_id = len(self._link.answers)
         self._link.answers[request_id] = Answers(self.loop.create_future())
         hashes = page_hashes(prompt, page_tokens=self._limits.page_tokens, salt="")
         generation = GenerationAsk(
-            num_tokens, 0, num_samples, sampling, float("inf"), float("inf"), "", first_hash(""), hashes
+            num_tokens, 0, num_samples, sampling, float("inf"), float("inf"), tenant, first_hash(""), hashes
         )
         far = float("inf")
         run = Run(request_id, self._model, self.loop.time(), far, far, (), generation)
@@ -125,7 +131,13 @@ class LiveGroup:
 
 @contextmanager
 def live_group(
-    name: str, folder: Path, *, limits: GenerationLimits, config: tuple[int, int] = (1, 1), **model
+    name: str,
+    folder: Path,
+    *,
+    limits: GenerationLimits,
+    config: tuple[int, int] = (1, 1),
+    policy: Policy | None = None,
+    **model,
 ) -> Iterator[LiveGroup]:
     """Of one tiny decoder, loaded; `model`: further words of its deployment."""
     if not (folder / "config.json").is_file():
@@ -141,7 +153,7 @@ def live_group(
         group=Group("g", devices, parallel, (name,)),
         models=(ModelSpec(name, source=str(folder), profile=profile, **model),),
         catalog=Catalog({name: profile}),
-        policy=Policy(admission="none"),
+        policy=policy or Policy(admission="none"),
         engine="jax",
         platform="cpu",
         source_folder="/",

@@ -13,7 +13,9 @@ from structlog.testing import capture_logs
 
 from tests.workers.generation.live_group import LiveGroup, live_group
 from tests.workers.generation.tiny_models import NUM_TOKENS, VOCABULARY, read_expected
+from vocabulary.deployment import Policy
 from vocabulary.errors import InvalidInput
+from vocabulary.fairness import Fairness
 from vocabulary.generation import GenerationLimits
 from vocabulary.messages import Batch, Slice
 from vocabulary.request import Fate, Request
@@ -151,6 +153,26 @@ def test_what_cannot_be_answered_is_refused_in_words(group: LiveGroup) -> None:
     assert group.done(beyond).fate == group.done(too_long).fate == Fate.INVALID.value
     nothing = Prompt(0, "llama", EXPECTED.prompts[3], 0)
     assert group.engine.admit(nothing) == "an answer has at least one token"
+
+
+def test_the_order_of_requests_and_what_the_cache_forgets_change_no_answer(folder) -> None:
+    policy = Policy(admission="none", queue="vtc", fairness=Fairness(within="longest_prefix"))
+    limits = dataclasses.replace(TIGHT, eviction="cost", max_sequences=2)
+    with live_group("llama", folder, limits=limits, policy=policy) as made:
+        asked = [
+            made.ask(prompt, NUM_TOKENS, tenant=tenant)
+            for tenant in ("flood", "flood", "modest")
+            for prompt in EXPECTED.prompts
+        ]
+        ends = [made.done(one) for one in asked]
+    assert [made.answers(one).of() for one in asked] == EXPECTED.answers.tolist() * 3
+    # Who asks for half as much does not wait for all of the flood.
+    last_s = {
+        "flood": max(end.finish_s for end in ends[:12]),
+        "modest": max(end.finish_s for end in ends[12:]),
+    }
+    assert last_s["modest"] < last_s["flood"]
+    assert made.scheduler.statistics.num_hit > 0
 
 
 def test_nothing_is_compiled_whatever_is_asked_for(group: LiveGroup) -> None:
