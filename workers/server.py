@@ -159,7 +159,8 @@ class GroupServer:
             request,
             input_tokens=len(token_ids),
             output_tokens=ask.output_tokens,
-            prefix=Prefix(ask.block_hashes, page_tokens) if ask.block_hashes else None,
+            # Also of a prompt shorter than a page: what is said to it fills pages that the next turn has.
+            prefix=None if ask.first_hash is None else Prefix(ask.block_hashes, page_tokens),
             ttft_s=ask.ttft_s,
             tpot_s=ask.tpot_s,
             expected_tokens=ask.expected_tokens,

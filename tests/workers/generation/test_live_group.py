@@ -98,6 +98,15 @@ def test_an_answer_is_the_beginning_of_the_next_turn(group: LiveGroup) -> None:
     assert group.answers(turn).of() == answer[20:].tolist()
 
 
+def test_an_answer_to_less_than_a_page_is_found_again(group: LiveGroup) -> None:
+    prompt, answer = EXPECTED.prompts[1], EXPECTED.answers[1]
+    assert len(prompt) < TIGHT.page_tokens
+    group.answer(prompt, 20)
+    turn = group.ask(np.concatenate([prompt, answer[:20]]), 4)
+    assert group.done(turn).num_cached == 20
+    assert group.answers(turn).of() == answer[20:24].tolist()
+
+
 def test_samples_are_the_same_alone_and_beside_others_that_take_their_pages(group: LiveGroup) -> None:
     alone = group.ask(EXPECTED.prompts[4], 24, sampling=DRAWING, num_samples=3)
     group.done(alone)
