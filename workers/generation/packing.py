@@ -201,5 +201,6 @@ def _fill_tables(tables_XM: np.ndarray, pages: Sequence[tuple[int, ...]]) -> Non
     pages = [one[: tables_XM.shape[1]] for one in pages]
     lengths = np.fromiter(map(len, pages), np.int64, len(pages))
     flat = np.fromiter(chain.from_iterable(pages), np.int32, int(lengths.sum()))
-    columns = np.arange(tables_XM.shape[1])
-    tables_XM[: len(pages)][columns < lengths[:, None]] = flat
+    # Not all columns: the longest context that is allowed may be far longer than any that is there.
+    columns = np.arange(lengths.max(initial=0))
+    tables_XM[: len(pages), : len(columns)][columns < lengths[:, None]] = flat
