@@ -84,11 +84,12 @@ def _document(fitted: TrafficFit) -> dict[str, Any]:
 
 
 def _workload(fitted: ModelFit) -> dict[str, Any]:
-    workload: dict[str, Any] = {name: _short(value) for name, value in asdict(fitted.workload).items()}
+    drawn = fitted.workload
+    workload: dict[str, Any] = {"rate_rps": _short(drawn.rate_rps), "cv": _short(drawn.cv)}
     for name, one in (("input_tokens", fitted.input_tokens), ("output_tokens", fitted.output_tokens)):
         if one is not None:
             workload[name] = {key: _short(value) for key, value in asdict(one).items()}
-    return {name: value for name, value in workload.items() if value is not None}
+    return workload
 
 
 def _yaml(fitted: TrafficFit, trace: Path) -> str:
