@@ -96,8 +96,10 @@ class Loader:
             models[name] = function
         for name, opened in self._opened.items():
             with _named(name):
-                models[name] = opened.model(self._weights[name])
-                models[name].compile()
+                models[name] = model = opened.model(self._weights[name])
+                model.compile()
+                if isinstance(model, GeneratingModel):
+                    self._compare_pages(name, model)
         return models
 
     def give(self, multicasts: Sequence[Multicast]) -> None:
@@ -164,6 +166,21 @@ class Loader:
         load = Load(name, origin, num_bytes, time.monotonic() - start_s, why)
         self.loads.append(load)
         _log.info("weights", model=name, origin=origin, num_bytes=num_bytes, seconds=load.seconds, why=why)
+
+    def _compare_pages(self, name: str, model: GeneratingModel) -> None:
+        """How many pages fit was counted with the profile's bytes, which may be of another number format."""
+        catalog, config = self._spec.catalog, self._spec.group.config
+        if name not in catalog.profiles or not catalog.supports(name, config):
+            return
+        stages = self._spec.stages_of_processes[self._place]
+        counted = catalog.entry(name, config).kv_bytes_per_token[stages.start : stages.stop]
+        if counted and counted != model.kv_bytes_per_token:
+            _log.warning(
+                "the profile is of other pages: profile the model again",
+                model=name,
+                bytes_per_token=model.kv_bytes_per_token,
+                profiled=counted,
+            )
 
     def _our_transport(self) -> HostTransport:
         assert self._transport is not None, "no way to other groups"

@@ -139,13 +139,19 @@ def live_group(
     policy: Policy | None = None,
     **model,
 ) -> Iterator[LiveGroup]:
-    """Of one tiny decoder, loaded; `model`: further words of its deployment."""
+    """Of one tiny decoder, loaded; `model`: further words of its deployment. Its profile is of float32."""
     if not (folder / "config.json").is_file():
         write_checkpoint(name, folder)
     parallel = ParallelConfig(*config)
     stages = parallel.pipeline
     entry = ProfileEntry(
-        parallel, (1,) * stages, {}, {1: (0.1,) * stages}, step_times=(StepTimes(0.001, 0.0),) * stages
+        parallel,
+        (1,) * stages,
+        {},
+        {1: (0.1,) * stages},
+        step_times=(StepTimes(0.001, 0.0),) * stages,
+        # Of keys and values, 2 heads of 8 float32 in each of 2 layers.
+        kv_bytes_per_token=(2 * 2 * 8 * 4 * 2 // stages,) * stages,
     )
     profile = profile_of(name, "cpu", [entry], provenance=Provenance("imported"))
     devices = tuple(f"n-0:{index}" for index in range(parallel.num_devices))

@@ -235,6 +235,8 @@ def test_half_floats_and_the_backend_are_chosen_in_the_deployment_and_said(folde
         live_group("llama", folder, limits=SMALL, dtype="bfloat16") as made,
     ):
         assert len(made.answer(EXPECTED.prompts[1], 3)) == 3
+    (told,) = (one for one in logs if one["log_level"] == "warning")
+    assert (told["bytes_per_token"], told["profiled"]) == ((128,), (256,))
     (said,) = (one for one in logs if one["event"] == "attention")
     assert (said["backend"], said["dtype"], said["platform"]) == ("xla", "bfloat16", "cpu")
     refused = pytest.raises(InvalidInput, match="no attention backend 'cudnn'")
