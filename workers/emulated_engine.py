@@ -55,10 +55,13 @@ class EmulatedEngine:
         catalog: Catalog,
         loop: asyncio.AbstractEventLoop,
         limits: Mapping[str, GenerationLimits] | None = None,
+        max_model_len: Mapping[str, int] | None = None,
     ) -> None:
+        """limits, max_model_len: of models that generate; contexts are as long as pages allow unless told."""
         self._costs = {model: catalog.costs(model, group.config) for model in group.models}
         self._times = {model: catalog.step_times(model, group.config) for model in limits or {}}
         self._limits = limits or {}
+        self._max_model_len = max_model_len or {}
         self._books = TokenBooks(
             {model: TokenBook(eos_ids=(), page_tokens=one.page_tokens) for model, one in self._limits.items()}
         )
@@ -122,8 +125,9 @@ class EmulatedEngine:
         limits = self._limits.get(model)
         if limits is None:
             return ECHO
-        held = GenerationInterface(limits.num_pages * limits.page_tokens, _ANY_TOKEN)
-        return ModelInterface(GENERATION_INPUTS, GENERATION_OUTPUTS, EMULATED_PLATFORM, generation=held)
+        held = limits.num_pages * limits.page_tokens
+        generation = GenerationInterface(min(held, self._max_model_len.get(model, held)), _ANY_TOKEN)
+        return ModelInterface(GENERATION_INPUTS, GENERATION_OUTPUTS, EMULATED_PLATFORM, generation=generation)
 
     def _stages_s(self, batch: Batch) -> StageSeconds:
         if not batch.tokens:

@@ -153,7 +153,10 @@ def _engine(
     transport: HostTransport | None,
 ) -> Engine:
     if spec.engine == "emulated":
-        return EmulatedEngine(spec.group, catalog=spec.catalog, loop=loop, limits=spec.limits)
+        longest = {one.name: one.max_model_len for one in spec.models if one.max_model_len is not None}
+        return EmulatedEngine(
+            spec.group, catalog=spec.catalog, loop=loop, limits=spec.limits, max_model_len=longest
+        )
     # jax is imported only where it computes.
     from workers.jax_engine import JaxEngine
 

@@ -15,6 +15,7 @@ import pytest
 from vocabulary.catalog import Catalog
 from vocabulary.deployment import ModelSpec, Policy
 from vocabulary.errors import RuntimeFailure
+from vocabulary.generation import GenerationLimits, StepTimes
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Group
 from vocabulary.profile import ProfileEntry, Provenance, profile_of
@@ -172,3 +173,18 @@ def test_a_place_that_cannot_be_listened_on_is_named_and_nothing_stays(spec: Wor
     assert caught.value.hint
     worker.stop()
     assert "group-server" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_contexts_are_as_long_as_pages_allow_or_the_deployment_says(spec: WorkerSpec):
+    times = (StepTimes(0.001, 0.0),) * 2
+    entry = ProfileEntry(spec.group.config, (1, 1), {}, {1: (0.002, 0.001)}, step_times=times)
+    profile = profile_of("m", "cpu", [entry], provenance=Provenance("imported"))
+    limits = {"m": GenerationLimits(num_pages=10, page_tokens=16)}
+    for told, longest in ((None, 160), (100, 100), (1000, 160)):
+        model = ModelSpec("m", profile=profile, engine="emulated", max_model_len=told)
+        catalog = Catalog({"m": profile})
+        host = WorkerHost(dataclasses.replace(spec, models=(model,), catalog=catalog, limits=limits))
+        generation = host.interfaces()["m"].generation
+        host.stop()
+        assert generation is not None
+        assert generation.max_model_len == longest
