@@ -22,7 +22,7 @@ from scheduling.group import GroupScheduler
 from simulator.generation.step_times import StepTimesFit, fit_step_times
 from simulator.simulate import simulate
 from statmux.token_calls import prompts_of
-from vocabulary.deployment import Deployment
+from vocabulary.deployment import Deployment, Workload
 from vocabulary.formats.disk import load_deployment, write_profile
 from vocabulary.generation import StepTimes
 from vocabulary.parallel import ParallelConfig
@@ -98,7 +98,13 @@ async def fitted(ready: ReadyModel, *, num_rounds: int) -> StepTimesFit:
     As `statmux profile` does, but with the front end on the loop, where it is when requests are served here.
     """
     fleet = LiveFleet(ready, ready.deployment("models.0.kv_cache.prefix_caching=false"))
-    crowds = drawn_crowds(ready.model.limits, max_model_len=ready.model.max_model_len, seed=0)
+    (spec,) = ready.deployment().models
+    crowds = drawn_crowds(
+        ready.model.limits,
+        spec.workload or Workload(0.0),
+        max_model_len=ready.model.max_model_len,
+        seed=0,
+    )
     rounds = []
     try:
         for _ in range(1 + num_rounds):
@@ -142,7 +148,7 @@ class LiveFleet:
         (spec,) = worker_specs(deployment, PLACEMENT, key="")
         jax_engine = JaxEngine(spec, loop=loop)
         jax_engine.take({MODEL: ready.model})
-        self.engine = TimedEngine(jax_engine, loop=loop)
+        self.engine = TimedEngine(jax_engine, num_stages=1, loop=loop)
         machine = GroupScheduler(
             spec.group, catalog=spec.catalog, policy=spec.policy, limits=spec.limits, tells_pages=True
         )

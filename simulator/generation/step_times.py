@@ -1,8 +1,9 @@
 """What a step of an engine costs, fitted to measured steps: constant + tokens + cached tokens.
 
-Non-negative least squares of relative errors, re-weighted (Huber): a step that is off by more than 1.345
-robust standard deviations (1.4826 x the median absolute relative error) counts only in proportion, so that a
-pause of the machine does not bend the fit, and a short step counts as much as a long one.
+Non-negative least squares of errors divided by the root of the step's time, re-weighted (Huber): a step that
+is off by more than 3 robust standard deviations (1.4826 x the median absolute error so divided) counts only
+in proportion, so that a pause of the machine does not bend the fit. Relative errors would let many short
+steps outvote the long ones, in which most of the time goes by; absolute ones the other way round.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from vocabulary.generation import StepTimes
 
 # Fewer than this many steps on either side of the split say nothing.
 MIN_ROWS = 8
-# Huber's constant: 95 % as good as least squares when errors are normal.
-_HUBER = 1.345
+# Huber's constant. Steps are padded to compiled shapes, so they are off the line by more than chance: with
+# the usual 1.345 all steps of one shape may count for little.
+_HUBER = 3.0
 _NUM_ROUNDS = 30
 _NAMES = ("constant", "computed tokens", "cached tokens")
 
@@ -75,13 +77,15 @@ def _fit(rows: NDArray[np.float64], step_s: NDArray[np.float64]) -> NDArray[np.f
     # Columns of like size: tokens in the cache are thousands of times the constant's ones.
     sizes = rows.max(axis=0)
     scaled = rows / sizes
-    coefficients = nnls(scaled / step_s[:, None], np.ones(len(rows)))[0]
+    root = np.sqrt(step_s)
+    coefficients = nnls(scaled / root[:, None], root)[0]
     for _ in range(_NUM_ROUNDS):
         told_s = np.maximum(scaled @ coefficients, 1e-3 * step_s)
-        errors = np.abs(step_s / told_s - 1.0)
+        root = np.sqrt(told_s)
+        errors = np.abs(step_s - told_s) / root
         limit = _HUBER * 1.4826 * float(np.median(errors))
         weights = np.sqrt(np.minimum(1.0, limit / np.maximum(errors, 1e-300))) if limit > 0 else 1.0
-        weights = weights / told_s
+        weights = weights / root
         earlier = coefficients
         coefficients = nnls(scaled * weights[:, None], step_s * weights)[0]
         if np.allclose(coefficients, earlier, rtol=1e-9, atol=0.0):

@@ -12,14 +12,17 @@ from typing import Any
 
 from vocabulary.generation import GenerationLimits
 
+# For a lone row XLA copies all pages on CPUs: two rows take half as long.
+LEAST_ROWS = 2
 # Rows of mixed steps: few where few sequences run beside a prompt, else as many as there may be.
 FEW_ROWS = 16
 # A tile should neither be mostly padding nor read the cache for few queries.
 MIN_TILE_TOKENS, MAX_TILE_TOKENS = 8, 64
 # Into so many tiles a step of full length is cut, about.
 TILES_OF_A_STEP = 32
-# Tiles of one shape are so many times those of the shape before.
-TILE_FACTOR = 4
+# Tiles of one shape are so many times those of the shape before: what is padded is less than what is not, and
+# a step takes about as long as its tokens say.
+TILE_FACTOR = 2
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -91,11 +94,11 @@ class StepArrays:
 
 
 def step_shapes(limits: GenerationLimits, *, max_model_len: int) -> StepShapes:
-    """Rows in powers of two alone; tiles in powers of four, beside few rows and beside all."""
-    most_rows = _power_of_two(limits.max_sequences)
+    """Rows in powers of two alone, tiles in powers of two beside few rows and beside all."""
+    most_rows = max(LEAST_ROWS, _power_of_two(limits.max_sequences))
     tile_tokens = _tile_tokens(limits.max_batched_tokens)
     most_tiles = -(-limits.max_batched_tokens // tile_tokens)
-    rows = [2**exponent for exponent in range(most_rows.bit_length())]
+    rows = [2**exponent for exponent in range(1, most_rows.bit_length())]
     tiles = [1]
     while tiles[-1] < most_tiles:
         tiles.append(min(tiles[-1] * TILE_FACTOR, most_tiles))

@@ -57,11 +57,12 @@ class _Running:
 class TimedEngine:
     """Passes everything on to `engine`, and keeps what its steps took: `steps`, in their order.
 
-    stage_ended: to be told when a stage is done with a batch, from any thread.
+    stage_ended: to be told when a stage between the first and the last is done with a batch, from any thread.
     """
 
-    def __init__(self, engine: Engine, *, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, engine: Engine, *, num_stages: int, loop: asyncio.AbstractEventLoop) -> None:
         self._engine = engine
+        self._num_stages = num_stages
         self._loop = loop
         self._running: dict[int, _Running] = {}
         self._last_start_s = 0.0
@@ -69,7 +70,8 @@ class TimedEngine:
         self.steps: list[StepMarks] = []
 
     def stage_ended(self, batch_id: int, stage: int, time_s: float) -> None:
-        self._running[batch_id].stage_ends_s[stage] = time_s
+        if 0 < stage < self._num_stages - 1:
+            self._running[batch_id].stage_ends_s[stage] = time_s
 
     def start(
         self,
@@ -81,7 +83,11 @@ class TimedEngine:
         finished: Finished,
     ) -> None:
         self._last_start_s = start_s
-        self._running[batch.id] = _Running(batch, start_s)
+        running = self._running[batch.id] = _Running(batch, start_s)
+
+        def freed(time_s: float) -> None:
+            running.stage_ends_s[0] = time_s
+            stage_freed(time_s)
 
         def told(result: BatchResult) -> None:
             finished(result)
@@ -89,7 +95,7 @@ class TimedEngine:
             # The group decides in this turn of the loop; what it starts then follows without a gap.
             self._loop.call_soon(self._end, batch.id, told_s)
 
-        self._engine.start(batch, inputs, start_s=start_s, stage_freed=stage_freed, finished=told)
+        self._engine.start(batch, inputs, start_s=start_s, stage_freed=freed, finished=told)
 
     def interfaces(self) -> Mapping[str, ModelInterface]:
         return self._engine.interfaces()
@@ -125,14 +131,13 @@ class TimedEngine:
     def _end(self, batch_id: int, told_s: float) -> None:
         one = self._running.pop(batch_id)
         busy_s, self._busy_s = self._busy_s, sum(self._engine.stage_busy_s())
-        stages = sorted(one.stage_ends_s)[:-1] if one.stage_ends_s else []
         self.steps.append(
             StepMarks(
                 sum(one.batch.tokens),
                 one.batch.num_kv_tokens,
                 one.start_s,
-                tuple([one.stage_ends_s[stage] for stage in stages]),
-                max(told_s, self._last_start_s),
+                tuple([one.stage_ends_s[stage] for stage in range(self._num_stages - 1)]),
+                max(told_s, self._last_start_s) if self._num_stages == 1 else told_s,
                 self._busy_s - busy_s,
             )
         )

@@ -1,4 +1,4 @@
-"""Requests whose steps show what a step costs: crowds of all sizes, short and long prompts and answers."""
+"""Requests whose steps show what a step costs: crowds of all sizes, prompts and answers as in a workload."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vocabulary.deployment import Workload
 from vocabulary.generation import GenerationLimits
 
-# Of the longest context: of about this length are the prompts of a crowd.
-_TYPICAL_SHARES = (0.04, 0.2, 0.7)
-# Answers are so long at most: their contexts are as long as the prompts make them.
-_LONGEST_ANSWER = 24
+# Of the workload's mean: of about this length are the prompts of a crowd.
+_TYPICAL_SHARES = (0.3, 1.0, 3.0)
+# Of the mean: answers of a crowd are between these, so that they end one by one.
+_ANSWER_SHARES = (0.1, 1.9)
 # Prompts of one crowd together are no longer than so many full steps, or large models take minutes.
 _MOST_FULL_STEPS = 48
 
@@ -25,13 +26,14 @@ class Lengths:
 
 
 def drawn_crowds(
-    limits: GenerationLimits, *, max_model_len: int, seed: int
+    limits: GenerationLimits, workload: Workload, *, max_model_len: int, seed: int
 ) -> tuple[tuple[Lengths, ...], ...]:
     """Requests that are there at once, of crowd after crowd, each answered before the next one comes.
 
-    For 1, 2, 4, ... sequences at once up to the limit, half as many again as run. Prompts of a crowd are of
-    about one length, so that there are steps of few tokens with much in the cache and with little; answers
-    end one by one, so that all numbers of sequences come. Every request fits the model and its pages.
+    As many as 1, 2, 4, ... below the limit of sequences, and four times that. Prompts and answers are about
+    as long as in the workload, in some crowds shorter, in some longer, so that steps are those that its
+    traffic makes, as often: a line that is to tell them should not be bent by others. All fit the model and
+    its pages.
     """
     random = np.random.default_rng(seed)
     longest = min(max_model_len, limits.num_pages * limits.page_tokens)
@@ -39,14 +41,17 @@ def drawn_crowds(
     sizes = [size for size in (2**exponent for exponent in range(16)) if size < most] + [most]
     crowds = []
     for size in sizes:
-        for typical in (share * longest for share in _TYPICAL_SHARES):
+        for share in _TYPICAL_SHARES:
+            typical = min(share * workload.input_tokens, 0.7 * longest)
             at_most = int(_MOST_FULL_STEPS * limits.max_batched_tokens / typical)
-            number = max(1, min(size + size // 2, at_most))
-            crowds.append(tuple([_request(typical, longest, random) for _ in range(number)]))
+            number = max(1, min(size if size < most else 4 * most, at_most))
+            crowds.append(
+                tuple([_request(typical, workload.output_tokens, longest, random) for _ in range(number)])
+            )
     return tuple(crowds)
 
 
-def _request(typical: float, longest: int, random: np.random.Generator) -> Lengths:
+def _request(typical: float, num_output: float, longest: int, random: np.random.Generator) -> Lengths:
     num_prompt = int(np.clip(typical * random.uniform(0.5, 1.4), 1, max(longest - 1, 1)))
-    most = max(min(_LONGEST_ANSWER, longest - num_prompt), 1)
-    return Lengths(num_prompt, int(random.integers(1, most, endpoint=True)))
+    num_answer = num_output * random.uniform(*_ANSWER_SHARES)
+    return Lengths(num_prompt, int(np.clip(num_answer, 1, max(longest - num_prompt, 1))))

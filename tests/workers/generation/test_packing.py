@@ -116,8 +116,8 @@ def test_pages_beyond_the_longest_context_do_not_matter():
 
 def test_the_shapes_of_default_limits_are_few():
     shapes = step_shapes(GenerationLimits(num_pages=1000), max_model_len=4096)
-    assert len(shapes.buckets) == 17
-    assert [one.num_rows for one in shapes.buckets if not one.num_tiles] == [2**n for n in range(9)]
+    assert len(shapes.buckets) == 20
+    assert [one.num_rows for one in shapes.buckets if not one.num_tiles] == [2**n for n in range(1, 9)]
     assert (shapes.tile_tokens, max(one.num_tiles for one in shapes.buckets)) == (64, 32)
     sizes = [shapes.num_tokens(one) for one in shapes.buckets]
     assert sizes == sorted(sizes)
