@@ -34,7 +34,7 @@ from workers.generation.model import GeneratingModel
 from workers.generation.opening import open_generating_model
 from workers.generation.step_clock import TimedEngine
 from workers.generation.step_samples import typical_steps
-from workers.generation.step_traffic import Lengths, drawn_crowds
+from workers.generation.step_traffic import drawn_crowds
 from workers.jax_engine import JaxEngine
 from workers.link import memory_pair
 from workers.server import GroupServer
@@ -97,7 +97,8 @@ async def fitted(ready: ReadyModel, *, num_rounds: int) -> StepTimesFit:
 
     As `statmux profile` does, but with the front end on the loop, where it is when requests are served here.
     """
-    fleet = LiveFleet(ready, ready.deployment("models.0.kv_cache.prefix_caching=false"))
+    fleet = LiveFleet(ready, ready.deployment())
+    random = np.random.default_rng(0)
     (spec,) = ready.deployment().models
     crowds = drawn_crowds(
         ready.model.limits,
@@ -110,7 +111,10 @@ async def fitted(ready: ReadyModel, *, num_rounds: int) -> StepTimesFit:
         for _ in range(1 + num_rounds):
             fleet.engine.steps = []
             for crowd in crowds:
-                await asyncio.gather(*(fleet.answer(_prompt(one), one.num_answer) for one in crowd))
+                # Nobody's prompt is in the cache of prefixes, and all are put there, as in service.
+                prompts = [tuple(random.integers(0, 250, size=one.num_prompt).tolist()) for one in crowd]
+                answers = [one.num_answer for one in crowd]
+                await asyncio.gather(*map(fleet.answer, prompts, answers))
             rounds.append(fleet.engine.steps)
     finally:
         fleet.close()
@@ -119,10 +123,6 @@ async def fitted(ready: ReadyModel, *, num_rounds: int) -> StepTimesFit:
     fit = fit_step_times(*columns.T)
     _write_profile(ready, fit.times)
     return fit
-
-
-def _prompt(lengths: Lengths) -> tuple[int, ...]:
-    return tuple(np.random.default_rng(lengths.num_prompt).integers(0, 250, size=lengths.num_prompt).tolist())
 
 
 def _write_profile(ready: ReadyModel, times: StepTimes) -> None:

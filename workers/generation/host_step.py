@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from vocabulary.messages import NO_MOVES, PageMoves
 from vocabulary.sampling import Sampling
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(msgspec.Struct, frozen=True, gc=False):
     """One token to draw. sample, index: which answer of the request, and which of its tokens.
 
     The random numbers of a draw are a function of (sampling.seed, sample, index) and of nothing else.
@@ -25,8 +25,7 @@ class Draw:
     answer_ids: np.ndarray
 
 
-@dataclass(frozen=True, slots=True)
-class HostRow:
+class HostRow(msgspec.Struct, frozen=True, gc=False):
     """What one sequence computes: int32 token_ids [tokens] at positions start, start + 1, ...
 
     pages: of its cache, in order, enough for all tokens so far. draws: after the last of the tokens.

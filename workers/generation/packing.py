@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 
+import msgspec
 import numpy as np
 
 from workers.generation.host_step import Draw, HostRow, HostStep
@@ -25,8 +26,7 @@ class PackedStep:
     numbers: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Numbered:
+class _Numbered(msgspec.Struct, frozen=True, gc=False):
     """A row and the number of its first draw in the step."""
 
     row: HostRow
@@ -63,7 +63,10 @@ def _numbered(step: HostStep, *, most_draws: int) -> Iterator[_Numbered]:
     number = 0
     for row in step.rows:
         yield _Numbered(
-            replace(row, draws=row.draws[:most_draws]) if len(row.draws) > most_draws else row, number
+            msgspec.structs.replace(row, draws=row.draws[:most_draws])
+            if len(row.draws) > most_draws
+            else row,
+            number,
         )
         for first in range(most_draws, len(row.draws), most_draws):
             again = HostRow(
@@ -130,8 +133,7 @@ def _filled(rows: Sequence[_Numbered], fit: _Fit, shapes: StepShapes) -> PackedS
     return PackedStep(fit.bucket, integers, tuple(draws), tuple(numbers))
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
+class _Run(msgspec.Struct, frozen=True, gc=False):
     """Tokens of row `index`, from its `first`, that lie together: in a tile, or in rows of one token each.
 
     place: of the first of them on the token axis.

@@ -22,6 +22,7 @@ from vocabulary.generation import GenerationLimits, StepTimes
 from vocabulary.numpy_tensors import tensor_of
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Group
+from vocabulary.prefix_hashes import first_hash, page_hashes
 from vocabulary.profile import ProfileEntry, Provenance, profile_of
 from vocabulary.sampling import Sampling
 from vocabulary.units import NEVER_S
@@ -40,6 +41,7 @@ from workers.spec import WorkerSpec
 QUANTILE = 0.5
 # A step that came less often says little.
 _LEAST_TIMES = 2
+_SALT = "profile"
 # What is believed of steps decides nothing where nobody is refused.
 _BELIEVED = StepTimes(0.01, 0.0001)
 
@@ -87,9 +89,10 @@ def typical_steps(rounds: Sequence[Sequence[StepMarks]]) -> tuple[StepSample, ..
 class _Crowd:
     """Sends requests to a group, and waits until all are answered."""
 
-    def __init__(self, model: str, vocab_size: int) -> None:
+    def __init__(self, model: str, vocab_size: int, limits: GenerationLimits) -> None:
         self._model = model
         self._vocab_size = vocab_size
+        self._limits = limits
         self._random = np.random.default_rng(0)
         self._left: set[int] = set()
         self._num_sent = 0
@@ -114,11 +117,16 @@ class _Crowd:
     def _frame(self, lengths: Lengths, now_s: float) -> Frame:
         number, self._num_sent = self._num_sent, self._num_sent + 1
         self._left.add(number)
-        token_ids = self._random.integers(0, self._vocab_size, size=lengths.num_prompt)
-        tensors = (tensor_of("input_ids", token_ids.astype(np.int32)),)
+        token_ids = self._random.integers(0, self._vocab_size, size=lengths.num_prompt).astype(np.int32)
+        tensors = (tensor_of("input_ids", token_ids),)
         sampling = Sampling(temperature=0.0, ignores_eos=True)
+        # Nobody's prompt is in the cache of prefixes, and all are put there, as in service.
+        first, blocks = None, ()
+        if self._limits.has_prefix_cache:
+            first = first_hash(_SALT)
+            blocks = page_hashes(token_ids, page_tokens=self._limits.page_tokens, salt=_SALT)
         ask = GenerationAsk(
-            lengths.num_answer, lengths.num_answer, 1, sampling, NEVER_S, NEVER_S, "", None, ()
+            lengths.num_answer, lengths.num_answer, 1, sampling, NEVER_S, NEVER_S, "", first, blocks
         )
         run = Run(number, self._model, now_s, NEVER_S, NEVER_S, tensor_headers(tensors), ask)
         return Frame(run, tensors)
@@ -134,7 +142,7 @@ async def served_rounds(
     (model,) = spec.group.models
     interface = engine.interfaces()[model].generation
     assert interface is not None, model
-    crowd = _Crowd(model, interface.vocab_size)
+    crowd = _Crowd(model, interface.vocab_size, spec.limits[model])
     loop = asyncio.get_running_loop()
     machine = GroupScheduler(
         spec.group, catalog=spec.catalog, policy=spec.policy, limits=spec.limits, tells_pages=True

@@ -11,8 +11,10 @@ from vocabulary.generation import GenerationLimits
 
 # Of the workload's mean: of about this length are the prompts of a crowd.
 _TYPICAL_SHARES = (0.3, 1.0, 3.0)
-# Of the mean: answers of a crowd are between these, so that they end one by one.
+# Of the mean: answers of a crowd are between these, so that they end one by one. All steps of a long answer
+# are much alike: those of a short one tell what they cost.
 _ANSWER_SHARES = (0.1, 1.9)
+_LONGEST_MEAN = 16.0
 # Prompts of one crowd together are no longer than so many full steps, or large models take minutes.
 _MOST_FULL_STEPS = 48
 
@@ -53,5 +55,5 @@ def drawn_crowds(
 
 def _request(typical: float, num_output: float, longest: int, random: np.random.Generator) -> Lengths:
     num_prompt = int(np.clip(typical * random.uniform(0.5, 1.4), 1, max(longest - 1, 1)))
-    num_answer = num_output * random.uniform(*_ANSWER_SHARES)
+    num_answer = min(num_output, _LONGEST_MEAN) * random.uniform(*_ANSWER_SHARES)
     return Lengths(num_prompt, int(np.clip(num_answer, 1, max(longest - num_prompt, 1))))
