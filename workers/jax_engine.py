@@ -96,13 +96,16 @@ class JaxEngine:
         self._books = TokenBooks({})
         self._running: dict[int, _Job] = {}
         self._away: dict[int, InFlight] = {}
+        # With one stage, the news that a step ended says that the stage is free: one turn of the loop less.
+        self._is_one_stage = spec.group.config.pipeline == 1
+        self._last_freed: _Job | None = None
         self._why_lost = ""
         self._crew = self._make_crew() if spec.followers else None
         self._line = StageLine(
             spec.stages_of_processes[0],
             pack=_packed,
             leave=self._answer if self._crew is None else self._depart,
-            freed=lambda job: self._tell(job.ticket.stage_freed, time.monotonic()),
+            freed=self._free,
             failed=self._fail,
             ended=lambda job, stage: stage_ended(job.ticket.batch.id, stage, time.monotonic()),
         )
@@ -208,14 +211,25 @@ class JaxEngine:
         """On the loop: books are its own."""
         if self._running.pop(job.batch.id, None) is not None:
             job.finished(self._books.result(job.batch, drawn, finish_s))
+        if self._is_one_stage:
+            job.stage_freed(finish_s)
 
     # Below here runs on the stages' threads and the crew's.
 
     def _answer(self, job: InFlight) -> None:
         if isinstance(job.model, GeneratingModel):
-            self._tell(self._finish_step, job.ticket, job.model.drawn(job.parts), time.monotonic())
+            drawn = job.model.drawn(job.parts)
+            if self._is_one_stage:
+                self._last_freed = job.ticket
+            self._tell(self._finish_step, job.ticket, drawn, time.monotonic())
         else:
             self._finish(job.ticket.batch.id, answers=_answers(job))
+
+    def _free(self, job: InFlight) -> None:
+        if self._last_freed is job.ticket:
+            self._last_freed = None
+        else:
+            self._tell(job.ticket.stage_freed, time.monotonic())
 
     def _depart(self, job: InFlight) -> None:
         self._away[job.ticket.batch.id] = job

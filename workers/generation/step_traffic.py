@@ -12,9 +12,9 @@ from vocabulary.generation import GenerationLimits
 # Of the workload's mean: of about this length are the prompts of a crowd.
 _TYPICAL_SHARES = (0.3, 1.0, 3.0)
 # Of the mean: answers of a crowd are between these, so that they end one by one. All steps of a long answer
-# are much alike: those of a short one tell what they cost.
+# are much alike: longer ones would only take longer to measure.
 _ANSWER_SHARES = (0.1, 1.9)
-_LONGEST_MEAN = 16.0
+_LONGEST_MEAN = 64.0
 # Prompts of one crowd together are no longer than so many full steps, or large models take minutes.
 _MOST_FULL_STEPS = 48
 
