@@ -2,13 +2,15 @@
 
     python -m benchmarks.generation --rounds 5 --out generation.json
 
-Both have the same float32 weights (random, of the shape of the byte-level Llama) and the same requests, of
-mixed lengths. Concurrent: 16 requests are always being answered; the peer answers 16 at a time, padded to the
-longest, until the longest answer of the batch is there (`transformers.generate`, with its cache), on as many
-threads as --peer-threads says: where others use the machine, torch's threads wait for each other. Then at
-offered rates, Poisson, as shares of what statmux answered before; the peer takes up to 16 that wait when a
-batch ends, and nobody has a token before that. Rounds are interleaved, the order alternates; tables show
-medians. Counted are tokens that were asked for. TTFT: to the first token; TPOT: mean of each after it.
+Both have the same float32 weights (random, of the shape of the byte-level Llama) and the same requests.
+Lengths are mixed: uniform (prompts of 16 to 256 tokens, answers of 8 to 160), and as chats have them
+(log-normal: prompts around 96, answers around 64, a few of hundreds). Concurrent: 16 requests are always
+being answered; the peer answers 16 at a time, padded to the longest, until the longest answer of the batch is
+there (`transformers.generate`, with its cache), on as many threads as --peer-threads says: where others use
+the machine, torch's threads wait for each other. Then at offered rates, Poisson, as shares of what statmux
+answered before; the peer takes up to 16 that wait when a batch ends, and nobody has a token before that.
+Rounds are interleaved, the order alternates; tables show medians. Counted are tokens that were asked for.
+TTFT: to the first token; TPOT: mean of each after it.
 """
 
 from __future__ import annotations
@@ -32,7 +34,10 @@ from controller.token_streams import GenerateCall
 from vocabulary.sampling import Sampling
 
 NUM_CONCURRENT = 16
+UNIFORM, CHAT = "uniform", "chat"
 PROMPT_TOKENS, ANSWER_TOKENS = (16, 256), (8, 160)
+# Of log-normal lengths: mean, sigma of the logarithm, longest.
+CHAT_PROMPT, CHAT_ANSWER = (96.0, 0.9, 256), (64.0, 1.1, 254)
 VOCAB_SIZE = 257
 _GREEDY = Sampling(temperature=0.0, ignores_eos=True)
 
@@ -68,18 +73,25 @@ class Figures:
 Answer = Callable[[Sequence[Asked]], Awaitable[list[Told]]]
 
 
-def drawn(number: int, *, seed: int, rate_rps: float | None = None) -> list[Asked]:
-    """Lengths uniform between their bounds; Poisson arrivals, or all at once."""
+def drawn(number: int, *, seed: int, lengths: str = UNIFORM, rate_rps: float | None = None) -> list[Asked]:
+    """Poisson arrivals, or all at once."""
     random = np.random.default_rng(seed)
     gaps_s = random.exponential(1.0 / rate_rps, size=number) if rate_rps else np.zeros(number)
+    if lengths == UNIFORM:
+        prompts, answers = (random.integers(*each, size=number) for each in (PROMPT_TOKENS, ANSWER_TOKENS))
+    else:
+        prompts, answers = (_log_normal(*each, number, random) for each in (CHAT_PROMPT, CHAT_ANSWER))
     return [
-        Asked(
-            tuple(random.integers(0, VOCAB_SIZE - 1, size=random.integers(*PROMPT_TOKENS)).tolist()),
-            int(random.integers(*ANSWER_TOKENS)),
-            due_s,
+        Asked(tuple(random.integers(0, VOCAB_SIZE - 1, size=prompt).tolist()), answer, due_s)
+        for prompt, answer, due_s in zip(
+            prompts.tolist(), answers.tolist(), np.cumsum(gaps_s).tolist(), strict=True
         )
-        for due_s in np.cumsum(gaps_s).tolist()
     ]
+
+
+def _log_normal(mean: float, sigma: float, most: int, number: int, random: np.random.Generator) -> np.ndarray:
+    drawn_lengths = np.exp(random.normal(np.log(mean) - sigma**2 / 2, sigma, size=number))
+    return np.clip(np.round(drawn_lengths), 2, most).astype(int)
 
 
 def figures(asked: Sequence[Asked], told: Sequence[Told]) -> Figures:
@@ -156,13 +168,18 @@ async def measured(
         await _check_equal(fleet, peer)
         for answer in engines.values():  # not counted
             await answer(drawn(NUM_CONCURRENT, seed=0))
-        found = {"16 at once": await _rounds(engines, num_rounds, num_requests, None)}
+        found = {
+            f"16 at once, {lengths}": await _rounds(engines, num_rounds, num_requests, lengths, None)
+            for lengths in (UNIFORM, CHAT)
+        }
         mean_tokens = sum(ANSWER_TOKENS) / 2
-        served_rps = median(one.tokens_per_s for one in found["16 at once"]["statmux"]) / mean_tokens
+        served_rps = (
+            median(one.tokens_per_s for one in found[f"16 at once, {UNIFORM}"]["statmux"]) / mean_tokens
+        )
         for share in shares:
             rate_rps = share * served_rps
             label = f"{rate_rps:.1f}/s ({share:g})"
-            found[label] = await _rounds(engines, max(1, num_rounds // 2), num_requests, rate_rps)
+            found[label] = await _rounds(engines, max(1, num_rounds // 2), num_requests, UNIFORM, rate_rps)
         assert fleet.engine.num_recompiles == 0
         return found
     finally:
@@ -179,11 +196,11 @@ async def _check_equal(fleet: GeneratingFleet, peer: StaticBatches) -> None:
 
 
 async def _rounds(
-    engines: dict[str, Answer], num_rounds: int, num_requests: int, rate_rps: float | None
+    engines: dict[str, Answer], num_rounds: int, num_requests: int, lengths: str, rate_rps: float | None
 ) -> dict[str, list[Figures]]:
     found: dict[str, list[Figures]] = {name: [] for name in engines}
     for number in range(num_rounds):
-        asked = drawn(num_requests, seed=1 + number, rate_rps=rate_rps)
+        asked = drawn(num_requests, seed=1 + number, lengths=lengths, rate_rps=rate_rps)
         for name in sorted(engines, reverse=bool(number % 2)):
             found[name].append(figures(asked, await engines[name](asked)))
             print(f"round {number + 1}, {name}: {found[name][-1]}", file=sys.stderr)
@@ -201,13 +218,14 @@ def table(found: dict[str, dict[str, list[Figures]]]) -> str:
             rate = median(one.tokens_per_s for one in rounds)
             shown = " | ".join(f"{seconds * 1e3:.1f} ms" for seconds in times_s)
             lines.append(f"| {load} | {name} | {rate:.0f} | {shown} |")
-    pairs = list(zip(*found["16 at once"].values(), strict=True))
-    ratios = [one.tokens_per_s / other.tokens_per_s for one, other in pairs]
     lines.append("")
-    lines.append(
-        f"tokens/s at 16 at once, statmux / transformers in {len(ratios)} pairs: median {median(ratios):.2f} "
-        f"({min(ratios):.2f} to {max(ratios):.2f}; bar 3)"
-    )
+    for lengths in (UNIFORM, CHAT):
+        pairs = list(zip(*found[f"16 at once, {lengths}"].values(), strict=True))
+        ratios = [one.tokens_per_s / other.tokens_per_s for one, other in pairs]
+        lines.append(
+            f"tokens/s at 16 at once, {lengths} lengths, statmux / transformers in {len(ratios)} pairs: "
+            f"median {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}; bar 3)"
+        )
     return "\n".join(lines)
 
 
@@ -216,7 +234,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--requests", type=int, default=48, help="in a round")
+    options.add_argument("--requests", type=int, default=128, help="in a round")
     options.add_argument("--shares", type=float, nargs="*", default=[0.3, 0.6, 0.9], help="offered rates")
     options.add_argument("--peer-threads", type=int, default=2)
     options.add_argument("--out", type=Path, help="JSON of all rounds")

@@ -36,9 +36,7 @@ class Sampling(msgspec.Struct, frozen=True):
     @property
     def has_penalties(self) -> bool:
         """Whether what was said before matters."""
-        return (
-            self.repetition_penalty != 1.0 or self.presence_penalty != 0.0 or self.frequency_penalty != 0.0
-        )
+        return self.repetition_penalty != 1.0 or self.presence_penalty != 0.0 or self.frequency_penalty != 0.0
 
 
 GREEDY = Sampling(temperature=0.0)

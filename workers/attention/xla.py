@@ -14,9 +14,9 @@ from workers.attention.blocks import Rows, Tiling, attend
 from workers.attention.interface import AttentionBackend, Pages
 from workers.attention.pages import empty_pages, pages_spec, put_pages, take_pages, write_tokens
 
-# Measured on two cores, docs/decisions/0026: blocks that stay in the second-level cache, and rows in groups
-# small enough that a long one does not hold up many short ones.
-ON_CPU = Tiling(max_rows=8, block_bytes=1 << 20)
+# Measured on two cores, docs/decisions/0026: blocks that stay in the second-level cache and are not wider
+# than most contexts, and rows in groups small enough that a long one does not hold up many short ones.
+ON_CPU = Tiling(max_rows=16, block_bytes=1 << 19)
 # An accelerator wants all rows at once; blocks bound the memory.
 ON_GPU = Tiling(max_rows=1 << 30, block_bytes=64 << 20)
 
