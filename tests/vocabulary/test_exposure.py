@@ -16,7 +16,7 @@ from vocabulary.errors import InvalidInput
 from vocabulary.exposure import check_exposure, is_loopback
 from vocabulary.mesh import Cluster
 
-NOTHING = Security()
+NOTHING, HTTP = Security(), HttpEndpoint()
 TOKENS = Security(auth="token", tokens=(TokenSpec("app", "app", secret_env="APP"),))
 LIMITED = Security(auth="token", tokens=(TokenSpec("app", "app", secret_env="APP", models=("chat",)),))
 
@@ -24,7 +24,7 @@ LIMITED = Security(auth="token", tokens=(TokenSpec("app", "app", secret_env="APP
 def deployment(
     *,
     grpc: str = "127.0.0.1",
-    http: HttpEndpoint = HttpEndpoint(),
+    http: HttpEndpoint = HTTP,
     metrics: str = "127.0.0.1",
     security: Security = NOTHING,
 ) -> Deployment:
