@@ -92,11 +92,12 @@ def main() -> None:
 
 
 def _run_with_keeper(order: Order, ray: socket.socket) -> NoReturn:
-    """In the child: the end of either process is the end of the other."""
+    """In the child: the end of either process is the end of the other, and of all of Ray."""
 
     def follow() -> None:
         ray.recv(1)
-        os._exit(1)
+        # The keeper was killed: Ray's own agents would outlive their node by minutes.
+        _end(order)
 
     threading.Thread(target=follow, daemon=True).start()
     try:

@@ -82,7 +82,8 @@ def stream(client: triton.InferenceServerClient) -> None:
 def repository(client: triton.InferenceServerClient) -> None:
     index = {entry.name: entry for entry in client.get_model_repository_index().models}
     assert {name: entry.state for name, entry in index.items()} == {
-        "bert": "READY", "gpt2": "READY", "fast": "READY", "slow": "READY", "homeless": "UNAVAILABLE",
+        "bert": "READY", "gpt2": "READY", "chat": "READY", "fast": "READY", "slow": "READY",
+        "homeless": "UNAVAILABLE",
     }  # fmt: skip
     assert "no group" in index["homeless"].reason
     client.unload_model("fast")
