@@ -3,7 +3,7 @@
 Profiles six small models on virtual CPU devices, plans them, serves the plan on a local Ray cluster, replays
 one minute of bursty traffic, lets the model that writes Python write some, compares with the simulator,
 writes a report, stops. Each step is one `statmux` command, printed before it runs; only the model that writes
-is trained before, once, for about a minute, and kept in the user's folder of caches. Everything else lies in
+is trained before, once, for a minute or two, and kept in the user's folder of caches. Everything else lies in
 `.statmux/demo/`. Options that it does not know are handed to every command that reads the deployment
 (`--set PATH=VALUE`).
 """
@@ -30,8 +30,8 @@ _STOP_TIMEOUT_S = 60
 _LOOK_S = 0.3
 # What a deployment calls the folder of the model that is trained for it.
 _WRITER = "${STATMUX_BYTE_LLAMA:-byte-llama}"
-_TRAINING = ("--size", "draft", "--steps", "300")
-_PROMPT, _WRITTEN_TOKENS = "def read(self, name):\n", 120
+_TRAINING = ("--size", "draft")
+_PROMPT, _WRITTEN_TOKENS = "    def read(self, name):\n", 120
 
 
 def main(example: Path = EXAMPLE, duration: str = "60s", extra: Sequence[str] = ()) -> int:
@@ -97,7 +97,7 @@ def _serve_and_replay(start_s: float, deployment: list[str], plan: str, trace: s
 def _trained(start_s: float) -> str:
     """The folder of the model that writes Python, trained unless that was done before."""
     caches = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(caches) / "statmux" / "byte-llama-demo"
+    folder = Path(caches) / "statmux" / "byte-llama-draft-v1"
     if (folder / "config.json").is_file():
         return str(folder)
     words = ["-m", "workers.training.byte_llama", *_TRAINING, "--out", str(folder)]

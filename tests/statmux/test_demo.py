@@ -94,7 +94,7 @@ def test_demo_plans_serves_replays_and_reports_from_a_folder_with_packages_of_ou
     run = json.loads((tmp_path / ".statmux/demo/run/run.json").read_text())
     assert set(run["measured"]["models"]) == {"encoder", "writer"}
     assert run["measured"]["models"]["writer"]["num_output_tokens"] > 0
-    assert "\ndef read(self, name):" in ended.stderr, "what the writer wrote"
+    assert "\n    def read(self, name):" in ended.stderr, "what the writer wrote"
     assert run["measured"]["num_requests"] > 0
     assert run["errors"] == {}
     assert run["simulated"]["slo_attainment"] == 1.0
