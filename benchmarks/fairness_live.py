@@ -26,47 +26,19 @@ from time import perf_counter, process_time
 
 import numpy as np
 
-from controller.fleet_specs import worker_specs
-from controller.metrics import FleetMetrics
-from controller.server import FleetServer
+from benchmarks.generating_fleet import MODEL, GeneratingFleet, open_fleet
 from controller.token_streams import GenerateCall
-from scheduling.cluster import ClusterScheduler
-from scheduling.group import GroupScheduler
-from vocabulary.deployment import Deployment
-from vocabulary.formats.disk import load_deployment
-from vocabulary.parallel import ParallelConfig
-from vocabulary.placement import Group, Placement
 from vocabulary.sampling import Sampling
-from workers.jax_engine import JaxEngine
-from workers.link import memory_pair
-from workers.server import GroupServer
 
 LENGTH, NUM_SEQUENCES, PAGE_TOKENS = 64, 8, 16
 NUM_PAGES = NUM_SEQUENCES * 2 * LENGTH // PAGE_TOKENS
 TENANTS = ("flood", "modest")
-PLACEMENT = Placement((Group("g", ("n-0:0",), ParallelConfig(), ("chat",)),))
-PROFILE = {
-    "api_version": "v1alpha1", "kind": "ModelProfile", "model": "chat", "device_type": "cpu",
-    "provenance": {"kind": "estimated"},
-    "entries": [{
-        "tensor": 1, "pipeline": 1, "weight_bytes": [2_000_000], "activation_bytes": {"1": [0]},
-        "stage_latency_s": {"1": [0.1]}, "kv_bytes_per_token": [4096],
-        "step_times": [{"constant_s": 0.002, "token_s": 0.00005, "kv_token_s": 0.0}],
-    }],
-}  # fmt: skip
-FLEET = f"""
-metadata: {{name: fairness}}
-cluster: {{nodes: [{{name: n, count: 1, devices: {{type: cpu, count: 1, memory: 4GiB}}}}]}}
-models:
-- name: chat
-  source: "random://llama-tiny?seed=1"
-  task: generate
-  profile: chat.json
-  max_model_len: {2 * LENGTH}
-  batching: {{max_batch_size: {NUM_SEQUENCES}, max_batch_tokens: 128}}
-  kv_cache: {{num_pages: {NUM_PAGES}, block_size: {PAGE_TOKENS}, prefix_caching: false, reserve_output: true}}
-serving: {{policy: {{admission: none}}}}
-"""
+MODEL_YAML = (
+    f"source: 'random://llama-tiny?seed=1', max_model_len: {2 * LENGTH}, "
+    f"batching: {{max_batch_size: {NUM_SEQUENCES}, max_batch_tokens: 128}}, "
+    f"kv_cache: {{num_pages: {NUM_PAGES}, block_size: {PAGE_TOKENS}, "
+    "prefix_caching: false, reserve_output: true}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,39 +50,7 @@ class Served:
     gap: float
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    front: FleetServer
-    engine: JaxEngine
-
-
-def open_fleet(folder: Path, queue: str) -> Fleet:
-    """On the loop that runs; compiles."""
-    loop = asyncio.get_running_loop()
-    deployment = _deployment(folder, queue)
-    (spec,) = worker_specs(deployment, PLACEMENT, key="")
-    engine = JaxEngine(spec, loop=loop)
-    engine.load()
-    machine = GroupScheduler(
-        spec.group, catalog=spec.catalog, policy=spec.policy, limits=spec.limits, tells_pages=True
-    )
-    worker = GroupServer(machine, engine, loop=loop, soon=loop.call_soon, page_tokens={"chat": PAGE_TOKENS})
-    front = FleetServer(
-        deployment,
-        PLACEMENT,
-        ClusterScheduler(PLACEMENT, catalog=spec.catalog, policy=spec.policy, limits=[spec.limits]),
-        clock=loop.time,
-        soon=loop.call_soon,
-        metrics=FleetMetrics(deployment.model_names),
-    )
-    down, worker.link = memory_pair(
-        lambda frame: front.receive(0, frame), lambda frame: worker.receive(frame)
-    )
-    front.open_group(0, down, engine.interfaces())
-    return Fleet(front, engine)
-
-
-async def serve(fleet: Fleet, num_each: int, seed: int) -> Served:
+async def serve(fleet: GeneratingFleet, num_each: int, seed: int) -> Served:
     """All requests of the one tenant, then all of the other, sent at once."""
     random = np.random.default_rng(seed)
     service = dict.fromkeys(TENANTS, 0)
@@ -119,7 +59,7 @@ async def serve(fleet: Fleet, num_each: int, seed: int) -> Served:
 
     async def read(tenant: str, prompt_ids: tuple[int, ...]) -> None:
         call = GenerateCall(
-            "r", "chat", prompt_ids, LENGTH, sampling=Sampling(ignores_eos=True), tenant=tenant
+            "r", MODEL, prompt_ids, LENGTH, sampling=Sampling(ignores_eos=True), tenant=tenant
         )
         has_begun = False
         async for news in fleet.front.generate(call):
@@ -145,7 +85,10 @@ async def serve(fleet: Fleet, num_each: int, seed: int) -> Served:
 
 
 async def measured(folder: Path, *, num_rounds: int, num_each: int) -> dict[str, list[Served]]:
-    fleets = {queue: open_fleet(folder, queue) for queue in ("fcfs", "vtc")}
+    fleets = {
+        queue: open_fleet(folder, MODEL_YAML, overrides=[f"serving.policy.queue={queue}"])
+        for queue in ("fcfs", "vtc")
+    }
     found: dict[str, list[Served]] = {queue: [] for queue in fleets}
     for queue, fleet in fleets.items():  # not counted
         await serve(fleet, 4, 0)
@@ -159,7 +102,7 @@ async def measured(folder: Path, *, num_rounds: int, num_each: int) -> dict[str,
             found[queue].append(_together([half for name, half in halves if name == queue]))
         print(f"round {number + 1}: {found['fcfs'][-1]} {found['vtc'][-1]}", file=sys.stderr)
     for fleet in fleets.values():
-        fleet.engine.close()
+        fleet.close()
     return found
 
 
@@ -204,12 +147,6 @@ def _ratio(found: dict[str, list[Served]], rate: str) -> str:
         f"{rate}, vtc / fcfs in {len(ratios)} pairs: median {median(ratios):.3f}, "
         f"95 % interval {low:.3f} to {high:.3f} (bar 0.95)."
     )
-
-
-def _deployment(folder: Path, queue: str) -> Deployment:
-    (folder / "chat.json").write_text(json.dumps(PROFILE))
-    (folder / "fleet.yaml").write_text(FLEET)
-    return load_deployment(folder / "fleet.yaml", overrides=[f"serving.policy.queue={queue}"])
 
 
 def main() -> int:
