@@ -14,6 +14,7 @@ from controller.grpc_v2.messages import (
     ModelInferRequest,
     ModelInferResponse,
     ModelStreamInferResponse,
+    message_class,
 )
 from controller.grpc_v2.server import start_grpc
 from controller.tenants import ONE_TENANT, Tenants
@@ -106,3 +107,9 @@ async def all_replies(channel: aio.Channel, *messages: ModelInferRequest) -> lis
 
 def is_final(response: ModelInferResponse) -> bool:
     return response.parameters["triton_final_response"].bool_param
+
+
+async def infer_metadata(channel: aio.Channel, model: str) -> object:
+    response = message_class("ModelMetadataResponse")
+    stub = channel.unary_unary(f"/{SERVICE}/ModelMetadata", response_deserializer=response.FromString)
+    return await stub(message_class("ModelMetadataRequest")(name=model).SerializeToString())

@@ -20,6 +20,7 @@ from tests.controller.grpc_text_calls import (
     conversation,
     ids,
     infer,
+    infer_metadata,
     is_final,
     outputs_of,
     refused,

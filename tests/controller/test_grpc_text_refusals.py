@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from grpc import aio
 
 from controller.calls import Reason
 from controller.grpc_v2.messages import (
@@ -18,6 +17,7 @@ from tests.controller.grpc_text_calls import (
     channel_to,
     conversation,
     ids,
+    infer_metadata,
     is_final,
     refused,
     request,
@@ -26,12 +26,6 @@ from tests.controller.grpc_text_calls import (
 from tests.controller.http.story import MAX_MODEL_LEN, story_fleet
 from vocabulary.deployment import Security, TokenSpec
 from vocabulary.numpy_tensors import tensor_of
-
-
-async def infer_metadata(channel: aio.Channel, model: str) -> object:
-    response = message_class("ModelMetadataResponse")
-    stub = channel.unary_unary(f"/{SERVICE}/ModelMetadata", response_deserializer=response.FromString)
-    return await stub(message_class("ModelMetadataRequest")(name=model).SerializeToString())
 
 
 @pytest.mark.asyncio
