@@ -220,6 +220,12 @@ def _calibrate(
     from dataclasses import asdict
 
     from statmux.calibrate import calibrate
+
+    if not inputs:
+        raise InvalidInput(
+            "every model of the fleet generates, and an overhead is measured with requests of one reply",
+            hint="replay a trace: its simulation rests on step times that contain the host's work",
+        )
     from statmux.precise import run_precisely
 
     found = run_precisely(

@@ -30,6 +30,7 @@ def validate(
     from placement.constraints import Constraints
     from vocabulary.fit import check_fit
     from vocabulary.formats.disk import load_deployment, load_plan, load_trace
+    from vocabulary.page_budget import generation_limits
 
     console = Console(ctx.obj)
     read = load_deployment(deployment, overrides=ctx.obj.overrides, needs_profiles=False)
@@ -37,6 +38,8 @@ def validate(
     if plan is not None:
         placement = load_plan(plan, deployment=read).placement
         check_fit(placement, read)
+        for group in placement.groups:  # caches have to fit beside the weights
+            generation_limits(group, read)
         broken = Constraints(read).violations(placement)
     if trace is not None:
         load_trace(trace, models=read.model_names)

@@ -105,3 +105,11 @@ def test_a_trace_without_lengths_draws_no_tokens_and_says_so(planned: Desk) -> N
     result = planned.statmux("simulate", EXAMPLE, *files)
     assert result.code == 0, result.err
     assert "warning: the trace has no token counts: requests of chat count as one-shot" in result.err
+
+
+def test_validate_says_when_the_caches_of_a_plan_do_not_fit(planned: Desk) -> None:
+    assert planned.statmux("validate", EXAMPLE, "--plan", "plan.yaml").code == 0
+    too_many = ("--set", "models.0.kv_cache.num_pages=10000000")
+    result = planned.statmux("validate", EXAMPLE, "--plan", "plan.yaml", *too_many)
+    assert result.code == 3
+    assert "key-value caches of stage 0 take" in result.err and "lower kv_cache.num_pages" in result.err
