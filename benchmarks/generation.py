@@ -239,6 +239,8 @@ def main() -> int:
     options.add_argument("--peer-threads", type=int, default=2)
     options.add_argument("--out", type=Path, help="JSON of all rounds")
     chosen = options.parse_args()
+    if chosen.rounds < 1 or chosen.requests < 2:
+        options.error("at least one round of two requests")
     with tempfile.TemporaryDirectory() as folder:
         found = asyncio.run(
             measured(
