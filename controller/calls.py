@@ -25,6 +25,7 @@ class Reason(Enum):
     DEADLINE_EXCEEDED = "deadline_exceeded"
     CANCELLED = "cancelled"
     FAILED = "failed"
+    LOST = "lost"  # its worker died
     NOT_LOADED = "not_loaded"  # known, and not to be loaded on demand
     UNKNOWN_MODEL = "unknown_model"
     UNKNOWN_VERSION = "unknown_version"

@@ -92,4 +92,5 @@ _WORDS = {
     Fate.DEADLINE_EXCEEDED: "the request's deadline passed before its answer was complete",
     Fate.CANCELLED: "the request was cancelled",
     Fate.FAILED: "the group that ran the request failed: {error}",
+    Fate.LOST: "the worker of the request is gone; nobody has its answer",
 }

@@ -14,6 +14,7 @@ from vocabulary.generation import GenerationSettings
 from vocabulary.mesh import Cluster
 from vocabulary.profile import Profile
 from vocabulary.rules import PlacementRules
+from vocabulary.steps import RestartPolicy
 from vocabulary.units import NEVER_S
 
 # What a plan is asked for (`placement.objective`). The first three value a placement on a given cluster and
@@ -183,6 +184,21 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """When something counts as dead. beat_timeout_s: without a beat for so long, a worker is killed.
+
+    orphan_grace_s: workers, and a Ray of ours, wait so long for another controller when theirs has died.
+    node_timeout_s: a group whose host is gone for so long is planned anew, on the others.
+    """
+
+    beat_interval_s: float = 0.5
+    beat_timeout_s: float = 5.0
+    orphan_grace_s: float = 30.0
+    node_timeout_s: float = 10.0
+    restarts: RestartPolicy = RestartPolicy()
+
+
+@dataclass(frozen=True, slots=True)
 class TokenSpec:
     """A secret that callers show. It is read when the fleet starts, from a file or an environment variable.
 
@@ -231,6 +247,7 @@ class Deployment:
     http: HttpEndpoint = HttpEndpoint()
     metrics: MetricsEndpoint = MetricsEndpoint()
     drain: Drain = Drain()
+    health: Health = Health()
     count_activations: bool = False
     algorithm: str = "auto"
     beam_width: int = 3

@@ -6,12 +6,17 @@ dataclass's time (docs/decisions/0006-messages-are-structs.md).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
+from vocabulary.generation import GenerationLimits
+from vocabulary.placement import Group
 from vocabulary.request import Fate, Request
 
-# Events. The cluster machine hears Arrived, Cancelled, Settled, GroupOpened, GroupLost;
-# a group machine hears Arrived, Cancelled, StageFreed, BatchFinished.
+# Events. The cluster machine hears Arrived, Cancelled, Begun, Settled, and of groups GroupAdded, GroupOpened,
+# ReplicaOpened, ReplicaClosed, GroupLost, GroupRemoved; a group machine hears Arrived, Cancelled, StageFreed,
+# BatchFinished.
 
 
 class Arrived(msgspec.Struct, frozen=True, gc=False):
@@ -32,14 +37,52 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
     finish_s: float
 
 
+class Begun(msgspec.Struct, frozen=True, gc=False):
+    """A group has begun to work on these: they are not given to another if it is lost."""
+
+    request_ids: tuple[int, ...]
+
+
+class GroupAdded(msgspec.Struct, frozen=True):
+    """A group that was not there before, closed. Indices count up and none is given twice.
+
+    limits: of its models that generate.
+    """
+
+    group_index: int
+    group: Group
+    limits: Mapping[str, GenerationLimits] = {}
+
+
 class GroupOpened(msgspec.Struct, frozen=True, gc=False):
     """The group's models are loaded and warm; it takes requests from now on."""
 
     group_index: int
 
 
+class ReplicaOpened(msgspec.Struct, frozen=True):
+    """One model of an open group takes requests, new there or closed before. limits: if it generates."""
+
+    group_index: int
+    model: str
+    limits: GenerationLimits | None = None
+
+
+class ReplicaClosed(msgspec.Struct, frozen=True, gc=False):
+    """One model of a group takes no more requests; those it has run on."""
+
+    group_index: int
+    model: str
+
+
 class GroupLost(msgspec.Struct, frozen=True, gc=False):
-    """The group's process is gone, and with it every request it held."""
+    """The group's process is gone, and with it every request it held. It may open again."""
+
+    group_index: int
+
+
+class GroupRemoved(msgspec.Struct, frozen=True, gc=False):
+    """The group was stopped and does not come back."""
 
     group_index: int
 
@@ -155,7 +198,18 @@ class TellFirstToken(msgspec.Struct, frozen=True, gc=False):
     request_ids: tuple[int, ...]
 
 
-ClusterEvent = Arrived | Cancelled | Settled | GroupOpened | GroupLost
+ClusterEvent = (
+    Arrived
+    | Cancelled
+    | Begun
+    | Settled
+    | GroupAdded
+    | GroupOpened
+    | ReplicaOpened
+    | ReplicaClosed
+    | GroupLost
+    | GroupRemoved
+)
 ClusterCommand = Forward | Withdraw | Reply
 GroupEvent = Arrived | Cancelled | StageFreed | BatchFinished
 GroupCommand = RunBatch | TellFirstToken | Settle

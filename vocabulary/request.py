@@ -21,7 +21,8 @@ class Fate(Enum):
     DEADLINE_EXCEEDED = "deadline_exceeded"  # accepted, then too late to be worth starting
     CANCELLED = "cancelled"
     INVALID = "invalid"  # the model cannot take the input (a token outside its vocabulary, too long)
-    FAILED = "failed"  # the worker answered with an error or died
+    FAILED = "failed"  # the worker answered with an error
+    LOST = "lost"  # its worker died while it ran, or before, and no other may take it in time
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):

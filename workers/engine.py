@@ -13,6 +13,7 @@ from vocabulary.messages import Batch
 from vocabulary.sampling import SampledToken, Sampling
 from vocabulary.tensors import Tensor, TensorSpec
 from workers.multicast import Load, Multicast
+from workers.spec import WorkerSpec
 
 Tensors = tuple[Tensor, ...]
 
@@ -99,6 +100,15 @@ class Engine(Protocol):
 
     def give(self, multicasts: Sequence[Multicast]) -> None:
         """Give weights to new replicas of other groups; blocks. Off the loop, while the models serve."""
+
+    def add(self, spec: WorkerSpec, multicasts: Sequence[Multicast] = ()) -> None:
+        """Make those models of `spec` ready that are not here yet, while the others serve.
+
+        Blocks; raises StatmuxError, and then all is as before. Off the loop.
+        """
+
+    def remove(self, models: Collection[str]) -> None:
+        """Forget models of which nothing runs or waits, and give their memory back. On the loop."""
 
     def loads(self) -> tuple[Load, ...]:
         """How the models' weights came."""

@@ -32,10 +32,15 @@ class TensorHeader(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag=0):
-    """First frame of the controller: the fleet's key proves that it may speak; `now_s` sets the clocks."""
+    """First frame of a front end: the fleet's key proves that it may speak; `now_s` sets the clocks.
+
+    front: which front end of the fleet; one that comes again takes the place of the one before. Each has a
+    link of its own to every group, hears of its own requests only, and gets every beat.
+    """
 
     key: str
     now_s: float
+    front: int = 0
 
 
 class GenerationAsk(msgspec.Struct, frozen=True, array_like=True):
@@ -105,14 +110,26 @@ class ModelBeat(msgspec.Struct, frozen=True, array_like=True):
     num_preempted: int
 
 
+class ReplicaBeat(msgspec.Struct, frozen=True, array_like=True):
+    """One model that is resident: how many requests of it the group holds, of all front ends."""
+
+    model: str
+    num_held: int
+
+
 class Beat(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """Sent at every interval: the group lives, and this is how busy it is."""
+    """Sent at every interval: the group lives, and this is how busy it is, with requests of all front ends.
+
+    backlog_s: by their profiles, how long the busiest stage needs for what it holds.
+    """
 
     num_waiting: int
     num_running: int
     num_recompiles: int
     stage_busy_s: tuple[float, ...]
     models: tuple[ModelBeat, ...] = ()
+    replicas: tuple[ReplicaBeat, ...] = ()
+    backlog_s: float = 0.0
 
 
 class Gone(msgspec.Struct, frozen=True, array_like=True, tag=5):
@@ -127,7 +144,13 @@ class Tokens(msgspec.Struct, frozen=True, array_like=True, tag=6):
     tokens: tuple[SampledToken, ...]
 
 
-Header = Hello | Run | Withdrawn | Done | Beat | Gone | Tokens
+class AtWork(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """The group has begun to work on these requests."""
+
+    request_ids: tuple[int, ...]
+
+
+Header = Hello | Run | Withdrawn | Done | Beat | Gone | Tokens | AtWork
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Header).decode

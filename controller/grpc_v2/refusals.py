@@ -29,6 +29,7 @@ STATUS: Mapping[Reason, grpc.StatusCode] = {
     Reason.DEADLINE_EXCEEDED: grpc.StatusCode.DEADLINE_EXCEEDED,
     Reason.CANCELLED: grpc.StatusCode.CANCELLED,
     Reason.FAILED: grpc.StatusCode.INTERNAL,
+    Reason.LOST: grpc.StatusCode.ABORTED,
     Reason.NOT_LOADED: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.UNKNOWN_MODEL: grpc.StatusCode.NOT_FOUND,
     Reason.UNKNOWN_VERSION: grpc.StatusCode.NOT_FOUND,

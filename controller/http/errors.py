@@ -20,6 +20,7 @@ STATUS: Mapping[Reason, int] = {
     Reason.DEADLINE_EXCEEDED: 504,
     Reason.CANCELLED: 499,
     Reason.FAILED: 500,
+    Reason.LOST: 500,
     Reason.NOT_LOADED: 503,
     Reason.UNKNOWN_MODEL: 404,
     Reason.UNKNOWN_VERSION: 404,

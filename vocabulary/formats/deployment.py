@@ -183,6 +183,7 @@ def _deployment(shape: DeploymentShape, cluster: Cluster, models: tuple[ModelSpe
         http=HttpEndpoint(http.enabled, http.host, http.port, http.max_body),
         metrics=MetricsEndpoint(metrics.host, metrics.port),
         drain=Drain(drain.readiness_lead_s, drain.graceful_shutdown_timeout_s),
+        health=shape.serving.health.noun(),
         count_activations=shape.placement.count_activations,
         algorithm=search.algorithm,
         beam_width=search.beam_width,

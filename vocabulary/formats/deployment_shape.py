@@ -18,6 +18,7 @@ from vocabulary.deployment import (
 )
 from vocabulary.formats import later_shapes as later
 from vocabulary.formats.constraints_shape import ConstraintRule, ConstraintsShape, one_mapping
+from vocabulary.formats.health_shape import HealthShape
 from vocabulary.formats.model_shape import ModelShape, Sizes
 from vocabulary.formats.no_effect import NoEffect
 from vocabulary.formats.shapes import (
@@ -156,6 +157,7 @@ class ServingShape(Shape):
     priority_classes: Annotated[dict[str, Any] | None, NoEffect()] = None
     autoscaling: Annotated[later.Autoscaling | None, NoEffect((False,), by="enabled")] = None
     drain: DrainShape = DrainShape.model_construct()
+    health: HealthShape = HealthShape.model_construct()
 
 
 class SearchShape(Shape):
