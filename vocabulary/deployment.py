@@ -9,13 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vocabulary.catalog import Catalog, LatencyModel
+from vocabulary.elasticity import Autoscaling, OnDemand, Replanning
 from vocabulary.fairness import Fairness
 from vocabulary.generation import GenerationSettings
+from vocabulary.limits import Limits
 from vocabulary.mesh import Cluster
 from vocabulary.profile import Profile
 from vocabulary.rules import PlacementRules
+from vocabulary.security import Security, TokenSpec
 from vocabulary.steps import RestartPolicy
 from vocabulary.units import NEVER_S
+from vocabulary.versions import Split
 
 # What a plan is asked for (`placement.objective`). The first three value a placement on a given cluster and
 # trace (`placement/objectives.py`); the others look for the cluster or the traffic (`placement/minimise.py`).
@@ -129,6 +133,7 @@ class ModelSpec:
     profile_paths: Mapping[str, str] = field(default_factory=dict)
     dtype: str = "auto"
     attention: str = "auto"
+    on_demand: OnDemand = OnDemand()
 
     @property
     def number_format(self) -> str:
@@ -199,35 +204,12 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenSpec:
-    """A secret that callers show. It is read when the fleet starts, from a file or an environment variable.
+class Journaling:
+    """What goes into the journal. requests: lines of "all" requests, of the "refused" (all that were not
+    served), or of "none". max_rows: of requests, and of events; the oldest go."""
 
-    tenant: whose calls are made with it, for fair queueing. is_trusted: such calls may name another tenant.
-    models: the only ones that it is for; None: all.
-    """
-
-    name: str
-    tenant: str
-    secret_file: str | None = None
-    secret_env: str | None = None
-    is_trusted: bool = False
-    models: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Security:
-    """What a file asks of the endpoints. `auth` is none or token; `certificate` and `client_ca` are paths.
-
-    trust_tenant_header: without tokens, every call may name its tenant. allow_python_models: models may be
-    functions of the user's own Python code, which is run to build them.
-    """
-
-    auth: str = "none"
-    tokens: tuple[TokenSpec, ...] = ()
-    trust_tenant_header: bool = False
-    certificate: str | None = None
-    client_ca: str | None = None
-    allow_python_models: bool = False
+    requests: str = "all"
+    max_rows: int = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -235,7 +217,8 @@ class Deployment:
     """Everything a file says, defaulted. `accepted_only` names keys that are read but have no effect yet.
 
     `folder` is where relative paths of the file start; `document` is the file with variables and `--set`
-    filled in; `warnings` are sentences about what is valid but looks unintended.
+    filled in; `warnings` are sentences about what is valid but looks unintended. `splits`: of models that have
+    versions, each of which is one of `models`.
     """
 
     name: str
@@ -246,8 +229,10 @@ class Deployment:
     grpc: GrpcEndpoint = GrpcEndpoint()
     http: HttpEndpoint = HttpEndpoint()
     metrics: MetricsEndpoint = MetricsEndpoint()
+    limits: Limits = Limits()
     drain: Drain = Drain()
     health: Health = Health()
+    journal: Journaling = Journaling()
     count_activations: bool = False
     algorithm: str = "auto"
     beam_width: int = 3
@@ -255,6 +240,9 @@ class Deployment:
     time_budget_s: float | None = None
     objective: str = "slo_attainment"
     rules: PlacementRules = PlacementRules()
+    replanning: Replanning = Replanning()
+    autoscaling: Autoscaling = Autoscaling()
+    splits: tuple[Split, ...] = ()
     ray_address: str = "local"
     log_format: str = "auto"
     log_level: str = "info"

@@ -47,6 +47,7 @@ from vocabulary.formats.no_effect import keys_without_effect
 from vocabulary.formats.overrides import override
 from vocabulary.formats.security import check_tokens, security_of
 from vocabulary.formats.shapes import check
+from vocabulary.formats.versions import expanded
 from vocabulary.formats.yaml_text import read_yaml
 from vocabulary.generation import GenerationSettings
 from vocabulary.mesh import Cluster, Links, NodeClass
@@ -76,7 +77,10 @@ def parse_deployment(
     variables = environment or {}
     document = read_yaml(text, name=name, substitute=lambda value: interpolate(value, variables))
     document = override(document, overrides, shorthands=SHORTHANDS)
-    shape = check(DeploymentShape, document)
+    written = check(DeploymentShape, document)
+    _check_names(written, document)
+    whole = expanded(written, document)
+    shape, document = whole.shape, whole.document
     _check_models(shape, document)
     _check_nodes(shape.cluster, document)
     _check_fairness(shape.serving.policy.fairness, document)
@@ -93,14 +97,15 @@ def parse_deployment(
     return replace(
         deployment,
         rules=rules_of(shape.placement.constraints, deployment, document),
+        splits=whole.splits,
         folder=folder,
-        accepted_only=_accepted_only(shape, document),
+        accepted_only=_accepted_only(written, document),
         warnings=warnings_of(deployment, mislabelled=list(mislabelled(shape, profiles))),
         document=document.value,
     )
 
 
-def _check_models(shape: DeploymentShape, document: Document) -> None:
+def _check_names(shape: DeploymentShape, document: Document) -> None:
     taken: dict[str, str] = {}
     for index, model in enumerate(shape.models):
         path: KeyPath = ("models", index)
@@ -111,6 +116,11 @@ def _check_models(shape: DeploymentShape, document: Document) -> None:
                 message = f"name {model_name!r} is taken by {taken[model_name]}"
                 raise document.error(where, message, hint="give every model its own name and aliases")
             taken[model_name] = f"models[{index}]"
+
+
+def _check_models(shape: DeploymentShape, document: Document) -> None:
+    for index, model in enumerate(shape.models):
+        path: KeyPath = ("models", index)
         _check_source(model, document, path, allows_python=shape.security.allow_python_models)
         low, high = model.replicas.min, model.replicas.max
         if high is not None and high < low:
@@ -184,12 +194,15 @@ def _deployment(shape: DeploymentShape, cluster: Cluster, models: tuple[ModelSpe
         metrics=MetricsEndpoint(metrics.host, metrics.port),
         drain=Drain(drain.readiness_lead_s, drain.graceful_shutdown_timeout_s),
         health=shape.serving.health.noun(),
+        journal=shape.observability.journal.noun(),
         count_activations=shape.placement.count_activations,
         algorithm=search.algorithm,
         beam_width=search.beam_width,
         seed=search.seed,
         time_budget_s=search.time_budget_s,
         objective=shape.placement.objective,
+        replanning=shape.placement.replan.noun(),
+        autoscaling=shape.serving.autoscaling.noun(),
         ray_address=shape.cluster.address,
         log_format=shape.observability.logs.format,
         log_level=shape.observability.logs.level,
@@ -284,6 +297,7 @@ def _model(model: ModelShape, profile: Profile | None, by_type: Mapping[str, str
         max_model_len=model.max_model_len,
         dtype=model.dtype,
         attention=model.attention,
+        on_demand=model.on_demand.noun(),
     )
 
 

@@ -18,7 +18,9 @@ from vocabulary.deployment import (
 )
 from vocabulary.formats import later_shapes as later
 from vocabulary.formats.constraints_shape import ConstraintRule, ConstraintsShape, one_mapping
+from vocabulary.formats.elasticity_shape import AutoscalingShape, ReplanShape
 from vocabulary.formats.health_shape import HealthShape
+from vocabulary.formats.journal_shape import JournalShape
 from vocabulary.formats.model_shape import ModelShape, Sizes
 from vocabulary.formats.no_effect import NoEffect
 from vocabulary.formats.shapes import (
@@ -33,6 +35,7 @@ from vocabulary.formats.shapes import (
     Positive,
     Seconds,
     Shape,
+    spelled_out,
 )
 from vocabulary.mesh import Links
 
@@ -47,15 +50,6 @@ _FIELDS = Deployment.__dataclass_fields__
 # The machine that a file without `cluster.nodes` gets.
 DEFAULT_DEVICE_TYPE = "cpu"
 DEFAULT_MEMORY_BYTES = 16 * 2**30
-
-
-def _spelled_out(key: str) -> BeforeValidator:
-    """A shorthand: `admission: slo` is `admission: {mode: slo}`."""
-
-    def spell_out(value: object) -> object:
-        return value if isinstance(value, dict) else {key: value}
-
-    return BeforeValidator(spell_out, json_schema_input_type=Any)
 
 
 # Key paths with a shorthand, and the key that it stands for ("*" is any position of a list).
@@ -112,7 +106,7 @@ class ClusterShape(Shape):
     address: str = _FIELDS["ray_address"].default
     nodes: Annotated[tuple[NodeShape, ...], Field(min_length=1)] | None = None
     network: NetworkShape = NetworkShape.model_construct()
-    reserve: Annotated[ReserveShape, _spelled_out("memory_fraction")] = ReserveShape.model_construct()
+    reserve: Annotated[ReserveShape, spelled_out("memory_fraction")] = ReserveShape.model_construct()
 
 
 class AdmissionShape(Shape):
@@ -134,12 +128,17 @@ class FairnessShape(Shape):
 
 class PolicyShape(Shape):
     router: Literal[
-        "round_robin", "least_loaded", "min_stage_clock", "shortest_expected_delay", "prefix_affinity"
+        "round_robin",
+        "least_loaded",
+        "min_stage_clock",
+        "shortest_expected_delay",
+        "power_of_two",
+        "prefix_affinity",
     ] = _POLICY.router
     queue: Literal["fcfs", "edf", "vtc", "longest_prefix", "depth_first"] = _POLICY.queue
     fairness: FairnessShape = FairnessShape.model_construct()
     max_overtaken: Count = _POLICY.max_overtaken
-    admission: Annotated[AdmissionShape, _spelled_out("mode")] = AdmissionShape.model_construct()
+    admission: Annotated[AdmissionShape, spelled_out("mode")] = AdmissionShape.model_construct()
     batching: Literal["none", "deadline"] = _POLICY.batching
     max_batch_size: Count = _POLICY.max_batch_size
     max_queued_requests: Count = _POLICY.max_queued_requests
@@ -155,7 +154,7 @@ class DrainShape(Shape):
 class ServingShape(Shape):
     policy: PolicyShape = PolicyShape.model_construct()
     priority_classes: Annotated[dict[str, Any] | None, NoEffect()] = None
-    autoscaling: Annotated[later.Autoscaling | None, NoEffect((False,), by="enabled")] = None
+    autoscaling: AutoscalingShape = AutoscalingShape.model_construct()
     drain: DrainShape = DrainShape.model_construct()
     health: HealthShape = HealthShape.model_construct()
 
@@ -185,7 +184,7 @@ class PlacementShape(Shape):
         ConstraintsShape,
         BeforeValidator(one_mapping, json_schema_input_type=ConstraintsShape | tuple[ConstraintRule, ...]),
     ] = ConstraintsShape.model_construct()
-    replan: Annotated[later.Replan | None, NoEffect(("manual",), by="trigger")] = None
+    replan: ReplanShape = ReplanShape.model_construct()
 
 
 class GrpcShape(Shape):
@@ -226,43 +225,8 @@ class ObservabilityShape(Shape):
     metrics: MetricsShape = MetricsShape.model_construct()
     tracing: Annotated[later.Tracing | None, NoEffect((None,), by="otlp_endpoint")] = None
     logs: LogsShape = LogsShape.model_construct()
+    journal: JournalShape = JournalShape.model_construct()
     record: Annotated[later.Record | None, NoEffect()] = None
-
-
-class TlsShape(Shape):
-    cert: str | None = None
-    key: str | None = None
-    client_ca: str | None = None
-
-
-class TokenShape(Shape):
-    """A token is named here; the secret itself stays in a file or in the environment.
-
-    Its calls are those of `tenant`, without one of a tenant that is called like the token; one that is
-    `trusted` may name the tenant of each call in a header.
-    """
-
-    name: Name
-    secret_file: Annotated[str, Field(min_length=1)] | None = None
-    secret_env: Annotated[str, Field(min_length=1)] | None = None
-    tenant: Name | None = None
-    trusted: bool = False
-    scopes: Annotated[tuple[Literal["infer", "admin"], ...], NoEffect()] = ("infer",)
-    models: Annotated[tuple[str, ...] | None, NoEffect()] = None
-
-
-class AuthShape(Shape):
-    mode: Literal["none", "token"] = "none"
-    tokens: Annotated[tuple[TokenShape, ...], Field(max_length=1000)] = ()
-
-
-class SecurityShape(Shape):
-    """trust_tenant_header: without tokens, every call may name its tenant in a header."""
-
-    tls: Annotated[TlsShape, NoEffect()] = TlsShape.model_construct()
-    auth: Annotated[AuthShape, _spelled_out("mode")] = AuthShape.model_construct()
-    trust_tenant_header: bool = Security().trust_tenant_header
-    allow_python_models: bool = Security().allow_python_models
 
 
 class SimulationShape(Shape):

@@ -12,20 +12,27 @@ from vocabulary.errors import InvalidInput
 KeyPath = tuple[str | int, ...]
 
 
+def _as_it_is(path: KeyPath) -> KeyPath:
+    return path
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """`name` is the file as the user wrote it; `line_of` knows the line (from 1) of most key paths.
 
-    overrides: key paths that came from the command line, and the flag that set each.
+    overrides: key paths that came from the command line, and the flag that set each. written: where a key path
+    of what was made of the file stands in it.
     """
 
     name: str
     value: object
     line_of: Callable[[KeyPath], int | None]
     overrides: Mapping[KeyPath, str] = field(default_factory=dict)
+    written: Callable[[KeyPath], KeyPath] = _as_it_is
 
     def error(self, path: KeyPath, message: str, *, hint: str) -> InvalidInput:
         """To be raised: `message` about the value at `path`, with its line or the flag that set it."""
+        path = self.written(path)
         shown = f"{show_path(path)}: {message}" if path else message
         return InvalidInput(shown, where=self._where(path), hint=hint)
 

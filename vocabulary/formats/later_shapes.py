@@ -31,9 +31,6 @@ class Host(Shape):
 
 
 Adapter = _loose("Adapter", "name source rank")
-OnDemand = _loose("OnDemand", "enabled idle_unload_s max_load_s")
 OnOverload = _loose("OnOverload", "grpc http retry_after_ms")
-Autoscaling = _loose("Autoscaling", "enabled min_devices max_devices upscale_delay_s downscale_delay_s")
-Replan = _loose("Replan", "trigger min_gain max_moves interval_s")
 Tracing = _loose("Tracing", "otlp_endpoint sample_ratio")
 Record = _loose("Record", "requests prompts")

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from vocabulary.deployment import ModelSpec, Workload
 from vocabulary.formats import later_shapes as later
+from vocabulary.formats.elasticity_shape import OnDemandShape
 from vocabulary.formats.no_effect import NoEffect
 from vocabulary.formats.shapes import Count, Name, NaturalNumber, NonNegative, Number, Positive, Shape
 
@@ -114,11 +115,9 @@ class KvCacheShape(Shape):
     eviction: Literal["lru", "cost"] | None = None
 
 
-class ModelShape(Shape):
-    """At least one of `source` and `profile` is needed."""
+class VersionShape(Shape):
+    """What a version of a model has otherwise than the model."""
 
-    name: Name
-    aliases: tuple[Name, ...] = ()
     source: Annotated[str, Field(min_length=1)] | None = None
     revision: Annotated[str | None, NoEffect()] = None
     architecture: Literal["auto", "bert", "gpt2", "llama", "mistral", "mixtral", "opt", "qwen2", "qwen3"] = (
@@ -154,4 +153,18 @@ class ModelShape(Shape):
     priority_class: Annotated[str | None, NoEffect()] = None
     adapters: Annotated[tuple[later.Adapter, ...], NoEffect()] = ()
     max_resident_adapters: Annotated[NaturalNumber | None, NoEffect()] = None
-    on_demand: Annotated[later.OnDemand | None, NoEffect((False,), by="enabled")] = None
+    on_demand: OnDemandShape = OnDemandShape.model_construct()
+
+
+class ModelShape(VersionShape):
+    """At least one of `source` and `profile` is needed, of the model or of each of its versions.
+
+    versions: each a model of its own, `name@version`. split: weights of calls that name no version, all to
+    the first without it; split_by: whose calls stay together.
+    """
+
+    name: Name
+    aliases: tuple[Name, ...] = ()
+    versions: Annotated[dict[Name, VersionShape], Field(min_length=1, max_length=100)] | None = None
+    split: dict[Name, NonNegative] | None = None
+    split_by: Literal["request", "tenant"] = "request"

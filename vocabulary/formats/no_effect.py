@@ -50,6 +50,9 @@ def _found(shape: Shape, value: object, prefix: str) -> Iterator[str]:
 def _inside(part: object, value: object, path: str) -> Iterator[str]:
     if isinstance(part, Shape):
         yield from _found(part, value, path)
+    elif isinstance(part, dict) and isinstance(value, dict):
+        for key, item_value in value.items():
+            yield from _inside(part.get(key), item_value, f"{path}.{key}")
     elif isinstance(part, tuple) and isinstance(value, list):
         for item, item_value in zip(part, value, strict=True):
             yield from _inside(item, item_value, f"{path}[]")
