@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar, final
 from scheduling.generation_load import GenerationLoad
 from scheduling.load import GroupLoad
 from scheduling.sent_prefixes import SentPrefixes
+from scheduling.two_choices import two_of
 from vocabulary.catalog import StageSeconds
 
 
@@ -74,8 +75,8 @@ def round_robin(candidates: Sequence[Chosen], now_s: float, num_before: int) -> 
 
 
 def least_loaded(candidates: Sequence[Chosen], now_s: float, num_before: int) -> Chosen:
-    """Fewest requests in flight: the artifact's event simulator and real controller."""
-    return min(candidates, key=lambda candidate: candidate.group.num_in_flight)
+    """Fewest requests there: the artifact's event simulator and real controller."""
+    return min(candidates, key=lambda candidate: candidate.group.num_held)
 
 
 def min_stage_clock(candidates: Sequence[Chosen], now_s: float, num_before: int) -> Chosen:
@@ -88,6 +89,19 @@ def shortest_expected_delay(candidates: Sequence[Chosen], now_s: float, num_befo
     if len(candidates) == 1:  # a third of the simulated requests: nothing to compare
         return candidates[0]
     return min(candidates, key=lambda candidate: candidate.finish_s(now_s))
+
+
+def power_of_two(candidates: Sequence[Chosen], now_s: float, num_before: int) -> Chosen:
+    """The earlier predicted finish of two, whichever the count says: no scan of all, and no herd.
+
+    Front ends that know each other's requests from heartbeats alone believe the same group the best until the
+    next one, and all go there; of two drawn ones, they mostly draw others (Mitzenmacher 2000, stale loads).
+    """
+    if len(candidates) == 1:
+        return candidates[0]
+    first, second = two_of(len(candidates), num_before)
+    one, other = candidates[first], candidates[second]
+    return one if one.finish_s(now_s) <= other.finish_s(now_s) else other
 
 
 def prefix_affinity(candidates: Sequence[Chosen], now_s: float, num_before: int) -> Chosen:
@@ -103,6 +117,7 @@ ROUTERS: dict[str, Router] = {
     "least_loaded": least_loaded,
     "min_stage_clock": min_stage_clock,
     "shortest_expected_delay": shortest_expected_delay,
+    "power_of_two": power_of_two,
     "prefix_affinity": prefix_affinity,
 }
 # Those that ask what prompts find in the caches of groups: `Candidate.sent`.

@@ -17,18 +17,39 @@ class GroupLoad:
     moves all of them by the difference, so a group that runs late (or early) is believed late by as much.
     Completions are matched by order, not by request: total work is what a queue's length depends on, whatever
     order the group runs it in. Where predictions are exact, nothing ever moves.
+
+    What other front ends sent there is known from heartbeats only, and an own completion cannot tell theirs
+    from lateness: while there is any, the clocks follow heartbeats, and own requests between them.
     """
 
-    __slots__ = ("_lag_s", "_outstanding_s", "clock", "index", "is_open", "num_in_flight")
+    __slots__ = ("_lag_s", "_outstanding_s", "clock", "index", "is_open", "num_elsewhere", "num_in_flight")
 
     def __init__(self, index: int, num_stages: int) -> None:
         self.index = index
         self.is_open = False
         self.num_in_flight = 0
+        # Requests of other front ends that the group holds, as last heard.
+        self.num_elsewhere = 0
         self.clock = PipelineClock(num_stages)
         # Predicted ends of the last stage, less the lag when predicted; ascending.
         self._outstanding_s: deque[float] = deque()
         self._lag_s = 0.0
+
+    @property
+    def num_held(self) -> int:
+        """Requests there, of all front ends as far as is known."""
+        return self.num_in_flight + self.num_elsewhere
+
+    def heard(self, at_s: float, *, backlog_s: float, num_held: int) -> None:
+        """What a heartbeat said of all front ends' requests; nothing changes while all are our own."""
+        was_shared, self.num_elsewhere = self.num_elsewhere > 0, max(0, num_held - self.num_in_flight)
+        if not was_shared and not self.num_elsewhere:
+            return
+        # All that is there has the last stage still ahead of it, or is in it.
+        self.clock.end_at(at_s + backlog_s)
+        if self._outstanding_s:
+            # Alone again, completions are compared with what is believed now.
+            self._lag_s = self.clock.last_s - self._outstanding_s[-1]
 
     def take(self, now_s: float, stages_s: StageSeconds) -> float:
         """One more request is on its way there; returns the predicted end of its last stage."""
@@ -41,7 +62,7 @@ class GroupLoad:
         """A request left the last stage at `finish_s`."""
         self.num_in_flight -= 1
         error_s = finish_s - (self._outstanding_s.popleft() + self._lag_s)
-        if error_s:
+        if error_s and not self.num_elsewhere:
             self.clock.shift(error_s)
             self._lag_s += error_s
         self._settle_idle(finish_s)
@@ -68,13 +89,13 @@ class GroupLoad:
     def lost(self) -> None:
         """The group and all it held are gone."""
         self.is_open = False
-        self.num_in_flight = 0
+        self.num_in_flight = self.num_elsewhere = 0
         self._outstanding_s.clear()
         self._lag_s = 0.0
         self.clock = PipelineClock(len(self.clock.free_s))
 
     def _settle_idle(self, now_s: float) -> None:
-        if self.num_in_flight == 0:
+        if self.num_in_flight == 0 and not self.num_elsewhere:
             self.clock.idle_by(now_s)
             # Nothing outstanding is relative to it; kept, its rounding would break ties between equal groups.
             self._lag_s = 0.0

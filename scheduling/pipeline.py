@@ -45,6 +45,10 @@ class PipelineClock:
         """Everything turned out to be this much later (negative: earlier) than told."""
         self.free_s = [free_s + delay_s for free_s in self.free_s]
 
+    def end_at(self, time_s: float) -> None:
+        """The last stage is taken until `time_s`, the others as far as known but no longer."""
+        self.free_s = [*(min(free_s, time_s) for free_s in self.free_s[:-1]), time_s]
+
     def first_idle_by(self, now_s: float) -> None:
         """The first stage is not taken past `now_s`."""
         self.free_s[0] = min(self.free_s[0], now_s)

@@ -26,7 +26,9 @@ if TYPE_CHECKING:  # numba takes half a second to import: only who scores pays f
 
 # One-shot requests are served first come first served under all of these (`scheduling.queueing.ORDERS`).
 _IN_ORDER = ("fcfs", "vtc", "longest_prefix", "depth_first")
-_ROUTERS = ("shortest_expected_delay", "min_stage_clock", "least_loaded", "round_robin")
+_ROUTERS = ("shortest_expected_delay", "min_stage_clock", "least_loaded", "round_robin", "power_of_two")
+# Those that only the kernel with outcomes knows, and not the one that counts.
+_WITH_OUTCOMES = ("least_loaded", "power_of_two")
 
 
 def supports(policy: Policy) -> bool:
@@ -119,7 +121,7 @@ class Scorer:
 
     def tally(self, layout: Layout, content: Content) -> Tally:
         """Counts over the trimmed trace, for a search."""
-        if self._policy.router != "least_loaded" and not self._may_overflow(len(layout)):
+        if self._policy.router not in _WITH_OUTCOMES and not self._may_overflow(len(layout)):
             return self._count(layout, content)
         if self._scratch is None:
             self._scratch = _columns(len(self._trace))

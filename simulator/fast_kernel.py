@@ -13,16 +13,20 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from scheduling import two_choices
 from vocabulary.outcomes import FATE_CODE, NO_GROUP
 from vocabulary.request import Fate
 
-SHORTEST_EXPECTED_DELAY, MIN_STAGE_CLOCK, LEAST_LOADED, ROUND_ROBIN = range(4)
+SHORTEST_EXPECTED_DELAY, MIN_STAGE_CLOCK, LEAST_LOADED, ROUND_ROBIN, POWER_OF_TWO = range(5)
 ROUTER_CODE = {
     "shortest_expected_delay": SHORTEST_EXPECTED_DELAY,
     "min_stage_clock": MIN_STAGE_CLOCK,
     "least_loaded": LEAST_LOADED,
     "round_robin": ROUND_ROBIN,
+    "power_of_two": POWER_OF_TWO,
 }
+# The same sums as `scheduling.two_choices`, compiled.
+_mixed = njit(two_choices.mixed_of)
 SERVED, SLO_INFEASIBLE = FATE_CODE[Fate.SERVED], FATE_CODE[Fate.SLO_INFEASIBLE]
 NOT_PLACED, QUEUE_FULL = FATE_CODE[Fate.NOT_PLACED], FATE_CODE[Fate.QUEUE_FULL]
 # In the lists of requests in flight: the end of a list.
@@ -152,6 +156,14 @@ def _fewest_in_flight(now_s, begin, stop, slot_group, end_s, head, length, follo
 
 
 @njit(inline="always")
+def _two_of(num_choices, count):
+    mixed = _mixed(count)
+    first = mixed % num_choices
+    second = (first + 1 + mixed // num_choices % (num_choices - 1)) % num_choices
+    return min(first, second), max(first, second)
+
+
+@njit(inline="always")
 def _earliest_end(now_s, begin, stop, slot_group, slot_stages_s, num_stages, free_s, side):
     chosen, earliest_s = begin, np.inf
     for slot in range(begin, stop):
@@ -199,6 +211,15 @@ def replay(arrivals, replicas, rules, rows, scratch, by_group, by_slot, columns,
         else:
             if router == ROUND_ROBIN:
                 slot = begin + turns[model] % (stop - begin)
+                turns[model] += 1
+            elif router == POWER_OF_TWO:
+                slot = begin
+                if stop - begin > 1:
+                    first, second = _two_of(stop - begin, turns[model])
+                    slot, other = begin + first, begin + second
+                    one_s = _run(now_s, slot, slot_group[slot], slot_stages_s, num_stages, free_s, side)
+                    other_s = _run(now_s, other, slot_group[other], slot_stages_s, num_stages, free_s, side)
+                    slot = slot if one_s <= other_s else other
                 turns[model] += 1
             elif router == MIN_STAGE_CLOCK:
                 slot = _last_stage_free_first(begin, stop, slot_group, num_stages, free_s, side)

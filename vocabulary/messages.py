@@ -10,13 +10,14 @@ from collections.abc import Mapping
 
 import msgspec
 
+from vocabulary.catalog import Catalog
 from vocabulary.generation import GenerationLimits
 from vocabulary.placement import Group
 from vocabulary.request import Fate, Request
 
-# Events. The cluster machine hears Arrived, Cancelled, Begun, Settled, and of groups GroupAdded, GroupOpened,
-# ReplicaOpened, ReplicaClosed, GroupLost, GroupRemoved; a group machine hears Arrived, Cancelled, StageFreed,
-# BatchFinished.
+# Events. The cluster machine hears Arrived, Cancelled, Begun, Settled, CatalogChanged, and of groups
+# GroupAdded, GroupOpened, ReplicaOpened, ReplicaClosed, GroupHeard, GroupLost, GroupRemoved; a group machine
+# hears Arrived, Cancelled, StageFreed, BatchFinished.
 
 
 class Arrived(msgspec.Struct, frozen=True, gc=False):
@@ -41,6 +42,12 @@ class Begun(msgspec.Struct, frozen=True, gc=False):
     """A group has begun to work on these: they are not given to another if it is lost."""
 
     request_ids: tuple[int, ...]
+
+
+class CatalogChanged(msgspec.Struct, frozen=True):
+    """What models cost from now on. Groups that are there keep what they were added with."""
+
+    catalog: Catalog
 
 
 class GroupAdded(msgspec.Struct, frozen=True):
@@ -73,6 +80,18 @@ class ReplicaClosed(msgspec.Struct, frozen=True, gc=False):
 
     group_index: int
     model: str
+
+
+class GroupHeard(msgspec.Struct, frozen=True, gc=False):
+    """What a group's heartbeat said of the requests of all front ends, at `at_s`.
+
+    backlog_s: how long its busiest stage needs for what it holds; num_held: how many requests those are.
+    """
+
+    group_index: int
+    backlog_s: float
+    num_held: int
+    at_s: float
 
 
 class GroupLost(msgspec.Struct, frozen=True, gc=False):
@@ -203,10 +222,12 @@ ClusterEvent = (
     | Cancelled
     | Begun
     | Settled
+    | CatalogChanged
     | GroupAdded
     | GroupOpened
     | ReplicaOpened
     | ReplicaClosed
+    | GroupHeard
     | GroupLost
     | GroupRemoved
 )

@@ -18,7 +18,14 @@ from vocabulary.deployment import Policy
 from vocabulary.outcomes import FATE_CODE, kept_rows
 from vocabulary.request import Fate
 
-ROUTERS = ("prefix_affinity", "shortest_expected_delay", "min_stage_clock", "least_loaded", "round_robin")
+ROUTERS = (
+    "prefix_affinity",
+    "shortest_expected_delay",
+    "min_stage_clock",
+    "least_loaded",
+    "round_robin",
+    "power_of_two",
+)
 POLICIES = tuple(product(ROUTERS, ("slo", "none")))
 DRAWN_POLICIES = st.builds(
     Policy,
