@@ -73,8 +73,7 @@ def open_fleet(folder: Path, model_yaml: str, *, overrides: Sequence[str] = ()) 
         soon=loop.call_soon,
         metrics=FleetMetrics(deployment.model_names),
     )
-    down, worker.link = memory_pair(
-        lambda frame: front.receive(0, frame), lambda frame: worker.receive(frame)
-    )
+    down, up = memory_pair(lambda frame: front.receive(0, frame), worker.receive)
+    worker.attach(up)
     front.open_group(0, down, engine.interfaces())
     return GeneratingFleet(front, engine, machine)

@@ -162,9 +162,8 @@ class LiveFleet:
             soon=loop.call_soon,
             metrics=FleetMetrics(deployment.model_names),
         )
-        down, worker.link = memory_pair(
-            lambda frame: self.front.receive(0, frame), lambda frame: worker.receive(frame)
-        )
+        down, up = memory_pair(lambda frame: self.front.receive(0, frame), worker.receive)
+        worker.attach(up)
         self.front.open_group(0, down, self.engine.interfaces())
 
     async def answer(

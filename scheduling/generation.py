@@ -31,6 +31,7 @@ from collections.abc import Callable, Collection
 from collections.abc import Sequence as Row
 from typing import final
 
+from scheduling.backlog import Unfinished, unfinished
 from scheduling.generation_sequence import Progress, Sequence, Step
 from scheduling.queueing import Key, Queue
 from scheduling.running_sequences import RunningSequences
@@ -126,6 +127,10 @@ class GenerationScheduler:
     def drop(self, request_id: int) -> bool:
         """Forget a request. False when a sample is in a step (it goes when that ends), or it is not here."""
         return self._waiting.remove(request_id) or self._ends.discard(request_id)
+
+    def unfinished(self) -> Unfinished:
+        """What is left to compute of all that waits and runs; O(n)."""
+        return unfinished(self._queue.members(), (*self._waiting.preempted, *self._running.sequences))
 
     def next_step(self) -> Step | None:
         """The step that starts now; None when nothing can be computed."""

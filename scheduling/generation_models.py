@@ -10,6 +10,7 @@ from typing import final
 
 import msgspec
 
+from scheduling.backlog import generation_s
 from scheduling.generation import GenerationScheduler
 from scheduling.generation_costs import GenerationCosts
 from scheduling.generation_sequence import Step
@@ -174,6 +175,13 @@ class GeneratingModels:
     def num_waiting(self) -> Counter[str]:
         """Of each model."""
         return Counter({name: model.scheduler.num_waiting for name, model in self._models.items()})
+
+    def backlog_s(self) -> list[StageSeconds]:
+        """Of each model, seconds of each stage for all that waits and runs; O(n)."""
+        return [
+            generation_s(model.scheduler.unfinished(), model.costs.times, model.costs.limits)
+            for model in self._models.values()
+        ]
 
     def next_step(self, before_s: float) -> ModelStep | None:
         """Of the model that has waited longest, if that is since before `before_s`, and can compute."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import assert_never, final
 
+from scheduling.backlog import one_shot_s
 from scheduling.batching import BATCHING, Situation
 from scheduling.generation import GenerationScheduler
 from scheduling.generation_models import GeneratingModels, ModelStep
@@ -126,6 +127,21 @@ class GroupScheduler:
     def generation_schedulers(self) -> Mapping[str, GenerationScheduler]:
         """Of each model that generates here; to look at."""
         return self._generating.schedulers if self._generating else {}
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All that it takes requests of."""
+        return tuple(self._models)
+
+    def backlog_s(self, now_s: float) -> float:
+        """How long its busiest stage needs for all that is here, by the profiles; O(n): for heartbeats."""
+        running_s = [free_s - now_s if self._running else 0.0 for free_s in self._clock.free_s]
+        waiting = one_shot_s(Counter([request.model for request in self._queue.members()]), self._costs)
+        steps = self._generating.backlog_s() if self._generating is not None else []
+        return max(
+            max(running, 0.0) + sum(one[stage] for one in (*waiting, *steps))
+            for stage, running in enumerate(running_s)
+        )
 
     def waiting_by_model(self) -> Counter[str]:
         waiting = Counter(dict.fromkeys(self._models, 0))

@@ -103,8 +103,8 @@ class WorkerHost:
             self._beats.cancel()
         if self._listener is not None:
             self._listener.close()
-        if self._server.link is not None:
-            self._server.link.close()
+        for front in self._server.fronts:
+            front.link.close()
         if self._spec.socket_path:
             Path(self._spec.socket_path).unlink(missing_ok=True)
 
@@ -117,16 +117,11 @@ class WorkerHost:
         hello = frame.header
         if not isinstance(hello, Hello) or not _is_equal(hello.key, self._spec.key):
             raise RuntimeFailure("the peer does not know the fleet's key")
-        link.receive_with(self._server.receive, lambda why: self._leave(link))
-        if self._server.link is not None:
-            self._server.link.close()
-        self._server.link = link
-        self._server.clock_offset_s = 0.0 if self._spec.socket_path else self._loop.time() - hello.now_s
-        self._server.beat()
-
-    def _leave(self, link: SocketLink) -> None:
-        if self._server.link is link:
-            self._server.link = None
+        server, front = self._server, hello.front
+        link.receive_with(lambda frame: server.receive(frame, front=front), lambda why: server.detach(link))
+        offset_s = 0.0 if self._spec.socket_path else self._loop.time() - hello.now_s
+        server.attach(link, front=front, clock_offset_s=offset_s)
+        server.beat()
 
     def _end(self, why: str) -> None:
         """The group cannot go on. What has failed is answered in this turn of the loop, then that is told."""
@@ -135,10 +130,9 @@ class WorkerHost:
         self._loop.call_soon(self._say_goodbye, why)
 
     def _say_goodbye(self, why: str) -> None:
-        link = self._server.link
-        if link is not None:
-            link.send(Gone(why))
-            link.close()
+        for front in self._server.fronts:
+            front.link.send(Gone(why))
+            front.link.close()
 
     def _beat(self) -> None:
         self._server.beat()

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from scheduling.group import GroupScheduler
+from vocabulary.errors import RuntimeFailure
 from vocabulary.generation import Prefix
 from vocabulary.messages import (
     Arrived,
@@ -34,11 +35,12 @@ from workers.frames import (
     Frame,
     GenerationAsk,
     ModelBeat,
+    ReplicaBeat,
     Run,
-    Tokens,
     Withdrawn,
     tensor_headers,
 )
+from workers.fronts import Front, Fronts, tell_at_work, tell_tokens
 from workers.link import Link
 
 # Runs a callback after everything that is already due at this instant; `loop.call_soon` in production.
@@ -51,8 +53,10 @@ _TOKEN_BYTES = 4
 
 @dataclass(slots=True)
 class _Held:
-    """A request that the group has not settled yet."""
+    """A request that the group has not settled yet, and whose it is."""
 
+    front: Front
+    model: str
     inputs: Tensors
     received_s: float
     start_s: float = NEVER_S
@@ -92,46 +96,72 @@ class GroupServer:
         # Of each model, tokens of prompts that steps have begun with, and of them found in the cache.
         self._num_begun: Counter[str] = Counter()
         self._num_hit: Counter[str] = Counter()
-        self.link: Link | None = None
-        # Our clock less the controller's; exactly 0 on the same host, where both read the same clock.
-        self.clock_offset_s = 0.0
+        self.fronts = Fronts()
 
-    def receive(self, frame: Frame) -> None:
-        """A frame of the controller's."""
+    def attach(self, link: Link, *, front: int = 0, clock_offset_s: float = 0.0) -> None:
+        """A front end's link: it hears of its own requests, and every beat. Its link before is closed.
+
+        clock_offset_s: our clock less its own.
+        """
+        before = self.fronts[front]
+        if before is not None:
+            self.detach(before.link)
+            before.link.close()
+        self.fronts.add(Front(front, link, clock_offset_s))
+
+    def detach(self, link: Link) -> None:
+        """The link is lost: nobody waits any more for the requests that came by it."""
+        for front in self.fronts:
+            if front.link is link:
+                self.fronts.remove(front)
+                for request_id, held in self._held.items():
+                    if held.front is front:
+                        self._post(Cancelled(request_id))
+
+    def receive(self, frame: Frame, *, front: int = 0) -> None:
+        """A frame by the link of a front end; nothing happens when it has none."""
+        sender = self.fronts[front]
+        if sender is None:
+            return
         match frame.header:
             case Run() as run:
-                held = self._held[run.request_id] = _Held(frame.tensors, self._loop.time())
-                offset_s = self.clock_offset_s
-                request = Request(
-                    run.request_id,
-                    run.model,
-                    run.arrival_s + offset_s,
-                    run.slo_s,
-                    run.deadline_s + offset_s,
-                )
-                if run.generation is None:
-                    self._post(Arrived(request))
-                else:
-                    self._take_prompt(request, run.generation, held)
+                self._take(run, frame.tensors, sender)
             case Withdrawn(request_id):
-                self._post(Cancelled(request_id))
+                held = self._held.get(request_id)
+                if held is not None and held.front is sender:
+                    self._post(Cancelled(request_id))
             case _:
-                raise AssertionError(f"the controller sent {type(frame.header).__name__}")
+                raise RuntimeFailure(f"a front end sent {type(frame.header).__name__}: link is corrupt")
 
     def beat(self) -> None:
-        """Tell the controller how busy the group is."""
-        if self.link is not None:
-            machine, engine = self._machine, self._engine
-            self.link.send(
-                Beat(
-                    machine.num_waiting,
-                    machine.num_running,
-                    engine.num_recompiles,
-                    engine.stage_busy_s(),
-                    self._model_beats(),
-                )
+        """Tell every front end how busy the group is."""
+        machine, engine = self._machine, self._engine
+        num_held = Counter(held.model for held in self._held.values())
+        self.fronts.tell_all(
+            Beat(
+                machine.num_waiting,
+                machine.num_running,
+                engine.num_recompiles,
+                engine.stage_busy_s(),
+                self._model_beats(),
+                tuple(ReplicaBeat(model, num_held[model]) for model in machine.models),
+                machine.backlog_s(self._loop.time()),
             )
-            self.link.flush()
+        )
+        self.fronts.flush()
+
+    def _take(self, run: Run, inputs: Tensors, front: Front) -> None:
+        if run.request_id in self._held:
+            raise RuntimeFailure(f"request {run.request_id} came twice: link is corrupt")
+        held = self._held[run.request_id] = _Held(front, run.model, inputs, self._loop.time())
+        offset_s = front.clock_offset_s
+        request = Request(
+            run.request_id, run.model, run.arrival_s + offset_s, run.slo_s, run.deadline_s + offset_s
+        )
+        if run.generation is None:
+            self._post(Arrived(request))
+        else:
+            self._take_prompt(request, run.generation, held)
 
     def _take_prompt(self, request: Request, ask: GenerationAsk, held: _Held) -> None:
         """A request that generates arrives, once the engine knows its prompt."""
@@ -151,8 +181,7 @@ class GroupServer:
         )
         if held.error:
             self._settle(request.id, Fate.INVALID, self._loop.time())
-            if self.link is not None:
-                self.link.flush()
+            self.fronts.flush()
             return
         page_tokens = self._page_tokens[request.model]
         asked = msgspec.structs.replace(
@@ -206,17 +235,20 @@ class GroupServer:
                         self._settle(request_id, fate, now_s)
                 case _:
                     assert_never(command)
-        if self.link is not None and not self._is_decision_due:
+        if not self._is_decision_due:
             # Where stages take no time the next decision is due already: one write for all of them.
-            self.link.flush()
+            self.fronts.flush()
 
     def _run(self, batch: Batch, now_s: float) -> None:
         members = [self._held[request.id] for request in batch.requests]
         start_s = max(now_s, max(held.received_s for held in members))
-        for held in members:
+        begun = []
+        for request, held in zip(batch.requests, members, strict=True):
             if held.start_s == NEVER_S:
                 held.start_s = start_s
+                begun.append((request.id, held.front))
             held.batch_size = batch.size
+        tell_at_work(begun)
         for one in batch.slices:
             held = self._held[one.request_id]
             if not held.is_begun:
@@ -244,8 +276,8 @@ class GroupServer:
                 held.answer = result.answers[index]
         for request_id, sample in result.stopped:
             self._held[request_id].reasons[sample] = STOP
-        if result.tokens and self.link is not None:
-            self.link.send(Tokens(result.tokens))
+        if result.tokens:
+            tell_tokens(result.tokens, [self._held[one.request_id].front for one in result.tokens])
         self._post(
             BatchFinished(
                 batch.id, failed=bool(result.error), stopped=result.stopped, full_pages=result.full_pages
@@ -256,12 +288,12 @@ class GroupServer:
         held = self._held.pop(request_id)
         if held.reasons:
             self._engine.forget(request_id)
-        if self.link is None:
+        if not held.front.is_linked:
             return
         tensors = held.answer.tensors
         if held.answer.invalid:
             fate = Fate.INVALID
-        offset_s = self.clock_offset_s
+        offset_s = held.front.clock_offset_s
         done = Done(
             request_id,
             fate.value,
@@ -273,4 +305,4 @@ class GroupServer:
             tuple(held.reasons),
             held.num_cached,
         )
-        self.link.send(done, tensors)
+        held.front.send(done, tensors)

@@ -112,9 +112,8 @@ async def _serve(
         )
         pages = {model: one.page_tokens for model, one in limits[index].items()}
         worker = GroupServer(machine, engine, loop=loop, soon=loop.soon(1 + index), page_tokens=pages)
-        down, worker.link = memory_pair(
-            lambda frame, index=index: front.receive(index, frame), lambda frame, w=worker: w.receive(frame)
-        )
+        down, up = memory_pair(lambda frame, index=index: front.receive(index, frame), worker.receive)
+        worker.attach(up)
         front.open_group(index, down, engine.interfaces())
     answered = [Answered() for _ in range(len(trace))]
     readers = []

@@ -58,9 +58,8 @@ async def _serve(
     engine = EmulatedEngine(group, catalog=real.catalog(), loop=loop)
     machine = GroupScheduler(group, catalog=believed.catalog(), policy=believed.policy)
     worker = GroupServer(machine, engine, loop=loop, soon=loop.soon(1))
-    down, worker.link = memory_pair(
-        lambda frame: front.receive(0, frame), lambda frame: worker.receive(frame)
-    )
+    down, up = memory_pair(lambda frame: front.receive(0, frame), worker.receive)
+    worker.attach(up)
     front.open_group(0, down, engine.interfaces())
     for row, time_s in enumerate(arrivals_s):
         loop.call_at(time_s, front.infer, InferCall(str(row), "a", "", INPUT))

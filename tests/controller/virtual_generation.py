@@ -115,17 +115,10 @@ def _fleet(loop: VirtualLoop, settings: GenerationSettings, policy: Policy, slo:
     worker = GroupServer(
         machine, engine, loop=loop, soon=loop.soon(1), page_tokens={"chat": settings.page_tokens}
     )
-    down, worker.link = memory_pair(
-        lambda frame: front.receive(0, frame), lambda frame: worker.receive(frame)
-    )
+    down, up = memory_pair(lambda frame: front.receive(0, frame), worker.receive)
+    worker.attach(up)
     front.open_group(0, down, engine.interfaces())
-    metrics.watch_groups(
-        placement,
-        waiting=lambda index: 0.0,
-        running=lambda index: 0.0,
-        stage_busy_s=lambda index: (),
-        beat_of=front.beat_of,
-    )
+    metrics.watch(front)
     return VirtualFleet(loop, front, metrics, machine)
 
 

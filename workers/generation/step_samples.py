@@ -149,7 +149,8 @@ async def served_rounds(
     )
     page_tokens = {name: one.page_tokens for name, one in spec.limits.items()}
     server = GroupServer(machine, engine, loop=loop, soon=loop.call_soon, page_tokens=page_tokens)
-    _, server.link = memory_pair(crowd.receive, server.receive)
+    _, up = memory_pair(crowd.receive, server.receive)
+    server.attach(up)
     rounds = []
     for _ in range(1 + num_rounds):
         engine.steps = []

@@ -83,7 +83,8 @@ class LiveGroup:
         self._server = GroupServer(
             self.machine, self.engine, loop=self.loop, soon=self.loop.call_soon, page_tokens=page_tokens
         )
-        self._link = self._server.link = ListeningLink()
+        self._link = ListeningLink()
+        self._server.attach(self._link)
 
     @property
     def scheduler(self) -> GenerationScheduler:
