@@ -101,9 +101,8 @@ async def _serve(
         engine = EmulatedEngine(group, catalog=catalog, loop=loop)
         machine = GroupScheduler(group, catalog=catalog, policy=policy)
         worker = GroupServer(machine, engine, loop=loop, soon=loop.soon(1 + index))
-        down, worker.link = memory_pair(
-            lambda frame, index=index: front.receive(index, frame), lambda frame, w=worker: w.receive(frame)
-        )
+        down, up = memory_pair(lambda frame, index=index: front.receive(index, frame), worker.receive)
+        worker.attach(up)
         front.open_group(index, down, engine.interfaces())
     answers: list[tuple[str, str, float] | None] = [None] * len(trace)
     finished = loop.create_future()
