@@ -61,10 +61,21 @@ class Generations:
     ) -> None:
         """limits: of each group's models."""
         self._models = models
-        self._limits = limits
+        self._limits = {index: dict(models) for index, models in enumerate(limits)}
         self._metrics = metrics
         self._lengths = LearnedLengths()
         self._open: dict[int, Generation] = {}
+
+    def adopt(self, models: Mapping[str, ModelSpec]) -> None:
+        """The fleet's models are these from now on."""
+        self._models = models
+
+    def allow(self, group_index: int, limits: Mapping[str, GenerationLimits]) -> None:
+        """What models of the group may take there, besides those that are known."""
+        self._limits.setdefault(group_index, {}).update(limits)
+
+    def forget_group(self, group_index: int) -> None:
+        self._limits.pop(group_index, None)
 
     def begin(self, request_id: int, call: GenerateCall, stream: TokenStream) -> Generation:
         generation = self._open[request_id] = Generation(call, stream)
@@ -108,7 +119,7 @@ class Generations:
 
     def limits_of(self, model: str) -> tuple[GenerationLimits, ...]:
         """Of every group that holds the model."""
-        return tuple(models[model] for models in self._limits if model in models)
+        return tuple(models[model] for models in self._limits.values() if model in models)
 
     def ask(self, request: Request) -> GenerationAsk:
         """What the request's worker has to know besides."""

@@ -15,22 +15,25 @@ from workers.link import Link
 class GroupLinks:
     """By the group's index. What is sent leaves with the next `flush`; to a lost group, nothing does."""
 
-    def __init__(self, num_groups: int) -> None:
-        self._links: list[Link | None] = [None] * num_groups
-        self._beats: list[Beat | None] = [None] * num_groups
+    def __init__(self) -> None:
+        self._links: dict[int, Link] = {}
+        # The last words of each, and when they came.
+        self._beats: dict[int, tuple[Beat, float]] = {}
         self._unflushed: set[int] = set()
 
     def open(self, group_index: int, link: Link) -> None:
         self._links[group_index] = link
 
+    def is_open(self, group_index: int) -> bool:
+        return group_index in self._links
+
     def lose(self, group_index: int) -> bool:
         """False: that was known."""
-        was_open = self._links[group_index] is not None
-        self._links[group_index] = self._beats[group_index] = None
-        return was_open
+        self._beats.pop(group_index, None)
+        return self._links.pop(group_index, None) is not None
 
     def send(self, group_index: int, header: msgspec.Struct, tensors: tuple[Tensor, ...] = ()) -> None:
-        link = self._links[group_index]
+        link = self._links.get(group_index)
         if link is not None:
             link.send(header, tensors)
             self._unflushed.add(group_index)
@@ -38,14 +41,20 @@ class GroupLinks:
     def flush(self) -> None:
         """One write a group, however much was sent."""
         for index in self._unflushed:
-            link = self._links[index]
+            link = self._links.get(index)
             if link is not None:
                 link.flush()
         self._unflushed.clear()
 
-    def hear(self, group_index: int, beat: Beat) -> None:
-        self._beats[group_index] = beat
+    def hear(self, group_index: int, beat: Beat, now_s: float) -> None:
+        self._beats[group_index] = beat, now_s
 
     def beat_of(self, group_index: int) -> Beat | None:
         """None: it has said nothing since it opened."""
-        return self._beats[group_index]
+        beat = self._beats.get(group_index)
+        return None if beat is None else beat[0]
+
+    def heard_s(self, group_index: int) -> float | None:
+        """When it said something last."""
+        beat = self._beats.get(group_index)
+        return None if beat is None else beat[1]

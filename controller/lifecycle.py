@@ -166,7 +166,7 @@ class Fleet:
         return endpoint
 
     def _open_metrics(self, stack: AsyncExitStack) -> None:
-        metrics, server = self._deployment.metrics, self._server
+        metrics = self._deployment.metrics
         try:
             http, thread = start_http_server(metrics.port, metrics.host, self._metrics.registry)
         except OSError as error:
@@ -178,14 +178,7 @@ class Fleet:
         stack.callback(http.server_close)
         stack.callback(http.shutdown)
         self._addresses["metrics"] = _authority(metrics.host, http.server_port)
-        self._metrics.watch_groups(
-            self._placement,
-            waiting=lambda index: beat.num_waiting if (beat := server.beat_of(index)) else 0.0,
-            running=lambda index: beat.num_running if (beat := server.beat_of(index)) else 0.0,
-            stage_busy_s=lambda index: beat.stage_busy_s if (beat := server.beat_of(index)) else (),
-            beat_of=server.beat_of,
-        )
-        self._metrics.watch_models(self._placement, lambda model: server.models()[model].state)
+        self._metrics.watch(self._server)
         self._metrics.plan(self._facts)
 
     async def _open_groups(self, specs: Sequence[WorkerSpec], key: str, stack: AsyncExitStack) -> None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-
-from vocabulary.placement import Placement
-from workers.frames import Beat, ModelBeat
 
 # OpenTelemetry's GenAI duration buckets, with finer ones below for small models.
 _SECONDS = (
@@ -73,64 +69,9 @@ class Families:
         )
         self.input_tokens = counter("input_tokens", "Tokens of prompts that were answered", "model")
         self.output_tokens = counter("output_tokens", "Tokens of answers", "model")
-        self.queue = gauge("queue_requests", "Requests that wait in the group", "group")
-        self.running = gauge("running_requests", "Requests that run in the group", "group")
-        self.model_state = gauge("model_state", "1 for the state a model is in", "model", "group", "state")
         self.weights = gauge(
             "weights_load_seconds", "Time in which a model's weights came", "model", "group", "origin"
         )
         self.plan = gauge("plan_info", "The plan that is served", "plan_id", "algorithm")
         self.predicted = gauge("plan_predicted_attainment_ratio", "SLO attainment the plan promised", "model")
         self.build = gauge("build_info", "Versions", "version", "jax", "ray", "python")
-
-
-@final
-class StageBusy:
-    """statmux_group_stage_busy_seconds_total: what workers count themselves."""
-
-    def __init__(self, placement: Placement, stage_busy_s: Callable[[int], Sequence[float]]) -> None:
-        self._placement = placement
-        self._stage_busy_s = stage_busy_s
-
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        """What prometheus_client asks of a collector."""
-        words = "Seconds that the stage has worked"
-        family = CounterMetricFamily("statmux_group_stage_busy_seconds", words, labels=("group", "stage"))
-        for index, group in enumerate(self._placement.groups):
-            for stage, busy_s in enumerate(self._stage_busy_s(index)):
-                family.add_metric((group.id, str(stage)), busy_s)
-        yield family
-
-
-@final
-class Generating:
-    """What the workers say of models that generate, in their last heartbeats."""
-
-    def __init__(self, placement: Placement, beat_of: Callable[[int], Beat | None]) -> None:
-        self._placement = placement
-        self._beat_of = beat_of
-
-    def collect(self) -> Iterator[Metric]:
-        """What prometheus_client asks of a collector."""
-        labels = ("model", "group")
-        usage = GaugeMetricFamily("statmux_kv_cache_usage_ratio", "Pages in use, of all", labels=labels)
-
-        def counter(name: str, words: str) -> CounterMetricFamily:
-            return CounterMetricFamily(f"statmux_{name}", words, labels=labels)
-
-        families: tuple[tuple[Metric, Callable[[ModelBeat], float]], ...] = (
-            (usage, _usage),
-            (counter("prefix_cache_queries", "Tokens of prompts begun"), lambda one: one.num_prompt),
-            (counter("prefix_cache_hits", "Of them in the cache already"), lambda one: one.num_hit),
-            (counter("preemptions", "Times an answer gave its pages back"), lambda one: one.num_preempted),
-        )
-        for family, value in families:
-            for index, group in enumerate(self._placement.groups):
-                beat = self._beat_of(index)
-                for one in beat.models if beat is not None else ():
-                    family.add_metric((one.model, group.id), value(one))
-            yield family
-
-
-def _usage(one: ModelBeat) -> float:
-    return 1.0 - one.num_free_pages / one.num_pages if one.num_pages else 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
@@ -11,15 +11,15 @@ from typing import final
 
 from prometheus_client import CollectorRegistry
 
-from controller.calls import InferReply, ModelState, ModelStatistics, Reason, Refusal
+from controller.calls import InferReply, ModelStatistics, Reason, Refusal
 from controller.grpc_v2.refusals import STATUS
-from controller.metric_families import Families, Generating, StageBusy
+from controller.metric_families import Families
 from controller.plan_facts import PlanFacts
 from controller.token_streams import Ended
-from vocabulary.placement import Placement
+from controller.watched_groups import Watched, WatchedGroups
 from vocabulary.request import Request
 from vocabulary.units import NEVER_S, TIME_TOLERANCE_S
-from workers.frames import Beat, Done
+from workers.frames import Done
 from workers.multicast import STORE, Load
 
 # Reasons whose refusals are counted as rejected, with the value of the `reason` label.
@@ -173,29 +173,9 @@ class FleetMetrics:
         totals = self._totals[model]
         return totals.prediction_error_sum / totals.num_predicted if totals.num_predicted else None
 
-    def watch_groups(
-        self,
-        placement: Placement,
-        *,
-        waiting: Callable[[int], float],
-        running: Callable[[int], float],
-        stage_busy_s: Callable[[int], Sequence[float]],
-        beat_of: Callable[[int], Beat | None],
-    ) -> None:
-        """Families that read the group's last heartbeat when they are scraped."""
-        self.registry.register(StageBusy(placement, stage_busy_s))
-        self.registry.register(Generating(placement, beat_of))
-        for index, group in enumerate(placement.groups):
-            self._families.queue.labels(group.id).set_function(lambda index=index: waiting(index))
-            self._families.running.labels(group.id).set_function(lambda index=index: running(index))
-
-    def watch_models(self, placement: Placement, state: Callable[[str], ModelState]) -> None:
-        """One gauge a model, group and state: 1 for the state that it is in."""
-        for group in placement.groups:
-            for model in group.models:
-                for each in ModelState:
-                    gauge = self._families.model_state.labels(model, group.id, each.value)
-                    gauge.set_function(lambda model=model, each=each: float(state(model) is each))
+    def watch(self, groups: Watched) -> None:
+        """Families that read each group's last heartbeat and its models' states when they are scraped."""
+        self.registry.register(WatchedGroups(groups))
 
     def plan(self, facts: PlanFacts) -> None:
         """What is served: the plan's identity and what it promised per model."""

@@ -1,4 +1,4 @@
-"""What clients see of each model, made anew when a group or a model opens or closes."""
+"""What clients see of each model, made anew when a group, a replica or a model opens or closes."""
 
 from __future__ import annotations
 
@@ -7,36 +7,63 @@ from typing import final
 
 from controller.calls import GenerationView, ModelState, ModelView
 from controller.fleet import Pulse
+from controller.group_table import GroupTable
 from vocabulary.deployment import ModelSpec
-from vocabulary.placement import Placement
 from workers.engine import GenerationInterface, ModelInterface
 
 
 @final
 class ModelBoard:
-    """Knows which groups are open or lost and which models users took out of service. `changed` beats."""
+    """Knows which replicas are open, which groups are lost, which models users took out of service.
 
-    def __init__(self, models: Iterable[ModelSpec], placement: Placement) -> None:
+    `changed` beats.
+    """
+
+    def __init__(self, models: Iterable[ModelSpec], table: GroupTable) -> None:
         self.changed = Pulse()
         self.views: Mapping[str, ModelView] = {}
         self._aliases = {model.name: model.aliases for model in models}
-        self._placement = placement
+        self._table = table
         self._interfaces: dict[str, ModelInterface] = {}
-        self._open: set[int] = set()
+        # (index of the group, model)
+        self._open: set[tuple[int, str]] = set()
         self._losses: dict[int, str] = {}
         self._closed: set[str] = set()
+        self._was_ready = False
+        self._was_served: set[str] = set()
+        self.refresh()
+
+    def adopt(self, models: Iterable[ModelSpec]) -> None:
+        """The fleet's models are these now. What is known of those that stay is kept."""
+        self._aliases = {model.name: model.aliases for model in models}
+        for known in (self._was_served, self._closed):
+            known.intersection_update(self._aliases)
         self.refresh()
 
     def open_group(self, group_index: int, interfaces: Mapping[str, ModelInterface]) -> None:
-        self._open.add(group_index)
         self._losses.pop(group_index, None)
-        for name, interface in interfaces.items():
-            self._interfaces[name] = _shorter(self._interfaces.get(name), interface)
+        for model in self._table.groups[group_index].models:
+            if model in interfaces:
+                self._open_replica(group_index, model, interfaces[model])
+        self.refresh()
+
+    def open_replica(self, group_index: int, model: str, interface: ModelInterface) -> None:
+        self._open_replica(group_index, model, interface)
+        self.refresh()
+
+    def close_replica(self, group_index: int, model: str) -> None:
+        self._open.discard((group_index, model))
         self.refresh()
 
     def lose_group(self, group_index: int, why: str) -> None:
-        self._open.discard(group_index)
+        self._close_all(group_index)
         self._losses[group_index] = why
+        self.refresh()
+
+    def remove_group(self, group_index: int) -> None:
+        """After it has left the table."""
+        self._close_all(group_index)
+        self._losses.pop(group_index, None)
         self.refresh()
 
     def open_model(self, name: str) -> None:
@@ -50,19 +77,43 @@ class ModelBoard:
         self.refresh()
 
     def is_open(self, group_index: int) -> bool:
-        return group_index in self._open
+        """Whether any of its replicas is."""
+        return any(index == group_index for index, _ in self._open)
+
+    def is_replica_open(self, group_index: int, model: str) -> bool:
+        return (group_index, model) in self._open
+
+    def replica_state(self, group_index: int, model: str) -> ModelState:
+        """Of one replica of a model that the group is to hold."""
+        if (group_index, model) in self._open and model not in self._closed:
+            return ModelState.READY
+        is_gone = group_index in self._losses or model in self._closed
+        return ModelState.UNAVAILABLE if is_gone else ModelState.LOADING
+
+    def interface(self, model: str) -> ModelInterface | None:
+        return self._interfaces.get(model)
+
+    def loss_of(self, group_index: int) -> str:
+        """Why it is lost, empty if it is not."""
+        return self._losses.get(group_index, "")
 
     def are_all_served(self) -> bool:
-        """Every model that is placed has an open group; a lost replica of several is no reason to say no."""
-        groups = self._placement.groups
-        held = {model for index in self._open for model in groups[index].models}
-        return held == self._placement.models
+        """Every model that is placed has an open replica; a lost one of several is no reason to say no.
+
+        Nor is, once the fleet was ready, a model that is new to it and still loads.
+        """
+        placed = {model for group in self._table.groups.values() for model in group.models}
+        if self._was_ready:
+            placed &= self._was_served
+        is_ready = placed == {model for _, model in self._open if model in placed}
+        self._was_ready |= is_ready
+        return is_ready
 
     def is_closed(self, name: str) -> bool:
         return name in self._closed
 
     def is_known(self, name: str) -> bool:
-        """What it takes is known, since one of its groups was open."""
+        """What it takes is known, since one of its replicas was open."""
         return name in self._interfaces
 
     def refresh(self) -> None:
@@ -70,6 +121,14 @@ class ModelBoard:
         views = {name: self._same_or_new(name) for name in self._aliases}
         self.views = views | {alias: views[name] for name in views for alias in self._aliases[name]}
         self.changed.beat()
+
+    def _open_replica(self, group_index: int, model: str, interface: ModelInterface) -> None:
+        self._open.add((group_index, model))
+        self._was_served.add(model)
+        self._interfaces[model] = _shorter(self._interfaces.get(model), interface)
+
+    def _close_all(self, group_index: int) -> None:
+        self._open = {one for one in self._open if one[0] != group_index}
 
     def _same_or_new(self, name: str) -> ModelView:
         """The object that is known already, while nothing about the model changes."""
@@ -92,15 +151,15 @@ class ModelBoard:
         )
 
     def _state(self, name: str) -> tuple[ModelState, str]:
-        holders = self._placement.holders(name)
-        if not holders:
-            return ModelState.UNAVAILABLE, "no group of the placement holds it"
+        holders = self._table.holders(name)
         if name in self._closed:
             return ModelState.UNAVAILABLE, "unloaded"
-        if not self._open.isdisjoint(holders):
+        if not holders:
+            return ModelState.UNAVAILABLE, "no group of the placement holds it"
+        if any((index, name) in self._open for index in holders):
             return ModelState.READY, ""
         if self._losses.keys() >= set(holders):
-            lost = "; ".join(f"group {self._placement.groups[i].id}: {self._losses[i]}" for i in holders)
+            lost = "; ".join(f"group {self._table.id_of(i)}: {self._losses[i]}" for i in holders)
             return ModelState.UNAVAILABLE, f"all its groups are lost ({lost})"
         return ModelState.LOADING, "its groups are not open"
 

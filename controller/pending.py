@@ -20,16 +20,19 @@ Answer = InferReply | Ended | Refusal
 
 @dataclass(slots=True)
 class Pending:
-    """One call. tell: hears the answer. predicted_finish_s: of its last stage, once it was forwarded.
+    """One call. call_id: by which its client knows it. tell: hears the answer.
 
+    predicted_finish_s: of its last stage, once it was forwarded. num_tries: groups that it was given to.
     frame: with which its worker said that it is done.
     """
 
     request: Request
     tensors: tuple[Tensor, ...]
     protocol: str
+    call_id: str
     tell: Callable[[Answer], None]
     predicted_finish_s: float = NEVER_S
+    num_tries: int = 0
     frame: Frame | None = None
 
     @property

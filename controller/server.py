@@ -9,28 +9,25 @@ from typing import assert_never, final
 
 import structlog
 
+from controller.answering import Answering
 from controller.calls import InferCall, InferReply, ModelState, ModelStatistics, ModelView, Reason, Refusal
 from controller.fleet import Pulse
-from controller.generations import Generations
-from controller.group_links import GroupLinks
 from controller.metrics import FleetMetrics
-from controller.model_board import ModelBoard
 from controller.pending import Answer, Pending, PendingCalls
-from controller.refusals import refusal
+from controller.server_groups import ServerGroups
 from controller.token_streams import Ended, GenerateCall, TokenStream
+from controller.waiting_room import Demand, WaitingRoom
 from scheduling.cluster import ClusterScheduler
-from scheduling.learned import LearnedCorrections
-from vocabulary.correction import Correction
 from vocabulary.deployment import Deployment
 from vocabulary.generation import GenerationLimits
 from vocabulary.messages import (
     Arrived,
+    Begun,
     Cancelled,
     ClusterCommand,
     ClusterEvent,
     Forward,
-    GroupLost,
-    GroupOpened,
+    GroupHeard,
     Reply,
     Settled,
     Withdraw,
@@ -38,17 +35,17 @@ from vocabulary.messages import (
 from vocabulary.placement import Placement
 from vocabulary.request import Fate, Request
 from vocabulary.units import NEVER_S
-from workers.engine import ModelInterface
-from workers.frames import Beat, Done, Frame, Run, Tokens, Withdrawn, tensor_headers
-from workers.link import Link
+from workers.frames import AtWork, Beat, Done, Frame, Run, Tokens, Withdrawn, tensor_headers
 from workers.server import Soon
 
 Clock = Callable[[], float]
+# Each front end that ever speaks to the same workers has a number of its own, and so have its requests.
+MAX_FRONTS = 2**16
 _log = structlog.get_logger("statmux.controller")
 
 
 @final
-class FleetServer:
+class FleetServer(ServerGroups):
     """Posts events, lets the machine decide once per loop turn, performs its commands.
 
     Implements `controller.fleet.Fleet`. All methods run on one event loop.
@@ -64,45 +61,43 @@ class FleetServer:
         soon: Soon,
         metrics: FleetMetrics,
         limits: Sequence[Mapping[str, GenerationLimits]] = (),
+        front: int = 0,
+        hears_others: bool = False,
+        demand: Demand | None = None,
     ) -> None:
-        """limits: of each group's models that generate, as the machine has them."""
-        self._placement = placement
+        """limits: of each group's models that generate, as the machine has them.
+
+        front: which front end. hears_others: it is one of several, so what groups tell of all requests counts.
+        """
+        super().__init__(deployment, placement, metrics, limits)
         self._machine = machine
         self._clock = clock
         self._soon = soon
-        self._metrics = metrics
         self._overhead_s = deployment.latency.fixed_overhead_s
-        self._learned = LearnedCorrections(placement, catalog=deployment.catalog())
-        self._generations = Generations({model.name: model for model in deployment.models}, metrics, limits)
-        self._slo_s = {model.name: model.slo_s(deployment.latency) for model in deployment.models}
-        self._board = ModelBoard(deployment.models, placement)
-        self._links = GroupLinks(len(placement.groups))
+        self._answering = Answering(self._table, self._generations)
+        self._slo_s = _slos(deployment)
         self._pending = PendingCalls(metrics)
-        self._ids = count()
+        self._hears_others = hears_others
+        self._demand = demand
+        self._waiting = WaitingRoom(clock=clock, later=_call_later, expired=self._expire)
+        self._ids = count(front, MAX_FRONTS)
         self._is_decision_due = False
         self._is_leaving = False
         self._is_draining = False
 
-    # What the workers' side calls.
+    # What the workers' side calls, besides what `ServerGroups` has.
 
-    def open_group(self, group_index: int, link: Link, interfaces: Mapping[str, ModelInterface]) -> None:
-        """The group's models are warm and `link` leads to its worker."""
-        self._links.open(group_index, link)
-        self._post(GroupOpened(group_index))
-        self._board.open_group(group_index, interfaces)
-
-    def lose_group(self, group_index: int, why: str) -> bool:
-        """The group's worker is gone; its requests are answered with FAILED. False: that was known."""
-        if not self._links.lose(group_index):
-            return False
-        self._metrics.group_lost(self._placement.groups[group_index].id)
-        self._post(GroupLost(group_index))
-        self._board.lose_group(group_index, why)
-        return True
+    def adopt(self, deployment: Deployment) -> None:
+        super().adopt(deployment)
+        self._slo_s = _slos(deployment)
 
     def receive(self, group_index: int, frame: Frame) -> None:
-        """A frame of the group's worker."""
+        """A frame of the group's worker. What a lost one still says is not heard."""
+        if not self._links.is_open(group_index):
+            return
         match frame.header:
+            case AtWork(request_ids):
+                self._post(Begun(request_ids))
             case Done(request_id, fate, _, finish_s) as done:
                 pending = self._pending.find(request_id)
                 if pending is not None:
@@ -112,9 +107,16 @@ class FleetServer:
             case Tokens(tokens):
                 self._generations.tokens(tokens, self._clock())
             case Beat() as beat:
-                self._links.hear(group_index, beat)
+                self._hear(group_index, beat)
             case _:
                 raise AssertionError(f"a worker sent {type(frame.header).__name__}")
+
+    def _hear(self, group_index: int, beat: Beat) -> None:
+        now_s = self._clock()
+        self._links.hear(group_index, beat, now_s)
+        if self._hears_others:
+            num_held = sum(replica.num_held for replica in beat.replicas)
+            self._post(GroupHeard(group_index, beat.backlog_s, num_held, now_s))
 
     def _learn(self, model: str, group_index: int, done: Done) -> None:
         if done.fate == Fate.SERVED.value and not done.reasons:
@@ -149,7 +151,10 @@ class FleetServer:
         deadline_s = NEVER_S if call.timeout_s is None else now_s + call.timeout_s
         request = Request(request_id, call.model, now_s, slo_s, deadline_s, tenant=call.tenant)
         future.add_done_callback(lambda done: self._forget(request_id) if done.cancelled() else None)
-        self._begin(Pending(request, call.tensors, call.protocol, lambda answer: _resolve(future, answer)))
+        pending = Pending(
+            request, call.tensors, call.protocol, call.request_id, lambda answer: _resolve(future, answer)
+        )
+        self._begin(pending)
         return future
 
     def generate(self, call: GenerateCall) -> TokenStream:
@@ -168,22 +173,41 @@ class FleetServer:
                 request,
                 generation.prompt,
                 call.protocol,
+                call.request_id,
                 lambda answer: self._generations.end(request, answer, now_s=self._clock()),
             )
         )
         return stream
 
     def _begin(self, pending: Pending) -> None:
-        request = pending.request
+        request, model = pending.request, pending.request.model
         self._pending.add(pending)
-        if self._is_draining or self._board.is_closed(request.model):
-            self._end(request.id, Refusal(*self._closed_reason(request.model)), None)
-        elif not self._board.is_known(request.model):
+        if self._is_draining or self._board.is_closed(model):
+            self._end(request.id, Refusal(*self._closed_reason(model)), None)
+        elif (wait_s := self._wait_s(model)) is not None:
+            self._waiting.hold(pending, wait_s)
+        elif not self._board.is_known(model):
             # It came unchecked, since what the model takes is not known before the first of its groups opens.
-            fate = Fate.UNAVAILABLE if self._placement.holders(request.model) else Fate.NOT_PLACED
-            self._end(request.id, self._refusal(request, fate), None)
+            self._refuse(request, Fate.UNAVAILABLE if self._table.holders(model) else Fate.NOT_PLACED)
         else:
             self._post(Arrived(request))
+
+    def _wait_s(self, model: str) -> float | None:
+        """How long a call may wait for the model to be loaded, None where it need or may not."""
+        if self._demand is None or self._board.views[model].state is ModelState.READY:
+            return None
+        return self._demand.asked(model)
+
+    def _admit_waiting(self, models: Sequence[str]) -> None:
+        for model in models:
+            for pending in self._waiting.release(model):
+                self._post(Arrived(pending.request))
+
+    def _expire(self, pending: Pending) -> None:
+        self._refuse(pending.request, Fate.UNAVAILABLE)
+
+    def _refuse(self, request: Request, fate: Fate) -> None:
+        self._end(request.id, self._answering.refusal(request, fate, now_s=self._clock()), None)
 
     async def load(self, model: str) -> Refusal | None:
         """Take the model (back) into service; returns when it is READY."""
@@ -192,7 +216,7 @@ class FleetServer:
             await self._board.changed.wait()
         if view.state is ModelState.READY:
             return None
-        reason = Reason.UNAVAILABLE if self._placement.holders(model) else Reason.NOT_PLACED
+        reason = Reason.UNAVAILABLE if self._table.holders(model) else Reason.NOT_PLACED
         return Refusal(reason, view.state_reason)
 
     async def unload(self, model: str) -> Refusal | None:
@@ -228,19 +252,6 @@ class FleetServer:
         for request_id in self._pending.ids():
             self._end(request_id, Refusal(Reason.DRAINING, "the fleet stopped before it answered"), None)
 
-    def beat_of(self, group_index: int) -> Beat | None:
-        return self._links.beat_of(group_index)
-
-    def in_flight_of(self, group_index: int) -> int:
-        return self._machine.group_in_flight(group_index)
-
-    def corrections(self) -> Mapping[tuple[str, int], Correction]:
-        """How long lone batches take against their profile, by model and index of the group."""
-        return self._learned.found()
-
-    def is_open(self, group_index: int) -> bool:
-        return self._board.is_open(group_index)
-
     # The shell itself.
 
     def _post(self, event: ClusterEvent) -> None:
@@ -274,6 +285,7 @@ class FleetServer:
         assert pending is not None, request
         # Of the last stage, which is what a worker reports: the fixed overhead is the client's.
         pending.predicted_finish_s = predicted_finish_s - self._overhead_s
+        pending.num_tries += 1
         tensors = pending.tensors
         run = Run(
             request.id,
@@ -288,41 +300,36 @@ class FleetServer:
 
     def _reply(self, request_id: int, fate: Fate, group_index: int | None) -> None:
         pending = self._pending.find(request_id)
-        if pending is None:
-            return
-        done = pending.done
-        if fate is Fate.SERVED and done is not None:
-            self._end(request_id, self._served(pending, done, group_index), group_index)
-        else:
-            error = done.error if done is not None else ""
-            self._end(request_id, self._refusal(pending.request, fate, error), group_index)
-
-    def _served(self, pending: Pending, done: Done, group_index: int | None) -> InferReply | Ended:
-        group_id, queue_s = self._group_id(group_index), done.start_s - pending.request.arrival_s
-        if pending.request.generates:
-            return Ended(done.reasons, group_id, done.num_cached, queue_s)
-        assert pending.frame is not None, done
-        return InferReply(pending.frame.tensors, group_id, queue_s, done.finish_s - done.start_s)
+        if pending is not None:
+            answer = self._answering.of(pending, fate, group_index, now_s=self._clock())
+            self._end(request_id, answer, group_index)
 
     def _end(self, request_id: int, answer: Answer, group_index: int | None) -> None:
-        self._pending.end(request_id, answer, group=self._group_id(group_index), now_s=self._clock())
-
-    def _group_id(self, group_index: int | None) -> str:
-        return "" if group_index is None else self._placement.groups[group_index].id
+        group_id = self._table.id_of(group_index)
+        self._pending.end(request_id, answer, group=group_id, now_s=self._clock())
 
     def _forget(self, request_id: int) -> None:
         """The client went away or its deadline passed."""
-        if self._pending.find(request_id) is not None:
+        pending = self._pending.find(request_id)
+        if pending is None:
+            return
+        if self._waiting.forget(pending.request):
+            self._refuse(pending.request, Fate.CANCELLED)
+        else:
             self._post(Cancelled(request_id))
-
-    def _refusal(self, request: Request, fate: Fate, error: str = "") -> Refusal:
-        limits = self._generations.limits_of(request.model)
-        return refusal(request, fate, now_s=self._clock(), error=error, limits=limits)
 
     def _closed_reason(self, model: str) -> tuple[Reason, str]:
         if self._is_draining:
             return Reason.DRAINING, "the fleet is draining; try another replica of the endpoint"
         return Reason.NOT_LOADED, f"model {model!r} was unloaded; load it first"
+
+
+def _slos(deployment: Deployment) -> dict[str, float]:
+    return {model.name: model.slo_s(deployment.latency) for model in deployment.models}
+
+
+def _call_later(seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+    return asyncio.get_running_loop().call_later(seconds, call)
 
 
 def _resolve(future: asyncio.Future[InferReply | Refusal], answer: Answer) -> None:

@@ -13,7 +13,7 @@ from typing import final
 
 from vocabulary.catalog import BatchCosts, Catalog
 from vocabulary.correction import Correction
-from vocabulary.placement import Placement
+from vocabulary.placement import Group
 
 # A median of so many is steady within a percent where single runs differ by a tenth, and still moves with
 # the hardware.
@@ -24,10 +24,11 @@ _NUM_KEPT = 256
 class LearnedCorrections:
     """Batches come in the order in which their group began them."""
 
-    def __init__(self, placement: Placement, *, catalog: Catalog) -> None:
-        self._groups = placement.groups
+    def __init__(self, groups: Mapping[int, Group], *, catalog: Catalog) -> None:
+        """groups: by index, as they come and go."""
+        self._groups = groups
         self._catalog = catalog
-        self._free_s = [float("-inf")] * len(placement.groups)
+        self._free_s: dict[int, float] = {}
         self._ratios: dict[tuple[str, int], deque[float]] = {}
         self._costs: dict[tuple[str, int], BatchCosts] = {}
 
@@ -35,8 +36,9 @@ class LearnedCorrections:
         self, model: str, group_index: int, *, start_s: float, finish_s: float, batch_size: int = 1
     ) -> bool:
         """A batch ran from `start_s` to `finish_s`. Whether it was alone, and so counts."""
-        is_alone = start_s >= self._free_s[group_index]
-        self._free_s[group_index] = max(self._free_s[group_index], finish_s)
+        free_s = self._free_s.get(group_index, float("-inf"))
+        is_alone = start_s >= free_s
+        self._free_s[group_index] = max(free_s, finish_s)
         if not is_alone:
             return False
         key = (model, group_index)
@@ -48,6 +50,18 @@ class LearnedCorrections:
             return False
         self._ratios[key].append((finish_s - start_s) / profiled_s)
         return True
+
+    def adopt(self, catalog: Catalog) -> None:
+        """Profiles are these from now on; what was learned against others is forgotten."""
+        self._catalog = catalog
+        self._ratios.clear()
+        self._costs.clear()
+
+    def forget(self, group_index: int) -> None:
+        """The group is gone."""
+        self._free_s.pop(group_index, None)
+        for key in [key for key in self._ratios if key[1] == group_index]:
+            del self._ratios[key], self._costs[key]
 
     def found(self) -> Mapping[tuple[str, int], Correction]:
         """By model and index of the group; only what was observed."""

@@ -33,7 +33,9 @@ def learned(recorded: Recorded, timings: Timings) -> Learned:
     Raises InvalidInput where the run has too few of them.
     """
     outcomes = recorded.measured
-    machine = LearnedCorrections(recorded.served, catalog=recorded.deployment.catalog())
+    machine = LearnedCorrections(
+        dict(enumerate(recorded.served.groups)), catalog=recorded.deployment.catalog()
+    )
     start_s = outcomes.trace.arrival_s + timings.queue_s
     names = outcomes.trace.models
     rows = np.flatnonzero(outcomes.served & (outcomes.group_index >= 0) & ~np.isnan(timings.execute_s))

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,7 +23,6 @@ from vocabulary.errors import StatmuxError
 from vocabulary.formats.outcomes import COLUMNS as OUTCOME_COLUMNS
 from vocabulary.formats.outcomes import LATE, TOKEN_COLUMNS
 from vocabulary.formats.trace_table import COLUMNS as TRACE_COLUMNS
-from vocabulary.placement import Placement
 from vocabulary.request import Fate
 
 ROOT = Path(__file__).parents[1]
@@ -123,9 +123,7 @@ def test_every_key_of_the_status_document_is_in_the_reference() -> None:
 
 def test_every_metric_is_in_the_reference_with_its_type() -> None:
     metrics = FleetMetrics(["chat"])
-    metrics.watch_groups(
-        Placement(()), waiting=float, running=float, stage_busy_s=lambda index: (), beat_of=lambda index: None
-    )
+    metrics.watch(SimpleNamespace(groups={}))
     families = list(metrics.registry.collect())
     expected = {(family.name + "_total" * (family.type == "counter"), family.type) for family in families}
     told = set()

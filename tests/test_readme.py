@@ -14,6 +14,7 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,7 +22,6 @@ from controller.metrics import FleetMetrics
 from statmux.main import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, VERBS
 from vocabulary.errors import StatmuxError
 from vocabulary.formats.disk import load_deployment
-from vocabulary.placement import Placement
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -180,9 +180,7 @@ def test_the_python_in_the_reference_runs(page: Path) -> None:
 
 def test_the_metrics_in_the_readme_exist() -> None:
     metrics = FleetMetrics(["chat"])
-    metrics.watch_groups(
-        Placement(()), waiting=float, running=float, stage_busy_s=lambda index: (), beat_of=lambda index: None
-    )
+    metrics.watch(SimpleNamespace(groups={}))
     families = list(metrics.registry.collect())
     names = {family.name + "_total" * (family.type == "counter") for family in families}
     named = set(re.findall(r"`(statmux_\w+)`", README.read_text()))

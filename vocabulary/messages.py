@@ -85,13 +85,15 @@ class ReplicaClosed(msgspec.Struct, frozen=True, gc=False):
 class GroupHeard(msgspec.Struct, frozen=True, gc=False):
     """What a group's heartbeat said of the requests of all front ends, at `at_s`.
 
-    backlog_s: how long its busiest stage needs for what it holds; num_held: how many requests those are.
+    backlog_s: how long its busiest stage needs for what it holds; num_held: how many requests those are;
+    generating: of each model there that generates, how many.
     """
 
     group_index: int
     backlog_s: float
     num_held: int
     at_s: float
+    generating: tuple[tuple[str, int], ...] = ()
 
 
 class GroupLost(msgspec.Struct, frozen=True, gc=False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.calls import ModelState
+from controller.group_table import GroupTable
 from controller.model_board import ModelBoard
 from vocabulary.deployment import ModelSpec
 from vocabulary.parallel import ParallelConfig
@@ -23,7 +24,7 @@ PLACEMENT = Placement(
 
 @pytest.fixture
 def board() -> ModelBoard:
-    return ModelBoard(MODELS, PLACEMENT)
+    return ModelBoard(MODELS, GroupTable(PLACEMENT))
 
 
 def states(board: ModelBoard) -> list[str]:

@@ -19,7 +19,7 @@ def machine(stages_s: tuple[float, ...] = (1.0, 3.0)) -> LearnedCorrections:
     batches = {1: stages_s, 4: tuple(2 * seconds for seconds in stages_s)}
     entry = ProfileEntry(CONFIG, (1, 1), {}, batches)
     profile = profile_of("a", "cpu", [entry], provenance=Provenance("measured"))
-    return LearnedCorrections(PLACEMENT, catalog=Catalog({"a": profile}))
+    return LearnedCorrections(dict(enumerate(PLACEMENT.groups)), catalog=Catalog({"a": profile}))
 
 
 def test_nothing_observed_is_nothing_learned() -> None:
