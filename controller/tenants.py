@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import final
 
 from controller.calls import Reason, Refusal
-from vocabulary.deployment import Security, TokenSpec
 from vocabulary.errors import InvalidInput
+from vocabulary.security import Security, TokenSpec
 
 AUTHORIZATION = "authorization"
 # The first that is there counts: ours, then the one that gateways of llm-d set.

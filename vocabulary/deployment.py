@@ -16,7 +16,7 @@ from vocabulary.limits import Limits
 from vocabulary.mesh import Cluster
 from vocabulary.profile import Profile
 from vocabulary.rules import PlacementRules
-from vocabulary.security import Security, TokenSpec
+from vocabulary.security import Security
 from vocabulary.steps import RestartPolicy
 from vocabulary.units import NEVER_S
 from vocabulary.versions import Split
@@ -217,8 +217,8 @@ class Deployment:
     """Everything a file says, defaulted. `accepted_only` names keys that are read but have no effect yet.
 
     `folder` is where relative paths of the file start; `document` is the file with variables and `--set`
-    filled in; `warnings` are sentences about what is valid but looks unintended. `splits`: of models that have
-    versions, each of which is one of `models`.
+    filled in; `warnings` are sentences about what is valid but looks unintended. `splits`: of models that
+    have versions, each of which is one of `models`.
     """
 
     name: str

@@ -6,34 +6,30 @@ from ipaddress import ip_address
 
 from vocabulary.deployment import Deployment
 from vocabulary.errors import InvalidInput
-
-# What this version enforces. TLS and what a token is limited to are read from the file, and do not count yet.
-ENFORCED: frozenset[str] = frozenset({"tokens"})
+from vocabulary.security import ADMIN, METRICS
 
 
-def check_exposure(
-    deployment: Deployment, *, insecure: bool = False, enforced: frozenset[str] = ENFORCED
-) -> None:
-    """Raises InvalidInput when an endpoint would be open to others, or when asked-for security is not there.
+def check_exposure(deployment: Deployment, *, insecure: bool = False) -> None:
+    """Raises InvalidInput when an endpoint would be open to others.
 
-    `insecure` is the user's word that the network itself is safe; it lifts both.
+    `insecure` is the user's word that the network itself is safe.
     """
-    if insecure:
-        return
-    for asked, path in _asked(deployment):
-        if asked not in enforced:
-            raise InvalidInput(
-                f"{path} asks for {asked}, which this version does not enforce yet",
-                hint="remove it and stay on 127.0.0.1, or pass --insecure to serve without it",
-            )
-    if _protections(deployment) & enforced:
+    if insecure or deployment.security.asks_for_certificates:
         return
     for name, host in _hosts(deployment):
-        if not is_loopback(host):
+        if is_loopback(host):
+            continue
+        if not deployment.security.asks_for_tokens:
             raise InvalidInput(
                 f"{name}: {host} can be reached from other machines, and neither tokens nor mutual TLS is on",
                 hint="bind 127.0.0.1, or pass --insecure if the network itself is safe",
             )
+        if deployment.security.tls is None:
+            raise InvalidInput(
+                f"{name}: {host} can be reached from other machines, and tokens would be read on their way",
+                hint="add security.tls: {cert, key}, or pass --insecure if a proxy before it ends TLS",
+            )
+    _check_metrics(deployment)
 
 
 def is_loopback(host: str) -> bool:
@@ -46,6 +42,17 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _check_metrics(deployment: Deployment) -> None:
+    """Beyond this machine they ask for a token as well, and somebody must have one."""
+    host = deployment.metrics.host
+    scopes = {scope for token in deployment.security.tokens for scope in token.scopes}
+    if not is_loopback(host) and not scopes & {ADMIN, METRICS}:
+        raise InvalidInput(
+            f"observability.metrics.host: {host} can be reached from other machines, and no token is for metrics",
+            hint="give one `scopes: [metrics]`, or bind 127.0.0.1",
+        )
+
+
 def _hosts(deployment: Deployment) -> tuple[tuple[str, str], ...]:
     http = (("endpoints.http.host", deployment.http.host),) if deployment.http.is_enabled else ()
     return (
@@ -53,23 +60,3 @@ def _hosts(deployment: Deployment) -> tuple[tuple[str, str], ...]:
         *http,
         ("observability.metrics.host", deployment.metrics.host),
     )
-
-
-def _protections(deployment: Deployment) -> frozenset[str]:
-    security = deployment.security
-    tokens = {"tokens"} if security.auth == "token" and security.tokens else set()
-    return frozenset(tokens | ({"mutual TLS"} if security.client_ca else set()))
-
-
-def _asked(deployment: Deployment) -> tuple[tuple[str, str], ...]:
-    security = deployment.security
-    asked = []
-    if security.auth == "token":
-        asked.append(("tokens", "security.auth.mode"))
-        if any(token.models is not None for token in security.tokens):
-            asked.append(("tokens for some models only", "security.auth.tokens[].models"))
-    if security.client_ca:
-        asked.append(("mutual TLS", "security.tls.client_ca"))
-    elif security.certificate:
-        asked.append(("TLS", "security.tls.cert"))
-    return tuple(asked)

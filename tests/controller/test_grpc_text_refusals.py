@@ -24,8 +24,8 @@ from tests.controller.grpc_text_calls import (
     text,
 )
 from tests.controller.http.story import MAX_MODEL_LEN, story_fleet
-from vocabulary.deployment import Security, TokenSpec
 from vocabulary.numpy_tensors import tensor_of
+from vocabulary.security import Security, TokenSpec
 
 
 @pytest.mark.asyncio

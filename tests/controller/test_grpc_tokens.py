@@ -14,7 +14,7 @@ from controller.grpc_v2.messages import SERVICE, ModelInferRequest, ModelStreamI
 from controller.grpc_v2.server import start_grpc
 from controller.tenants import tenants_of
 from tests.controller.grpc_fleet import story_fleet
-from vocabulary.deployment import Security, TokenSpec
+from vocabulary.security import Security, TokenSpec
 
 TOKENS = (
     TokenSpec("app", "search", secret_env="APP"),

@@ -8,8 +8,8 @@ import pytest
 
 from controller.calls import Reason, Refusal
 from controller.tenants import MAX_TENANT_CHARS, ONE_TENANT, Tenants, tenants_of
-from vocabulary.deployment import Security, TokenSpec
 from vocabulary.errors import InvalidInput
+from vocabulary.security import Security, TokenSpec
 
 SECRETS = {"APP": "one", "GATE": "two\n", "BLANK": " \n", "SPACED": "a b", "TWIN": "one"}
 APP = TokenSpec("app", "search", secret_env="APP")

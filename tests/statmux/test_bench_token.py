@@ -10,7 +10,8 @@ from controller.grpc_v2.server import start_grpc
 from controller.tenants import tenants_of
 from statmux.replay import Load, replay
 from tests.controller.scripted_fleet import ScriptedFleet, generating_view, saying
-from vocabulary.deployment import Security, Slo, TokenSpec
+from vocabulary.deployment import Slo
+from vocabulary.security import Security, TokenSpec
 from vocabulary.tensors import TensorSpec
 from vocabulary.trace import Tokens, Trace
 

@@ -22,9 +22,9 @@ from statmux.client import (
     Unavailable,
 )
 from tests.controller.grpc_fleet import EVERY_TYPE, serving, story_fleet
-from vocabulary.deployment import Security, TokenSpec
 from vocabulary.errors import InvalidInput
 from vocabulary.numpy_tensors import NUMPY_TYPES
+from vocabulary.security import Security, TokenSpec
 from vocabulary.tensors import TensorSpec
 
 X = np.arange(8, dtype=np.float32).reshape(2, 4)

@@ -9,16 +9,16 @@ from vocabulary.deployment import (
     GrpcEndpoint,
     HttpEndpoint,
     MetricsEndpoint,
-    Security,
-    TokenSpec,
 )
 from vocabulary.errors import InvalidInput
 from vocabulary.exposure import check_exposure, is_loopback
 from vocabulary.mesh import Cluster
+from vocabulary.security import Security, TlsFiles, TokenSpec
 
 NOTHING, HTTP = Security(), HttpEndpoint()
 TOKENS = Security(auth="token", tokens=(TokenSpec("app", "app", secret_env="APP"),))
-LIMITED = Security(auth="token", tokens=(TokenSpec("app", "app", secret_env="APP", models=("chat",)),))
+TLS, MUTUAL = TlsFiles("c.pem", "k.pem"), TlsFiles("c.pem", "k.pem", "ca.pem")
+GUARDED = Security(auth="token", tokens=TOKENS.tokens, tls=TLS)
 
 
 def deployment(
@@ -60,22 +60,25 @@ def test_an_open_host_is_refused_unless_the_user_insists(host):
     check_exposure(deployment(grpc=host, metrics=host), insecure=True)
 
 
-def test_tokens_that_are_not_enforced_do_not_count():
-    for host in ("0.0.0.0", "127.0.0.1"):
-        with pytest.raises(InvalidInput, match="does not enforce yet"):
-            check_exposure(deployment(grpc=host, security=TOKENS), enforced=frozenset())
-    with pytest.raises(InvalidInput, match="mutual TLS"):
-        check_exposure(deployment(security=Security(client_ca="ca.pem")))
+def test_tokens_open_the_host_once_nobody_can_read_them_on_their_way():
+    check_exposure(deployment(grpc="0.0.0.0", security=GUARDED))
+    with pytest.raises(InvalidInput, match="tokens would be read on their way") as caught:
+        check_exposure(deployment(grpc="0.0.0.0", security=TOKENS))
+    assert "security.tls" in caught.value.hint
+    with pytest.raises(InvalidInput, match="neither tokens nor mutual TLS"):
+        check_exposure(deployment(grpc="0.0.0.0", security=Security(auth="token", tls=TLS)))
+    check_exposure(deployment(grpc="0.0.0.0", security=TOKENS), insecure=True)
 
 
-def test_tokens_open_the_host():
-    check_exposure(deployment(grpc="0.0.0.0", security=TOKENS))
-    no_token = Security(auth="token")
-    with pytest.raises(InvalidInput, match="can be reached"):
-        check_exposure(deployment(grpc="0.0.0.0", security=no_token))
+def test_certificates_of_clients_open_the_host_without_tokens():
+    check_exposure(deployment(grpc="0.0.0.0", metrics="0.0.0.0", security=Security(tls=MUTUAL)))
+    with pytest.raises(InvalidInput, match="neither tokens nor mutual TLS"):
+        check_exposure(deployment(grpc="0.0.0.0", security=Security(tls=TLS)))
 
 
-def test_token_for_some_models_is_not_taken_for_one_that_is_held_to_them():
-    with pytest.raises(InvalidInput, match=r"tokens\[\]\.models asks for tokens for some models only"):
-        check_exposure(deployment(security=LIMITED))
-    check_exposure(deployment(security=LIMITED), insecure=True)
+def test_metrics_beyond_this_machine_need_a_token_that_may_read_them():
+    with pytest.raises(InvalidInput, match="no token is for metrics"):
+        check_exposure(deployment(metrics="0.0.0.0", security=GUARDED))
+    reader = TokenSpec("prometheus", "prometheus", secret_env="P", scopes=("metrics",))
+    security = Security(auth="token", tokens=(reader,), tls=TLS)
+    check_exposure(deployment(metrics="0.0.0.0", security=security))

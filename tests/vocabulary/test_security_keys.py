@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from vocabulary.deployment import Deployment, Security, TokenSpec
+from vocabulary.deployment import Deployment
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.deployment import parse_deployment
+from vocabulary.security import Clamp, Security, TlsFiles, TokenSpec
 
 MODELS = "models: [{name: a, source: 'random://gpt2-tiny'}]\n"
 
@@ -33,10 +34,31 @@ def test_header_may_be_trusted_without_tokens():
     assert parse("{auth: none, trust_tenant_header: true}").security == Security(trust_tenant_header=True)
 
 
-def test_what_a_token_is_limited_to_is_said_to_have_no_effect():
-    limited = "{name: a, secret_env: A, scopes: [infer], models: [a]}"
-    deployment = parse(f"{{auth: {{mode: token, tokens: [{limited}]}}}}")
-    assert deployment.accepted_only == ("security.auth.tokens[].scopes", "security.auth.tokens[].models")
+def test_token_says_what_it_is_for_and_how_much_of_its_calls_wishes_counts():
+    limits = "scopes: [admin, metrics], models: [a], may_set_slo: false, min_slo_ms: 250, max_priority: 2"
+    deployment = parse(f"{{auth: {{mode: token, tokens: [{{name: a, secret_env: A, {limits}}}]}}}}")
+    (token,) = deployment.security.tokens
+    assert (token.scopes, token.models) == (("admin", "metrics"), ("a",))
+    assert token.clamp == Clamp(may_set_slo=False, min_slo_s=0.25, max_priority=2)
+    assert deployment.accepted_only == ()
+
+
+def test_certificate_and_key_come_together():
+    tls = parse("{tls: {cert: c.pem, key: k.pem, client_ca: ca.pem}}").security.tls
+    assert tls == TlsFiles("c.pem", "k.pem", "ca.pem")
+    assert parse("{tls: {cert: null, key: null}}").security.tls is None
+    for half in ("cert: c.pem", "key: k.pem", "client_ca: ca.pem"):
+        with pytest.raises(InvalidInput, match="TLS needs the certificate and its private key"):
+            parse(f"{{tls: {{{half}}}}}")
+
+
+def test_clamp_leaves_of_a_wish_what_may_be():
+    clamp = Clamp(min_slo_s=0.2, max_priority=2)
+    assert [clamp.objective_s(wish) for wish in (None, 0.1, 0.3)] == [None, 0.2, 0.3]
+    assert [clamp.priority(wish) for wish in (0, 1, 2, 3)] == [0, 2, 2, 3]
+    assert clamp.pace_s(0.01) == 0.01
+    silent = Clamp(may_set_slo=False)
+    assert (silent.objective_s(9.0), silent.pace_s(9.0), silent.priority(1)) == (None, None, 1)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +78,8 @@ def test_what_a_token_is_limited_to_is_said_to_have_no_effect():
             "each says for itself",
         ),
         ("{auth: {tokens: [{name: a, secret: hush}]}}", "tokens[0].secret", "unknown key"),
+        ("{auth: {tokens: [{name: a, secret_env: A, scopes: [root]}]}}", "tokens[0].scopes[0]", "root"),
+        ("{auth: {tokens: [{name: a, secret_env: A, models: []}]}}", "tokens[0].models", ""),
     ],
 )
 def test_what_could_not_be_meant_is_told_with_its_place(security, where, text):

@@ -45,7 +45,7 @@ from vocabulary.formats.interpolation import interpolate
 from vocabulary.formats.model_shape import ModelShape, SloShape, WorkloadShape
 from vocabulary.formats.no_effect import keys_without_effect
 from vocabulary.formats.overrides import override
-from vocabulary.formats.security import check_tokens, security_of
+from vocabulary.formats.security import check_security, security_of
 from vocabulary.formats.shapes import check
 from vocabulary.formats.versions import expanded
 from vocabulary.formats.yaml_text import read_yaml
@@ -84,7 +84,7 @@ def parse_deployment(
     _check_models(shape, document)
     _check_nodes(shape.cluster, document)
     _check_fairness(shape.serving.policy.fairness, document)
-    check_tokens(shape.security, document)
+    check_security(shape, document)
     profiles = read_profiles(shape, document, read_profile, needs_profiles)
     cluster = _cluster(shape, profiles)
     of_models = profiles_of_models(shape, document, profiles, cluster)
@@ -192,6 +192,7 @@ def _deployment(shape: DeploymentShape, cluster: Cluster, models: tuple[ModelSpe
         grpc=GrpcEndpoint(grpc.host, grpc.port, grpc.reflection, grpc.max_message),
         http=HttpEndpoint(http.enabled, http.host, http.port, http.max_body),
         metrics=MetricsEndpoint(metrics.host, metrics.port),
+        limits=shape.endpoints.limits.noun(),
         drain=Drain(drain.readiness_lead_s, drain.graceful_shutdown_timeout_s),
         health=shape.serving.health.noun(),
         journal=shape.observability.journal.noun(),

@@ -14,15 +14,16 @@ from vocabulary.deployment import (
     HttpEndpoint,
     MetricsEndpoint,
     Policy,
-    Security,
 )
 from vocabulary.formats import later_shapes as later
 from vocabulary.formats.constraints_shape import ConstraintRule, ConstraintsShape, one_mapping
 from vocabulary.formats.elasticity_shape import AutoscalingShape, ReplanShape
 from vocabulary.formats.health_shape import HealthShape
 from vocabulary.formats.journal_shape import JournalShape
+from vocabulary.formats.limits_shape import LimitsShape
 from vocabulary.formats.model_shape import ModelShape, Sizes
 from vocabulary.formats.no_effect import NoEffect
+from vocabulary.formats.security_shape import SecurityShape
 from vocabulary.formats.shapes import (
     Bandwidth,
     Bytes,
@@ -207,6 +208,7 @@ class HttpShape(Shape):
 class EndpointsShape(Shape):
     grpc: GrpcShape = GrpcShape.model_construct()
     http: HttpShape = HttpShape.model_construct()
+    limits: LimitsShape = LimitsShape.model_construct()
 
 
 class MetricsShape(Shape):

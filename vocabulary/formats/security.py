@@ -1,28 +1,44 @@
-"""Tokens of a deployment file: what `security.auth` says, and what must hold of it."""
+"""What `security` of a deployment file says, and what must hold of it."""
 
 from __future__ import annotations
 
-from vocabulary.deployment import Security, TokenSpec
-from vocabulary.formats.deployment_shape import SecurityShape, TokenShape
+from vocabulary.formats.deployment_shape import DeploymentShape
 from vocabulary.formats.document import Document, KeyPath
+from vocabulary.formats.security_shape import SecurityShape, TlsShape, TokenShape
+from vocabulary.security import Clamp, Security, TlsFiles, TokenSpec
 
 _TOKENS: KeyPath = ("security", "auth", "tokens")
+_TLS: KeyPath = ("security", "tls")
 
 
 def security_of(shape: SecurityShape) -> Security:
     """The noun of the shape."""
+    tls = shape.tls
+    has_tls = tls.cert is not None and tls.key is not None
     return Security(
         auth=shape.auth.mode,
         tokens=tuple(map(_token, shape.auth.tokens)),
         trust_tenant_header=shape.trust_tenant_header,
-        certificate=shape.tls.cert,
-        client_ca=shape.tls.client_ca,
+        tls=TlsFiles(tls.cert, tls.key, tls.client_ca) if has_tls else None,
         allow_python_models=shape.allow_python_models,
     )
 
 
-def check_tokens(shape: SecurityShape, document: Document) -> None:
-    """Raises InvalidInput for a token without one place of its secret, a name taken, or none to show."""
+def check_security(shape: DeploymentShape, document: Document) -> None:
+    """Raises InvalidInput for what cannot be meant: half of a certificate, a token that nobody could show."""
+    _check_tls(shape.security.tls, document)
+    _check_tokens(shape.security, document)
+
+
+def _check_tls(tls: TlsShape, document: Document) -> None:
+    if (tls.cert is None) == (tls.key is None) and (tls.client_ca is None or tls.cert is not None):
+        return
+    missing = "cert" if tls.cert is None else "key"
+    message = f"there is no {missing}; TLS needs the certificate and its private key"
+    raise document.error(_TLS, message, hint="write tls: {cert: server.pem, key: server.key}")
+
+
+def _check_tokens(shape: SecurityShape, document: Document) -> None:
     auth, taken = shape.auth, set()
     if auth.mode == "token" and not auth.tokens:
         hint = "add `tokens: [{name: app, secret_env: APP_TOKEN}]`, or every call would be refused"
@@ -43,6 +59,7 @@ def check_tokens(shape: SecurityShape, document: Document) -> None:
 
 
 def _token(token: TokenShape) -> TokenSpec:
+    min_slo_s = None if token.min_slo_ms is None else token.min_slo_ms / 1000
     return TokenSpec(
         name=token.name,
         tenant=token.tenant or token.name,
@@ -50,4 +67,6 @@ def _token(token: TokenShape) -> TokenSpec:
         secret_env=token.secret_env,
         is_trusted=token.trusted,
         models=token.models,
+        scopes=token.scopes,
+        clamp=Clamp(token.may_set_slo, min_slo_s, token.max_priority),
     )

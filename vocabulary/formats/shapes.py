@@ -32,6 +32,15 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True, protected_namespaces=())
 
 
+def spelled_out(key: str) -> BeforeValidator:
+    """A shorthand: `admission: slo` is `admission: {mode: slo}`."""
+
+    def spell_out(value: object) -> object:
+        return value if isinstance(value, dict) else {key: value}
+
+    return BeforeValidator(spell_out, json_schema_input_type=Any)
+
+
 def check(shape: type[ShapeType], document: Document) -> ShapeType:
     """The document in its shape. Raises InvalidInput for the first problem, in the order of the file."""
     if not isinstance(document.value, dict):

@@ -19,8 +19,8 @@ from controller.ports import PortInUse
 from controller.tenants import tenants_of
 from tests.controller.http.story import CODEC, EMBEDDING, serving, story_fleet, story_texts
 from tests.controller.scripted_fleet import TIMEOUT_S
-from vocabulary.deployment import Security, TokenSpec
 from vocabulary.errors import RuntimeFailure
+from vocabulary.security import Security, TokenSpec
 
 CHAT = {"model": "stuck", "messages": [{"role": "user", "content": "hi"}]}
 

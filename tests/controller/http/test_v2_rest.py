@@ -17,7 +17,7 @@ from controller.http.v2 import v2_routes
 from controller.tenants import ONE_TENANT, Tenants, tenants_of
 from tests.controller import grpc_fleet
 from tests.controller.http.story import story_fleet, story_texts
-from vocabulary.deployment import Security, TokenSpec
+from vocabulary.security import Security, TokenSpec
 
 HELLO = "Hello, wörld! 😀"
 ROW = {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}
