@@ -1,0 +1,23 @@
+"""`observability.journal` of a deployment file: what the fleet writes down, and how much of it stays."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from vocabulary.deployment import Journaling
+from vocabulary.formats.shapes import Count, Shape
+
+_JOURNALING = Journaling()
+
+
+class JournalShape(Shape):
+    """requests: a line for each, for those that were not served, or for none."""
+
+    requests: Literal["all", "refused", "none"] = _JOURNALING.requests
+    max_rows: Annotated[Count, Field(ge=100)] = _JOURNALING.max_rows
+
+    def noun(self) -> Journaling:
+        """What it says."""
+        return Journaling(self.requests, self.max_rows)
