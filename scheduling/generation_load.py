@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, final
 
 from scheduling.generation_costs import Company, GenerationCosts
 from scheduling.load import GroupLoad
@@ -15,12 +15,22 @@ from vocabulary.request import Request
 _NUM_REMEMBERED = 200
 
 
+class _There(NamedTuple):
+    """Answers there, of all front ends as far as is known, and their tokens."""
+
+    num_answers: int
+    input_tokens: float
+    attended_tokens: float
+    output_tokens: float
+
+
 @final
 class GenerationLoad:
     """The model's requests in flight on the group, by the number of their answers and their tokens.
 
     An answer counts as long as it is expected to be. Samples share the memory of a prompt, and each
-    attends to all of it.
+    attends to all of it. Those of other front ends, of which heartbeats tell the number, count as long as own
+    ones were on average.
     """
 
     __slots__ = (
@@ -29,6 +39,8 @@ class GenerationLoad:
         "_mean_input",
         "_mean_output",
         "_num_answers",
+        "_num_elsewhere",
+        "_num_requests",
         "_num_seen",
         "_output_tokens",
         "costs",
@@ -44,6 +56,11 @@ class GenerationLoad:
     def clear(self) -> None:
         """Nothing is in flight."""
         self._num_answers = self._input_tokens = self._attended_tokens = self._output_tokens = 0
+        self._num_requests = self._num_elsewhere = 0
+
+    def heard(self, num_held: int) -> None:
+        """How many requests of all front ends a heartbeat told of."""
+        self._num_elsewhere = max(0, num_held - self._num_requests)
 
     def can_ever_run(self, request: Request) -> bool:
         num_samples = max(request.num_samples, 1)
@@ -67,9 +84,10 @@ class GenerationLoad:
     def capacity(self) -> float:
         """How many answers like those in flight fit the limits at once."""
         limits = self.costs.limits
-        if not self._num_answers:
+        there = self._there
+        if not there.num_answers:
             return limits.max_sequences
-        tokens_each = (self._input_tokens + self._output_tokens) / self._num_answers
+        tokens_each = (there.input_tokens + there.output_tokens) / there.num_answers
         return max(1.0, min(limits.max_sequences, limits.num_pages * limits.page_tokens / tokens_each))
 
     @property
@@ -79,24 +97,38 @@ class GenerationLoad:
         Where prompts fill the steps, of the tokens of a step no more are decoded than of all tokens: answers
         cannot go faster than the prompts of those who follow.
         """
-        if not self._num_answers:
+        there = self._there
+        if not there.num_answers:
             return Company()
         budget = self.costs.limits.max_batched_tokens * len(self.costs.times)
         balanced = budget * self._mean_output / (self._mean_input + self._mean_output)
-        share = min(1.0, self.capacity / self._num_answers, max(1.0, balanced) / self._num_answers)
-        kv_tokens = self._attended_tokens + self._output_tokens / 2
-        return Company(share * self._num_answers, share * kv_tokens, self._mean_input / self._mean_output)
+        share = min(1.0, self.capacity / there.num_answers, max(1.0, balanced) / there.num_answers)
+        kv_tokens = there.attended_tokens + there.output_tokens / 2
+        return Company(share * there.num_answers, share * kv_tokens, self._mean_input / self._mean_output)
 
     @property
     def queue_s(self) -> float:
         """How long one more waits for a place: those before it leave at the pace at which answers end."""
-        surplus = self._num_answers + 1 - self.capacity
-        if not self._num_answers or surplus <= 0:
+        num_answers = self._there.num_answers
+        surplus = num_answers + 1 - self.capacity
+        if not num_answers or surplus <= 0:
             return 0.0
         answer_s = self._mean_output * self.costs.step_s(self.company)
         return surplus / self.capacity * answer_s
 
+    @property
+    def _there(self) -> _There:
+        # Of lengths nothing is known before the first request of our own.
+        num_others = self._num_elsewhere if self._num_seen else 0
+        return _There(
+            self._num_answers + num_others,
+            self._input_tokens + num_others * self._mean_input,
+            self._attended_tokens + num_others * self._mean_input,
+            self._output_tokens + num_others * self._mean_output,
+        )
+
     def _count(self, request: Request, sign: int, num_hit: int) -> None:
+        self._num_requests += sign
         num_samples = max(request.num_samples, 1)
         self._num_answers += sign * num_samples
         self._input_tokens += sign * (request.input_tokens - num_hit)

@@ -40,10 +40,16 @@ class GroupLoad:
         """Requests there, of all front ends as far as is known."""
         return self.num_in_flight + self.num_elsewhere
 
-    def heard(self, at_s: float, *, backlog_s: float, num_held: int) -> None:
-        """What a heartbeat said of all front ends' requests; nothing changes while all are our own."""
+    def heard(self, at_s: float, *, backlog_s: float | None, num_held: int) -> None:
+        """What a heartbeat said of all front ends' requests; nothing changes while all are our own.
+
+        backlog_s: None leaves the clocks as they are: where models generate, they say when prompts are done,
+        and a backlog, when all answers are.
+        """
         was_shared, self.num_elsewhere = self.num_elsewhere > 0, max(0, num_held - self.num_in_flight)
         if not was_shared and not self.num_elsewhere:
+            return
+        if backlog_s is None:
             return
         # All that is there has the last stage still ahead of it, or is in it.
         self.clock.end_at(at_s + backlog_s)
