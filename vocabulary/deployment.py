@@ -212,15 +212,6 @@ class Journaling:
     max_rows: int = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Journaling:
-    """What goes into the journal. requests: lines of "all" requests, of the "refused" (all that were not
-    served), or of "none". max_rows: of requests, and of events; the oldest go."""
-
-    requests: str = "all"
-    max_rows: int = 1_000_000
-
-
 @dataclass(frozen=True)
 class Deployment:
     """Everything a file says, defaulted. `accepted_only` names keys that are read but have no effect yet.
@@ -241,7 +232,6 @@ class Deployment:
     limits: Limits = Limits()
     drain: Drain = Drain()
     health: Health = Health()
-    journal: Journaling = Journaling()
     journal: Journaling = Journaling()
     count_activations: bool = False
     algorithm: str = "auto"

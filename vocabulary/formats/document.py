@@ -20,8 +20,8 @@ def _as_it_is(path: KeyPath) -> KeyPath:
 class Document:
     """`name` is the file as the user wrote it; `line_of` knows the line (from 1) of most key paths.
 
-    overrides: key paths that came from the command line, and the flag that set each. written: where a key path
-    of what was made of the file stands in it.
+    overrides: key paths that came from the command line, and the flag that set each. written: where a key
+    path of what was made of the file stands in it.
     """
 
     name: str

@@ -45,7 +45,7 @@ def expanded(shape: DeploymentShape, document: Document) -> Expanded:
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """Where a key of the expanded models stands in the file. models: (position, version, its shape) of each."""
+    """Where a key of the expanded models stands in the file. models: position, version and its shape."""
 
     models: tuple[tuple[int, str, VersionShape | None], ...]
 
@@ -60,7 +60,7 @@ class _Written:
 
 
 def _version(model: ModelShape, version: str, changes: VersionShape, split: Split) -> ModelShape:
-    """The model with what the version says otherwise. It is always there, also where no call goes by itself."""
+    """The model with what the version says otherwise. It is there also where no call goes by itself."""
     own = {key: getattr(changes, key) for key in changes.model_fields_set}
     merged = model.model_copy(update={**own, "name": spec_name(model.name, version)})
     parts: dict[str, object] = {"aliases": (), "versions": None, "split": None}
