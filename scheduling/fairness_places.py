@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Set
 from typing import final
 
 
@@ -16,8 +17,8 @@ class QueuePlaces:
 
     __slots__ = ("_by_model", "_by_tenant", "_max_queued", "_shared")
 
-    def __init__(self, max_queued: int, *, shared: frozenset[str] = frozenset()) -> None:
-        """shared: models whose places tenants share."""
+    def __init__(self, max_queued: int, *, shared: Set[str] = frozenset()) -> None:
+        """shared: models whose places tenants share; one that joins it has nothing in flight."""
         self._max_queued = max_queued
         self._shared = shared
         self._by_model: Counter[str] = Counter()

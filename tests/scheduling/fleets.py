@@ -24,7 +24,7 @@ def catalog_of(models: Mapping[str, tuple[BySize, ...]], *, overhead_s: float = 
 
 def placement_of(*groups: tuple[int, str]) -> Placement:
     """Groups g0, g1, ... of (number of stages, models separated by spaces)."""
-    return Placement(tuple(_group(index, *group) for index, group in enumerate(groups)))
+    return Placement(tuple(group_of(index, *group) for index, group in enumerate(groups)))
 
 
 def _entry(by_size: BySize) -> ProfileEntry:
@@ -32,6 +32,7 @@ def _entry(by_size: BySize) -> ProfileEntry:
     return ProfileEntry(ParallelConfig(1, num_stages), (1,) * num_stages, {}, dict(by_size))
 
 
-def _group(index: int, num_stages: int, models: str) -> Group:
+def group_of(index: int, num_stages: int, models: str) -> Group:
+    """Group g<index> on devices of its own."""
     devices = tuple(f"n-{index}:{stage}" for stage in range(num_stages))
     return Group(f"g{index}", devices, ParallelConfig(1, num_stages), tuple(models.split()))

@@ -20,6 +20,7 @@ from vocabulary.messages import (
     Arrived,
     Batch,
     BatchFinished,
+    Begun,
     Cancelled,
     ClusterCommand,
     ClusterEvent,
@@ -124,9 +125,12 @@ class _Shell:
         self._workers = [_Worker(group, catalog=catalog, policy=policy) for group in placement.groups]
         self._order = count()
         self._num_batches = 0
-        # (time, order, the worker it is for or None for the cluster, event)
-        self._agenda: list[tuple[float, int, _Worker | None, ClusterEvent | GroupEvent]] = []
-        self._forwarded: set[int] = set()
+        # (time, order, the worker it is for or None for the cluster, event, the worker that sent it)
+        self._agenda: list[tuple[float, int, _Worker | None, ClusterEvent | GroupEvent, _Worker | None]] = []
+        # To which groups a request went, and which the cluster knows to be begun.
+        self._forwarded: dict[int, list[int]] = {}
+        self._begun: set[int] = set()
+        self._lost: set[int] = set()
         self._replied: set[int] = set()
         self.lines: list[Line] = []
         self._post_story()
@@ -158,17 +162,26 @@ class _Shell:
             self._post(lost_s, None, GroupLost(index))
             self._post(opened_s, None, GroupOpened(index))
 
-    def _post(self, time_s: float, worker: _Worker | None, event: ClusterEvent | GroupEvent) -> None:
-        heapq.heappush(self._agenda, (time_s, next(self._order), worker, event))
+    def _post(
+        self,
+        time_s: float,
+        worker: _Worker | None,
+        event: ClusterEvent | GroupEvent,
+        sender: _Worker | None = None,
+    ) -> None:
+        heapq.heappush(self._agenda, (time_s, next(self._order), worker, event, sender))
 
     def _instant(self, now_s: float, events: list) -> None:
         self._random.shuffle(events)
-        for worker, event in events:
-            if worker is None:
+        for worker, event, sender in events:
+            if worker is not None:
+                if worker in self._workers:
+                    worker.observe(event)
+            elif sender is None or sender in self._workers:  # nobody listens to one that is lost
                 self._cluster.observe(event)
-            elif worker in self._workers:
-                worker.observe(event)
-        for index in sorted({event.group_index for _, event in events if isinstance(event, GroupLost)}):
+                self._begun |= set(event.request_ids if isinstance(event, Begun) else ())
+        self._lost = {event.group_index for _, event, _ in events if isinstance(event, GroupLost)}
+        for index in sorted(self._lost):
             self._workers[index] = self._new_worker(index)
         for command in self._cluster.decide(now_s):
             self.lines.append(Line(now_s, None, command))
@@ -185,9 +198,9 @@ class _Shell:
     def _perform_cluster(self, command: ClusterCommand, now_s: float) -> None:
         match command:
             case Forward(request, index):
-                assert request.id not in self._forwarded | self._replied
+                self._check_second_time(request.id)
                 assert self._cluster.is_open(index) and request.model in self._placement.groups[index].models
-                self._forwarded.add(request.id)
+                self._forwarded.setdefault(request.id, []).append(index)
                 self._post(now_s + self._story.link_s, self._workers[index], Arrived(request))
             case Reply(request_id):
                 assert request_id not in self._replied, f"request {request_id} was answered twice"
@@ -197,14 +210,23 @@ class _Shell:
             case _:
                 assert_never(command)
 
+    def _check_second_time(self, request_id: int) -> None:
+        """A request goes to another group once, when its own is lost before it began."""
+        assert request_id not in self._replied
+        before = self._forwarded.get(request_id)
+        assert before is None or (len(before) == 1 and before[0] in self._lost), before
+        assert request_id not in self._begun
+
     def _perform_group(self, worker: _Worker, command: GroupCommand, now_s: float) -> None:
         match command:
             case RunBatch(batch):
+                begun = Begun(tuple(request.id for request in batch.requests))
+                self._post(now_s + self._story.link_s, None, begun, worker)
                 self._start(worker, batch, now_s)
             case Settle(request_ids, fate):
                 worker.settle(request_ids)
                 for request_id in request_ids:
-                    self._post(now_s + self._story.link_s, None, Settled(request_id, fate, now_s))
+                    self._post(now_s + self._story.link_s, None, Settled(request_id, fate, now_s), worker)
             case _:
                 assert_never(command)
 

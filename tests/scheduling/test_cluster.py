@@ -11,6 +11,7 @@ from tests.scheduling.fleets import catalog_of, placement_of
 from vocabulary.deployment import Policy
 from vocabulary.messages import (
     Arrived,
+    Begun,
     Cancelled,
     ClusterCommand,
     ClusterEvent,
@@ -221,12 +222,13 @@ def test_settled_and_cancelled_in_one_instant_is_served() -> None:
     assert after(machine, 1.0, Cancelled(0), Settled(0, Fate.SERVED, 1.0)) == [Reply(0, Fate.SERVED, 0)]
 
 
-def test_a_lost_group_fails_what_it_held_and_nothing_else() -> None:
+def test_what_a_lost_group_had_begun_is_lost_and_what_it_had_not_goes_elsewhere() -> None:
     machine = scheduler()
-    after(machine, 0.0, *(ask(index) for index in range(4)))
-    assert after(machine, 0.5, GroupLost(0)) == [Reply(0, Fate.FAILED, 0), Reply(2, Fate.FAILED, 0)]
+    after(machine, 0.0, *(ask(index) for index in range(4)), Begun((0, 1)))
+    after(machine, 0.0, Begun((0, 1)))
+    assert after(machine, 0.5, GroupLost(0)) == [Reply(0, Fate.LOST, 0), Forward(ask(2).request, 1, 3.0)]
     assert not machine.is_open(0)
-    assert (machine.group_in_flight(0), machine.group_in_flight(1), machine.num_in_flight) == (0, 2, 2)
+    assert (machine.group_in_flight(0), machine.group_in_flight(1), machine.num_in_flight) == (0, 3, 3)
 
 
 def test_arrivals_in_the_instant_of_a_loss_go_elsewhere() -> None:
@@ -247,7 +249,7 @@ def test_a_cancelled_request_of_a_lost_group_is_not_answered_again() -> None:
 def test_what_a_lost_group_settles_afterwards_is_ignored() -> None:
     machine = scheduler()
     after(machine, 0.0, ask(0))
-    after(machine, 0.5, GroupLost(0))
+    after(machine, 0.5, Begun((0,)), GroupLost(0))
     assert after(machine, 1.0, Settled(0, Fate.SERVED, 1.0)) == []
     assert machine.group_in_flight(0) == 0
     after(machine, 1.0, GroupOpened(0))
@@ -257,9 +259,9 @@ def test_what_a_lost_group_settles_afterwards_is_ignored() -> None:
 def test_settled_in_the_instant_of_the_loss_is_served() -> None:
     machine = scheduler()
     after(machine, 0.0, ask(0), ask(1), ask(2))
-    assert after(machine, 1.0, GroupLost(0), Settled(0, Fate.SERVED, 1.0)) == [
+    assert after(machine, 1.0, GroupLost(0), Begun((2,)), Settled(0, Fate.SERVED, 1.0)) == [
         Reply(0, Fate.SERVED, 0),
-        Reply(2, Fate.FAILED, 0),
+        Reply(2, Fate.LOST, 0),
     ]
 
 
@@ -275,14 +277,14 @@ def test_a_group_that_opens_again_starts_idle() -> None:
 def test_what_a_lost_group_held_makes_room_in_the_queue() -> None:
     machine = scheduler(max_queued_requests=1)
     after(machine, 0.0, ask(0))
-    after(machine, 0.5, GroupLost(0))
+    after(machine, 0.5, GroupLost(0), Begun((0,)))
     assert after(machine, 0.5, ask(1, arrival_s=0.5)) == [Forward(ask(1, arrival_s=0.5).request, 1, 1.5)]
 
 
 def test_losing_a_group_twice_is_losing_it_once() -> None:
     machine = scheduler()
     after(machine, 0.0, ask(0))
-    assert after(machine, 0.5, GroupLost(0), GroupLost(0)) == [Reply(0, Fate.FAILED, 0)]
+    assert after(machine, 0.5, GroupLost(0), GroupLost(0)) == [Forward(ask(0).request, 1, 1.5)]
     assert after(machine, 0.75, GroupLost(0)) == []
 
 
@@ -294,6 +296,7 @@ INSTANTS: tuple[tuple[ClusterEvent, ...], ...] = (
     (Cancelled(0), Cancelled(2), Cancelled(0), Settled(0, Fate.CANCELLED, 1.0), ask(10, arrival_s=1.0)),
     (GroupOpened(0), GroupLost(1), ask(10, arrival_s=1.0), ask(11, "b", arrival_s=1.0)),
     (GroupOpened(0), GroupLost(0), ask(10, arrival_s=1.0)),
+    (Begun((0, 1)), GroupLost(0), Cancelled(2), ask(10, "b", arrival_s=1.0)),
 )
 
 

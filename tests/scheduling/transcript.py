@@ -9,7 +9,8 @@
     t=0.000 arrive 0 a slo=0.5        then events; adjacent lines of one time are one instant
         forward 0 to g0, ends 0.500   what `decide` answers to the instant; - when it answers nothing
 
-Events of the cluster: open, lose GROUP; arrive ID MODEL [slo=] [deadline=]; cancel ID; settle ID FATE.
+Events of the cluster: open, lose, remove GROUP; add GROUP stages=1 a b; open, close GROUP MODEL; arrive ID
+MODEL [slo=] [deadline=]; cancel ID; begin ID ...; settle ID FATE.
 Events of a group: arrive, cancel; free; finish BATCH [failed].
 """
 
@@ -20,19 +21,24 @@ from typing import assert_never
 
 from scheduling.cluster import ClusterScheduler
 from scheduling.group import GroupScheduler
-from tests.scheduling.fleets import BySize, catalog_of, placement_of
+from tests.scheduling.fleets import BySize, catalog_of, group_of, placement_of
 from vocabulary.deployment import Policy
 from vocabulary.messages import (
     Arrived,
     BatchFinished,
+    Begun,
     Cancelled,
     ClusterCommand,
     ClusterEvent,
     Forward,
+    GroupAdded,
     GroupCommand,
     GroupEvent,
     GroupLost,
     GroupOpened,
+    GroupRemoved,
+    ReplicaClosed,
+    ReplicaOpened,
     Reply,
     RunBatch,
     Settle,
@@ -105,6 +111,17 @@ def _event(line: str) -> ClusterEvent | GroupEvent:
             return Cancelled(int(request_id))
         case [time, "settle", request_id, fate]:
             return Settled(int(request_id), Fate(fate), float(time.removeprefix("t=")))
+        case [_, "begin", *request_ids]:
+            return Begun(tuple(int(request_id) for request_id in request_ids))
+        case [_, "add", group, stages, *held]:
+            index, num_stages = _index(group), int(stages.removeprefix("stages="))
+            return GroupAdded(index, group_of(index, num_stages, " ".join(held)))
+        case [_, "open", group, model]:
+            return ReplicaOpened(_index(group), model)
+        case [_, "close", group, model]:
+            return ReplicaClosed(_index(group), model)
+        case [_, "remove", group]:
+            return GroupRemoved(_index(group))
         case [_, "open", group]:
             return GroupOpened(_index(group))
         case [_, "lose", group]:
