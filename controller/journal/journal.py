@@ -27,7 +27,7 @@ ALL, REFUSED, NONE = "all", "refused", "none"
 FLUSH_S = 0.25
 # Between two tries of a disk that does not write.
 RETRY_S = 1.0
-# Lines that wait for the disk, some 20 MB; more are counted and dropped.
+# Some 20 MB; more are counted and dropped.
 MAX_QUEUED = 50_000
 _MAX_AT_ONCE = 5_000
 _CLOSE_S = 5.0
@@ -122,12 +122,14 @@ class Journal(AbstractJournal):
         max_rows: int = 1_000_000,
         requests: str = ALL,
         hidden: Sequence[str] = (),
+        max_queued: int = MAX_QUEUED,
         unix_clock: Callable[[], float] = time.time,
     ) -> None:
         """max_rows: of requests, and of events. requests: "all", "refused" (all but the served) or "none".
-        hidden: secrets, left out wherever they stand."""
+        hidden: secrets, left out wherever they stand. max_queued: lines that wait for the disk."""
         self._storage = Storage(path.absolute(), max_rows=max_rows, hidden=hidden)
         self._requests = requests
+        self._max_queued = max_queued
         self._unix_clock = unix_clock
         self._known: dict[str, str] = {}
         self._queue: deque[RequestLine | EventRow] = deque()
@@ -182,7 +184,7 @@ class Journal(AbstractJournal):
             self._thread.join(_CLOSE_S)
 
     def _put(self, line: RequestLine | EventRow) -> bool:
-        if len(self._queue) >= MAX_QUEUED or self._is_closing:
+        if len(self._queue) >= self._max_queued or self._is_closing:
             self._num_lost += 1
             return False
         self._queue.append(line)

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from controller.journal import Journal, NoJournal, RequestLine
-from controller.journal import journal as journal_module
 from controller.journal.read import JournalFile
 from vocabulary.errors import InvalidInput, RuntimeFailure
 from vocabulary.steps import RestartPolicy
@@ -231,10 +230,9 @@ def test_where_no_file_can_be_it_says_why_and_writes_when_it_can(journal_at, pat
     assert journal_at().recall("plan") == "p1"
 
 
-def test_what_finds_no_room_is_counted(journal_at, path, monkeypatch):
-    monkeypatch.setattr(journal_module, "MAX_QUEUED", 3)
+def test_what_finds_no_room_is_counted(journal_at, path):
     path.mkdir(parents=True)
-    journal = journal_at()
+    journal = journal_at(max_queued=3)
     until(lambda: bool(journal.problem))
     for index in range(20):
         journal.request(line(str(index)))
@@ -266,12 +264,12 @@ limit(4096)
 for index in range(100):
     journal.request(RequestLine(str(index), "m", 1.0, 0.1))
 until(lambda: journal.problem)
-print(journal.problem)
+problem = journal.problem
 assert not journal.remember("plan", "p2").result(30)
 limit(resource.RLIM_INFINITY)
 until(lambda: not journal.problem)
 journal.close()
-print(journal.num_lost)
+print(problem, journal.num_lost, sep="\\n")
 """
 
 
