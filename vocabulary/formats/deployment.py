@@ -196,7 +196,6 @@ def _deployment(shape: DeploymentShape, cluster: Cluster, models: tuple[ModelSpe
         drain=Drain(drain.readiness_lead_s, drain.graceful_shutdown_timeout_s),
         health=shape.serving.health.noun(),
         journal=shape.observability.journal.noun(),
-        journal=shape.observability.journal.noun(),
         count_activations=shape.placement.count_activations,
         algorithm=search.algorithm,
         beam_width=search.beam_width,

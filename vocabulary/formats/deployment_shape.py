@@ -20,7 +20,6 @@ from vocabulary.formats.constraints_shape import ConstraintRule, ConstraintsShap
 from vocabulary.formats.elasticity_shape import AutoscalingShape, ReplanShape
 from vocabulary.formats.health_shape import HealthShape
 from vocabulary.formats.journal_shape import JournalShape
-from vocabulary.formats.journal_shape import JournalShape
 from vocabulary.formats.limits_shape import LimitsShape
 from vocabulary.formats.model_shape import ModelShape, Sizes
 from vocabulary.formats.no_effect import NoEffect
@@ -228,7 +227,6 @@ class ObservabilityShape(Shape):
     metrics: MetricsShape = MetricsShape.model_construct()
     tracing: Annotated[later.Tracing | None, NoEffect((None,), by="otlp_endpoint")] = None
     logs: LogsShape = LogsShape.model_construct()
-    journal: JournalShape = JournalShape.model_construct()
     journal: JournalShape = JournalShape.model_construct()
     record: Annotated[later.Record | None, NoEffect()] = None
 
