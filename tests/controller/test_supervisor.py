@@ -1,0 +1,169 @@
+"""The supervisor with real workers on threads: what it wants comes to run, and comes back when it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from controller.calls import InferCall, InferReply
+from controller.fleet_specs import worker_specs
+from controller.journal import NoJournal
+from controller.links import open_link
+from controller.members import GroupState, Members
+from controller.metrics import FleetMetrics
+from controller.rosters import Rosters
+from controller.server import FleetServer
+from controller.supervisor import Supervisor
+from scheduling.cluster import ClusterScheduler
+from tests.controller.ray_fleet import KEY, deployment, group
+from tests.controller.straight_machine import StraightMachine
+from tests.controller.thread_cluster import ThreadCluster
+from vocabulary.deployment import Deployment, Health
+from vocabulary.parallel import ParallelConfig
+from vocabulary.placement import Group, Placement
+from vocabulary.tensors import Tensor
+
+TIMEOUT_S = 20.0
+ONE = ParallelConfig(1, 1)
+G0, G1, G2 = (
+    group(f"g{index}", [f"n-0:{index}"], ONE, models) for index, models in enumerate(("a", "ab", "b"))
+)
+
+
+@dataclass(frozen=True)
+class Lively:
+    """A fleet of threads."""
+
+    supervisor: Supervisor
+    server: FleetServer
+    cluster: ThreadCluster
+    machine: StraightMachine
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            while not holds():
+                await self.supervisor.changed.wait()
+
+    async def converged(self) -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            await self.supervisor.converged()
+
+    def state(self, group_id: str) -> GroupState:
+        member = self.supervisor.members.of(group_id)
+        assert member is not None
+        return member.state
+
+    async def ask(self, model: str) -> object:
+        numbers = np.arange(3, dtype=np.int32)
+        call = InferCall("", model, "", (Tensor("INPUT0", "INT32", (3,), memoryview(numbers.tobytes())),))
+        return await self.server.infer(call)
+
+
+@asynccontextmanager
+async def lively(fleet: Deployment, *known: Group, beat_interval_s: float = 0.05) -> AsyncIterator[Lively]:
+    placement = Placement(known)
+    server = FleetServer(
+        fleet,
+        placement,
+        ClusterScheduler(placement, catalog=fleet.catalog(), policy=fleet.policy),
+        clock=time.monotonic,
+        soon=asyncio.get_running_loop().call_soon,
+        metrics=FleetMetrics(fleet.model_names),
+    )
+
+    def specs_of(fleet: Deployment, placement: Placement):
+        return [
+            replace(spec, beat_interval_s=beat_interval_s) for spec in worker_specs(fleet, placement, key=KEY)
+        ]
+
+    with tempfile.TemporaryDirectory(prefix="threads-") as folder:
+        cluster, machine = ThreadCluster(Path(folder)), StraightMachine()
+        supervisor = Supervisor(
+            machine,
+            cluster,
+            Rosters([server]),
+            deployment=fleet,
+            members=Members(placement),
+            connect=lambda started, receive, lost: open_link(started, key=KEY, receive=receive, lost=lost),
+            specs_of=specs_of,
+            clock=time.monotonic,
+            journal=NoJournal(),
+            receive=server.receive,
+        )
+        supervisor.watch()
+        try:
+            yield Lively(supervisor, server, cluster, machine)
+        finally:
+            cluster.close()
+            await supervisor.close()
+
+
+@pytest.mark.asyncio
+async def test_what_is_wanted_comes_to_run_and_serves() -> None:
+    async with lively(deployment(), G0, G1) as fleet:
+        fleet.supervisor.want(Placement((G0, G1)))
+        await fleet.converged()
+        assert fleet.cluster.calls == ["start g0 g1"]
+        assert fleet.server.is_ready()
+        assert isinstance(await fleet.ask("b"), InferReply)
+        assert (fleet.state("g0"), fleet.state("g1")) == (GroupState.OPEN, GroupState.OPEN)
+
+
+@pytest.mark.asyncio
+async def test_a_group_whose_worker_dies_comes_back_under_its_index() -> None:
+    async with lively(deployment(), G0, G1) as fleet:
+        fleet.supervisor.want(Placement((G0, G1)))
+        await fleet.converged()
+        await asyncio.to_thread(fleet.cluster.hosts["g1"].stop)
+        fleet.cluster.hosts.pop("g1")
+        await fleet.until(lambda: fleet.state("g1") is GroupState.LOST)
+        assert not fleet.server.is_ready(), "b is nowhere else"
+        await fleet.converged()
+        assert fleet.cluster.calls == ["start g0 g1", "kill g1", "start g1"]
+        assert isinstance(await fleet.ask("b"), InferReply)
+        member = fleet.supervisor.members.of("g1")
+        assert (member.index, member.num_restarts) == (1, 1)
+
+
+@pytest.mark.asyncio
+async def test_a_group_that_says_nothing_is_killed_and_comes_back() -> None:
+    silent = replace(deployment(), health=Health(beat_timeout_s=0.2))
+    async with lively(silent, G0, beat_interval_s=600.0) as fleet:
+        fleet.supervisor.want(Placement((G0,)))
+        await fleet.converged()
+        await fleet.until(lambda: fleet.state("g0") is GroupState.LOST)
+        assert "it said nothing for" in fleet.supervisor.members.of("g0").why
+        await fleet.until(lambda: fleet.cluster.calls[:3] == ["start g0", "kill g0", "start g0"])
+
+
+@pytest.mark.asyncio
+async def test_a_group_that_is_not_wanted_any_more_is_closed_idle_and_stopped_in_this_order() -> None:
+    async with lively(deployment(), G0, G1) as fleet:
+        fleet.supervisor.want(Placement((G0, G1)))
+        await fleet.converged()
+        fleet.supervisor.want(Placement((G1, G2)), why="another plan")
+        await fleet.until(lambda: fleet.supervisor.members.of("g0") is None and fleet.supervisor.is_converged)
+        assert fleet.cluster.calls == ["start g0 g1", "start g2", "stop g0"]
+        assert [one.id for one in fleet.server.placement.groups] == ["g1", "g2"]
+        assert isinstance(await fleet.ask("a"), InferReply)
+        assert fleet.supervisor.members.of("g2").index == 2, "no index is given twice"
+
+
+@pytest.mark.asyncio
+async def test_a_group_that_does_not_start_is_told_and_tried_again() -> None:
+    async with lively(deployment(), G0) as fleet:
+        fleet.cluster.failing.add("g0")
+        fleet.supervisor.want(Placement((G0,)))
+        await fleet.until(lambda: fleet.supervisor.failure is not None)
+        assert "does not start today" in str(fleet.supervisor.failure)
+        fleet.cluster.failing.clear()
+        await fleet.converged()
+        assert fleet.server.is_ready()

@@ -1,0 +1,78 @@
+"""Groups whose workers are threads of this process: real engines, real sockets, no Ray."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import final
+
+from controller.ray_nouns import Lost, StartedGroup
+from vocabulary.errors import RuntimeFailure
+from workers.host import WorkerHost
+from workers.spec import WorkerSpec
+
+
+@final
+class ThreadCluster:
+    """`calls`: what was asked for, in order. failing: ids of groups that do not start, for now."""
+
+    def __init__(self, folder: Path) -> None:
+        self.calls: list[str] = []
+        self.failing: set[str] = set()
+        self.hosts: dict[str, WorkerHost] = {}
+        self._folder = folder
+        self._numbers = count()
+        self._lock = threading.Lock()
+
+    def start_groups(self, specs: Sequence[WorkerSpec]) -> tuple[StartedGroup, ...]:
+        ids = [spec.group.id for spec in specs]
+        self.calls.append(f"start {' '.join(ids)}")
+        bad = self.failing.intersection(ids)
+        if bad:
+            raise RuntimeFailure(f"group {min(bad)} does not start today")
+        return tuple(self._start(spec) for spec in specs)
+
+    def stop_groups(self, group_ids: Collection[str]) -> None:
+        for group_id in group_ids:
+            self.calls.append(f"stop {group_id}")
+            self._end(group_id)
+
+    def kill_group(self, group_id: str) -> None:
+        self.calls.append(f"kill {group_id}")
+        self._end(group_id)
+
+    def change_group(
+        self, spec: WorkerSpec, *, add: Collection[str] = (), remove: Collection[str] = ()
+    ) -> StartedGroup:
+        raise AssertionError("not asked for")
+
+    def watch(self, lost: Lost) -> None:
+        """A thread that ends takes its socket along, and that is told by the link."""
+
+    def watch_nodes(self, changed: Callable[[frozenset[str]], None]) -> None:
+        """They stay."""
+
+    def memory(self) -> Mapping[str, object]:
+        return {"groups": sorted(self.hosts)}
+
+    def close(self) -> None:
+        for group_id in tuple(self.hosts):
+            self._end(group_id)
+
+    def _start(self, spec: WorkerSpec) -> StartedGroup:
+        spec = replace(spec, socket_path=f"{self._folder}/{next(self._numbers)}.sock")
+        host = WorkerHost(spec)
+        address = host.start()
+        self.hosts[spec.group.id] = host
+        return StartedGroup(
+            spec.group.id, "n-0", "node", 1, address, host.interfaces(), spec.group, host.loads()
+        )
+
+    def _end(self, group_id: str) -> None:
+        with self._lock:
+            host = self.hosts.pop(group_id, None)
+        if host is not None:
+            host.stop()
