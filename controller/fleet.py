@@ -60,10 +60,12 @@ class Fleet(Protocol):
     def generate(self, call: GenerateCall) -> TokenStream:
         """The answer token by token, of a model whose view has `generation`."""
 
-    def turned_away(self, model: str, refusal: Refusal, *, protocol: str = "grpc_v2") -> None:
-        """A call was refused before it came to `infer` or `generate`. For counting.
+    def turned_away(
+        self, model: str, refusal: Refusal, *, protocol: str = "grpc_v2", call_id: str = ""
+    ) -> None:
+        """A call was refused before it came to `infer` or `generate`. For counting, and for the journal.
 
-        model: its canonical name, "" where it is not known.
+        model: its canonical name, "" where it is not known. call_id: by which its client knows it.
         """
 
     def models(self) -> Mapping[str, ModelView]:

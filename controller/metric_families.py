@@ -51,6 +51,9 @@ class Families:
         per_group = ("model", "group")
         self.requests = counter("requests", "Answered requests", "model", "protocol", "code", "slo_class")
         self.rejected = counter("requests_rejected", "Requests refused before they ran", "model", "reason")
+        self.retried = counter(
+            "requests_retried", "Requests given to another group, since theirs was lost", "model"
+        )
         self.met = counter("slo_met", "Requests served within their objective", "model", "objective")
         self.missed = counter(
             "slo_missed", "Requests not served within their objective", "model", "objective"

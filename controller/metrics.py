@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -38,6 +39,7 @@ _REJECTED = {
     Reason.UNKNOWN_VERSION: "invalid",
     Reason.UNSUPPORTED: "invalid",
     Reason.UNAUTHENTICATED: "auth",
+    Reason.PERMISSION_DENIED: "auth",
 }
 # What says nothing of how well the fleet keeps its objectives.
 _CLIENTS_FAULT = (
@@ -69,7 +71,7 @@ class FleetMetrics:
 
     def __init__(self, model_names: Sequence[str]) -> None:
         self.registry = CollectorRegistry()
-        self._totals = {name: _Totals() for name in model_names}
+        self._totals = defaultdict(_Totals, {name: _Totals() for name in model_names})
         self._children: dict[tuple[object, ...], object] = {}
         new = Families(self.registry)
         self._families = new
@@ -139,6 +141,10 @@ class FleetMetrics:
             took = (NEVER_S, NEVER_S, NEVER_S)
         asked = (request.slo_s, request.ttft_s, request.tpot_s)
         self._judge(model, dict(zip(("latency", "ttft", "tpot"), zip(took, asked, strict=True), strict=True)))
+
+    def retried(self, model: str) -> None:
+        """A request whose group was lost before it began was given to another."""
+        self._child(self._families.retried, model).inc()
 
     def group_lost(self, group: str) -> None:
         self._child(self._families.groups_lost, group).inc()

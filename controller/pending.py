@@ -41,12 +41,17 @@ class Pending:
         return header if isinstance(header, Done) else None
 
 
+Answered = Callable[[Pending, Answer, str, float], None]
+
+
 @final
 class PendingCalls:
     """By the request's id. Each is answered once, and counted with its answer."""
 
-    def __init__(self, metrics: FleetMetrics) -> None:
+    def __init__(self, metrics: FleetMetrics, answered: Answered | None = None) -> None:
+        """answered: hears of every call with its answer, whose it is, and when."""
         self._metrics = metrics
+        self._answered = answered
         self._calls: dict[int, Pending] = {}
         self._emptied = Pulse()
 
@@ -75,6 +80,8 @@ class PendingCalls:
             now_s=now_s,
             protocol=pending.protocol,
         )
+        if self._answered is not None:
+            self._answered(pending, answer, group, now_s)
         pending.tell(answer)
         if not self._calls:
             self._emptied.beat()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import assert_never, final
@@ -12,8 +13,10 @@ import structlog
 from controller.answering import Answering
 from controller.calls import InferCall, InferReply, ModelState, ModelStatistics, ModelView, Reason, Refusal
 from controller.fleet import Pulse
+from controller.journal import AbstractJournal
 from controller.metrics import FleetMetrics
 from controller.pending import Answer, Pending, PendingCalls
+from controller.request_lines import line_of, turned_away_line
 from controller.server_groups import ServerGroups
 from controller.token_streams import Ended, GenerateCall, TokenStream
 from controller.waiting_room import Demand, WaitingRoom
@@ -64,10 +67,11 @@ class FleetServer(ServerGroups):
         front: int = 0,
         hears_others: bool = False,
         demand: Demand | None = None,
+        journal: AbstractJournal | None = None,
     ) -> None:
-        """limits: of each group's models that generate, as the machine has them.
+        """limits: of each group's models that generate, as the machine has them. front: which front end.
 
-        front: which front end. hears_others: it is one of several, so what groups tell of all requests counts.
+        hears_others: it is one of several, so that what groups tell of all requests counts.
         """
         super().__init__(deployment, placement, metrics, limits)
         self._machine = machine
@@ -76,7 +80,8 @@ class FleetServer(ServerGroups):
         self._overhead_s = deployment.latency.fixed_overhead_s
         self._answering = Answering(self._table, self._generations)
         self._slo_s = _slos(deployment)
-        self._pending = PendingCalls(metrics)
+        self._journal = journal
+        self._pending = PendingCalls(metrics, None if journal is None else self._write)
         self._hears_others = hears_others
         self._demand = demand
         self._waiting = WaitingRoom(clock=clock, later=_call_later, expired=self._expire)
@@ -134,8 +139,13 @@ class FleetServer(ServerGroups):
     def changed(self) -> Pulse:
         return self._board.changed
 
-    def turned_away(self, model: str, refusal: Refusal, *, protocol: str = "grpc_v2") -> None:
+    def turned_away(
+        self, model: str, refusal: Refusal, *, protocol: str = "grpc_v2", call_id: str = ""
+    ) -> None:
         self._metrics.turned_away(model, refusal, protocol=protocol)
+        if self._journal is not None:
+            line = turned_away_line(call_id, model, refusal, protocol=protocol, unix_s=time.time())
+            self._journal.request(line)
 
     def models(self) -> Mapping[str, ModelView]:
         return self._board.views
@@ -286,6 +296,8 @@ class FleetServer(ServerGroups):
         # Of the last stage, which is what a worker reports: the fixed overhead is the client's.
         pending.predicted_finish_s = predicted_finish_s - self._overhead_s
         pending.num_tries += 1
+        if pending.num_tries > 1:
+            self._metrics.retried(request.model)
         tensors = pending.tensors
         run = Run(
             request.id,
@@ -303,6 +315,10 @@ class FleetServer(ServerGroups):
         if pending is not None:
             answer = self._answering.of(pending, fate, group_index, now_s=self._clock())
             self._end(request_id, answer, group_index)
+
+    def _write(self, pending: Pending, answer: Answer, group: str, now_s: float) -> None:
+        assert self._journal is not None
+        self._journal.request(line_of(pending, answer, group=group, now_s=now_s, unix_s=time.time()))
 
     def _end(self, request_id: int, answer: Answer, group_index: int | None) -> None:
         group_id = self._table.id_of(group_index)

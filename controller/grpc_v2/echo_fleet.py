@@ -48,7 +48,9 @@ class EchoFleet:
             future.set_result(InferReply(call.tensors, group="echo"))
         return future
 
-    def turned_away(self, model: str, refusal: Refusal, *, protocol: str = "grpc_v2") -> None:
+    def turned_away(
+        self, model: str, refusal: Refusal, *, protocol: str = "grpc_v2", call_id: str = ""
+    ) -> None:
         return None
 
     def models(self) -> Mapping[str, ModelView]:

@@ -103,7 +103,9 @@ class ScriptedFleet:
             while not holds():
                 await self.changed.wait()
 
-    def turned_away(self, model: str, refusal: Refusal, *, protocol: str = "grpc_v2") -> None:
+    def turned_away(
+        self, model: str, refusal: Refusal, *, protocol: str = "grpc_v2", call_id: str = ""
+    ) -> None:
         self.turned_down.append((model, refusal))
 
     def models(self) -> Mapping[str, ModelView]:
