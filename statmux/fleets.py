@@ -1,4 +1,4 @@
-"""Finds the control socket of the fleet that a user means."""
+"""Finds the control socket and the journal of the fleet that a user means."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 
 from controller.control import ROOT, is_alive, socket_path
 from vocabulary.errors import InvalidInput, Unreachable
+
+JOURNAL_FILE = "journal.db"
 
 
 def control_socket(fleet: str | None) -> Path:
@@ -23,3 +25,23 @@ def control_socket(fleet: str | None) -> Path:
     if len(alive) > 1:
         raise InvalidInput(f"several fleets run here: {', '.join(alive)}", hint="choose one with --fleet")
     return socket_path((alive or found)[0])
+
+
+def journal_path(fleet: str | None) -> Path:
+    """The named fleet's journal, else the only one of this folder, or the only one whose fleet lives.
+
+    Raises InvalidInput when that leaves several, Unreachable when there is none.
+    """
+    if fleet is not None:
+        return ROOT / fleet / JOURNAL_FILE
+    found = sorted(path.parent.name for path in ROOT.glob(f"*/{JOURNAL_FILE}"))
+    if not found:
+        raise Unreachable(
+            f"no fleet has kept a journal in this folder ({ROOT}/*/{JOURNAL_FILE})",
+            hint="run this where `statmux serve` ran, or name the fleet with --fleet",
+        )
+    alive = [name for name in found if is_alive(socket_path(name))] if len(found) > 1 else found
+    if len(alive) != 1:
+        several = ", ".join(alive or found)
+        raise InvalidInput(f"several fleets kept journals here: {several}", hint="choose one with --fleet")
+    return ROOT / alive[0] / JOURNAL_FILE

@@ -34,6 +34,7 @@ VERBS = {
     "reshard": "Plan how a sharded tensor moves between meshes, and what that costs.",
     "serve": "Start a fleet and serve it, in the foreground.",
     "status": "Show groups, models and SLO attainment of a running fleet.",
+    "explain": "Say why a request was answered as it was, or what was decided lately.",
     "bench": "Replay a trace against a running fleet.",
     "stop": "Stop a running fleet.",
     "report": "Write an HTML report from runs.",

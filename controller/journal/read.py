@@ -15,7 +15,7 @@ from controller.journal.storage import COLUMNS, SCHEMA_VERSION
 from vocabulary.errors import InvalidInput, RuntimeFailure
 
 # Kinds of events that change what runs, or what should.
-PLAN_KINDS = ("plan", "apply", "replan", "drain", "models", "started")
+PLAN_KINDS = ("started", "plan", "apply", "replan", "drain", "undrain", "models", "given_up")
 _BUSY_S = 2.0
 _EVENT = 'SELECT unix_s, kind, "group", model, words FROM event'
 
@@ -40,6 +40,13 @@ class JournalFile:
         asked = f"SELECT {COLUMNS} FROM request WHERE ? IS NULL OR model = ? ORDER BY id DESC LIMIT ?"
         with self._open() as connection:
             return tuple(RequestLine(*row) for row in connection.execute(asked, (model, model, limit)))
+
+    def span(self) -> tuple[float | None, float | None]:
+        """When the first and the last of its requests arrived, as Unix time; None if there are none."""
+        with self._open() as connection:
+            asked = "SELECT unix_s FROM request WHERE id = (SELECT {}(id) FROM request)"
+            first, last = (connection.execute(asked.format(end)).fetchone() for end in ("min", "max"))
+        return (first[0] if first else None), (last[0] if last else None)
 
     def events(
         self,
