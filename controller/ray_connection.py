@@ -23,12 +23,16 @@ class Nodes:
     here: frozenset[str]
 
 
-def agree_on_token() -> None:
-    """A secret for a local cluster, in the environment: Ray listens on every interface of the machine."""
-    if "RAY_AUTH_MODE" in os.environ:
+def agree_on_token(token: str = "") -> None:
+    """A secret for a local cluster, in the environment: Ray listens on every interface of the machine.
+
+    Without `token` a new one, unless the environment has one already. Nothing happens where the user has
+    turned Ray's authentication off (RAY_AUTH_MODE).
+    """
+    if os.environ.get("RAY_AUTH_MODE", "token") != "token" or ("RAY_AUTH_MODE" in os.environ and not token):
         return
     os.environ["RAY_AUTH_MODE"] = "token"
-    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    os.environ["RAY_AUTH_TOKEN"] = token or secrets.token_hex(32)
     if "ray" in sys.modules:
         # Ray read the environment when it was imported.
         from ray._raylet import AuthenticationTokenLoader, Config
@@ -37,8 +41,11 @@ def agree_on_token() -> None:
         AuthenticationTokenLoader.instance().reset_cache()
 
 
-def join(address: str, *, empty_folder: Path, timeout_s: float) -> Nodes:
-    """Connect this process until `ray.shutdown`. Raises Unreachable with Ray's reason, within the time."""
+def join(address: str, *, empty_folder: Path, timeout_s: float, namespace: str | None = None) -> Nodes:
+    """Connect this process until `ray.shutdown`. Raises Unreachable with Ray's reason, within the time.
+
+    namespace: where actors and placement groups with names are kept and found.
+    """
     import ray
 
     if ray.is_initialized():
@@ -48,7 +55,7 @@ def join(address: str, *, empty_folder: Path, timeout_s: float) -> Nodes:
     _knock(address)
     failures: list[BaseException] = []
     # On a thread: ray.init would take SIGTERM from the main one, and can wait for minutes.
-    joining = threading.Thread(target=_init, args=(address, empty_folder, failures), daemon=True)
+    joining = threading.Thread(target=_init, args=(address, empty_folder, namespace, failures), daemon=True)
     joining.start()
     joining.join(timeout_s)
     if failures or joining.is_alive():
@@ -66,6 +73,17 @@ def join(address: str, *, empty_folder: Path, timeout_s: float) -> Nodes:
         raise
 
 
+def living_nodes() -> tuple[RayNode, ...]:
+    """Those of the cluster that this process has joined."""
+    import ray
+
+    return tuple(
+        RayNode(node["NodeID"], node["NodeManagerAddress"], node["Resources"], node.get("Labels") or {})
+        for node in ray.nodes()
+        if node["Alive"]
+    )
+
+
 def _knock(address: str, timeout_s: float = 5.0) -> None:
     """Raises Unreachable at once when nobody listens, where Ray would try for minutes."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
@@ -80,13 +98,14 @@ def _knock(address: str, timeout_s: float = 5.0) -> None:
         ) from error
 
 
-def _init(address: str, empty_folder: Path, failures: list[BaseException]) -> None:
+def _init(address: str, empty_folder: Path, namespace: str | None, failures: list[BaseException]) -> None:
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
         ray.init(
             address=address,
+            namespace=namespace,
             log_to_driver=False,
             configure_logging=False,
             # Without a folder of its own the job would import from wherever the user stands: a `workers/`
@@ -100,11 +119,7 @@ def _init(address: str, empty_folder: Path, failures: list[BaseException]) -> No
 def _nodes(address: str) -> Nodes:
     import ray
 
-    alive = tuple(
-        RayNode(node["NodeID"], node["NodeManagerAddress"], node["Resources"], node.get("Labels") or {})
-        for node in ray.nodes()
-        if node["Alive"]
-    )
+    alive = living_nodes()
     # Through Ray Client this process is on no node of the cluster's.
     here = "" if "://" in address else ray.get_runtime_context().get_node_id()
     return Nodes(alive, frozenset(node.address for node in alive if node.id == here))

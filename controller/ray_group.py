@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, final
 
 import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from controller.ray_names import GroupName
 from controller.ray_nouns import Share
 from controller.weight_sources import Reached
 from resharding.transport.endpoints import Endpoint
 from vocabulary.errors import RuntimeFailure, StatmuxError
-from workers.actor import FollowerWorker, GroupWorker
+from workers.actor import FollowerWorker, GroupWorker, Identity
 from workers.multicast import Multicast
 from workers.spec import FollowerAddress, WorkerSpec
 
 _NODE_ID_LABEL = "ray.io/node-id"
 # Which GPUs a process sees is the plan's choice, not Ray's.
 _GPUS_ARE_OURS = {"env_vars": {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}}
+# `wait` holds one thread for good, for each controller that came back; gives of weights may overlap.
+_MAX_CONCURRENCY = 32
 
 
 @final
 class RayGroup:
     """Reserve, create, open, read, start, release: in this order, release at any time.
 
-    `shares[0]` is the leader's. Where the group computes, each further share has a follower.
+    `shares[0]` is the leader's. Where the group computes, each further share has a follower. Actors and
+    reservation are detached: they outlive this process, which finds them again by their names (`found`).
     """
 
-    def __init__(self, spec: WorkerSpec, shares: Sequence[Share]) -> None:
+    def __init__(self, spec: WorkerSpec, shares: Sequence[Share], *, incarnation: str = "") -> None:
         self.spec = spec
         self.shares = tuple(shares)
+        self.name = GroupName(spec.group.id, incarnation or secrets.token_hex(4))
+        # What its processes are, once known, in the order of their places.
+        self.identities: tuple[Identity, ...] = ()
+        # Whether others may get weights from it.
+        self.is_warm = False
         self._reservation: PlacementGroup | None = None
         self._worker: Any = None
         self._followers: list[Any] = []
@@ -42,10 +56,21 @@ class RayGroup:
     def id(self) -> str:
         return self.spec.group.id
 
+    @property
+    def actor_names(self) -> tuple[str, ...]:
+        return tuple(self.name.actor(place) for place in range(len(self._actors)))
+
+    def found(self, actors: Sequence[Any], reservation: PlacementGroup) -> None:
+        """Instead of `reserve` and what follows: these run already, the leader first."""
+        self._worker, *self._followers = actors
+        self._reservation = reservation
+
     def reserve(self) -> None:
         """Ask for the devices, one bundle a host, each on its own node."""
         self._reservation = placement_group(
             [{share.node.resource: float(len(share.device_indices))} for share in self.shares],
+            name=str(self.name),
+            lifetime="detached",
             bundle_label_selector=[{_NODE_ID_LABEL: share.node.node_id} for share in self.shares],
         )
 
@@ -85,7 +110,21 @@ class RayGroup:
     def opened(self, endpoint: Endpoint, followers: Sequence[FollowerAddress]) -> None:
         """What `open` promised."""
         self.spec = replace(self.spec, followers=tuple(followers))
-        self.reached = Reached(self.spec, (endpoint, *(one.endpoint for one in followers)))
+        self._reach(endpoint)
+
+    def changed(self, spec: WorkerSpec) -> WorkerSpec:
+        """It is to have the models of this spec; the rest is as it was. For `read_more` and `remove`."""
+        ours = self.spec
+        self.spec = replace(
+            spec, socket_path=ours.socket_path, host=ours.host, followers=ours.followers, key=ours.key
+        )
+        if self.reached is not None:
+            self.reached = Reached(self.spec, self.reached.endpoints)
+        return self.spec
+
+    def _reach(self, endpoint: Endpoint) -> None:
+        followers = (one.endpoint for one in self.spec.followers)
+        self.reached = Reached(self.spec, (endpoint, *followers))
 
     def read(self, expected: Sequence[str]) -> ray.ObjectRef:
         """Read weights, but for the `expected` models'."""
@@ -94,6 +133,18 @@ class RayGroup:
     def start(self, multicasts: Sequence[Multicast]) -> ray.ObjectRef:
         """Take part in these, load and listen; promises a Started."""
         return self._worker.start.remote(tuple(multicasts))
+
+    def read_more(self, expected: Sequence[str]) -> ray.ObjectRef:
+        """Read weights of models that the spec has by now, and the group not yet, but for the `expected`."""
+        return self._worker.read_more.remote(self.spec, tuple(expected))
+
+    def add(self, multicasts: Sequence[Multicast]) -> ray.ObjectRef:
+        """Take part in these and make the new models ready, while the others serve; promises a Started."""
+        return self._worker.add.remote(self.spec, tuple(multicasts))
+
+    def remove(self, models: Sequence[str]) -> ray.ObjectRef:
+        """Forget these models and their weights; promises a Started."""
+        return self._worker.remove.remote(tuple(models))
 
     def give(self, multicasts: Sequence[Multicast]) -> ray.ObjectRef:
         """Give weights to new replicas, while serving."""
@@ -115,15 +166,26 @@ class RayGroup:
         assert self._reservation is not None
         actor = ray.remote(kind).options(
             **_actor_resources(self.shares[place]),
+            name=self.name.actor(place),
+            lifetime="detached",
             max_restarts=0,
-            max_concurrency=4,  # `wait` holds one thread for good
+            max_concurrency=_MAX_CONCURRENCY,
             scheduling_strategy=PlacementGroupSchedulingStrategy(self._reservation, place),
             runtime_env=None if self.spec.platform == "cpu" else _GPUS_ARE_OURS,
         )
         return actor.remote(**arguments)
 
+    def end_processes_here(self, addresses: frozenset[str]) -> None:
+        """SIGKILL those on nodes of these addresses, which are this machine: at once, also one that is
+        stopped; Ray gives it five seconds first."""
+        for share, identity in zip(self.shares, self.identities, strict=False):
+            if share.node.address in addresses and _is_worker_of_ray(identity.pid):
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(identity.pid, signal.SIGKILL)
+
     def release(self) -> None:
         """Kill the actors, give the devices back."""
+        self.is_warm = False
         for actor in self._actors:
             ray.kill(actor)
         if self._reservation is not None:
@@ -153,6 +215,14 @@ def cause_of_death(error: BaseException) -> str:
     """The telling line of what Ray says about a dead actor."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else repr(error)
+
+
+def _is_worker_of_ray(pid: int) -> bool:
+    """A process may have ended long ago, and its number be another's."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::")
+    except OSError:
+        return False
 
 
 def _actor_resources(share: Share) -> Mapping[str, Any]:

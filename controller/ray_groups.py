@@ -1,80 +1,140 @@
-"""A fleet's groups on Ray: started together, watched, stopped together."""
+"""A fleet's groups on Ray: started, changed, watched, stopped; from any thread, several at a time."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, final
 
 import ray
 
-from controller.ray_group import RayGroup, answer_of, cause_of_death
+from controller.ray_gather import LOOK_S, Gathering
+from controller.ray_group import RayGroup, cause_of_death
 from controller.ray_nouns import Limits, Lost, Progress, StartedGroup
-from controller.weight_sources import WeightSources
+from controller.weight_sources import Reached, WeightSources
 from vocabulary.errors import Infeasible, RuntimeFailure
 from vocabulary.units import format_bytes
 from workers.actor import Identity, Started
 from workers.multicast import STORE, Multicast
-
-# How often a wait looks whether it was interrupted.
-_LOOK_S = 0.2
+from workers.spec import WorkerSpec
 
 
 @final
 class RayGroups:
-    """Holds every group that was asked for until it is stopped, which may come while others wait."""
+    """Holds every group that was asked for until it is stopped, which may come while others wait.
+
+    Of two calls about the same group at once, the later is the caller's mistake.
+    """
 
     def __init__(self, *, progress: Progress, limits: Limits, weights: WeightSources) -> None:
         self._progress = progress
         self._weights = weights
         self._limits = limits
-        self._groups: list[RayGroup] = []
         self._is_stopping = threading.Event()
+        self._gathering = Gathering(self._is_stopping)
+        # Guards what follows; nobody waits for Ray with it.
         self._lock = threading.Lock()
+        self._groups: tuple[RayGroup, ...] = ()
+        self._told: set[RayGroup] = set()
+        self._lost: Lost | None = None
+
+    def names(self) -> Mapping[str, tuple[str, ...]]:
+        """Of the actors of each group that is warm."""
+        return {group.id: group.actor_names for group in self._groups if group.is_warm}
 
     def start(self, groups: Sequence[RayGroup]) -> tuple[StartedGroup, ...]:
-        """Raises what a worker raised, else Infeasible or RuntimeFailure; then none of `groups` runs."""
-        self._groups += groups
+        """Raises what a worker raised, else Infeasible or RuntimeFailure; then none of `groups` runs.
+
+        Groups of the same ids that run, or have died, are released first.
+        """
+        ids = {group.id for group in groups}
+        self._release([group for group in self._groups if group.id in ids])
+        with self._lock:
+            self._gathering.check()
+            self._groups += tuple(groups)
         try:
             return self._start(groups)
         except BaseException:
             self._release(groups)
+            for group in groups:  # It may have been released already, by `stop_all`, and gone on since.
+                group.release()
             raise
 
+    def change(self, spec: WorkerSpec, *, add: Sequence[str], remove: Sequence[str]) -> StartedGroup:
+        """A group that runs gets the models of `spec`: first those to `remove` go, then the others come.
+
+        Raises what the worker raised; what was removed is gone then, and what was to come is not there.
+        """
+        group = self._named(spec.group.id)
+        answer: Started | None = None
+        if remove:
+            kept = [name for name in group.spec.group.models if name not in remove]
+            group.changed(_with_models(group.spec, kept, known=group.spec))
+            (answer,) = self._each(group, group.remove(remove), doing="removing models")
+        if add:
+            answer = self._add(group, spec, add)
+        assert answer is not None, f"group {group.id}: nothing to add, nothing to remove"
+        return _started(group, answer)
+
+    def take_over(self, groups: Sequence[tuple[RayGroup, Started]]) -> tuple[StartedGroup, ...]:
+        """Groups that were found running."""
+        with self._lock:
+            self._groups += tuple(group for group, _ in groups)
+        for group, _ in groups:
+            self._is_there(group)
+        return tuple(_started(group, answer) for group, answer in groups)
+
     def watch(self, lost: Lost) -> None:
-        """Call `lost`, on another thread, once for each group that dies and was not stopped."""
-        told: set[str] = set()
-        for group in self._groups:
-            for end in group.ends():
-                end.future().add_done_callback(lambda done, group=group: self._tell(group, done, lost, told))
+        """Call `lost`, on another thread, once for each group that dies and was not stopped, from now on."""
+        with self._lock:
+            self._lost = lost
+            groups = [group for group in self._groups if group.is_warm]
+        for group in groups:
+            self._hang_on(group)
 
     def stop(self, group_ids: Collection[str]) -> None:
         self._release([group for group in self._groups if group.id in group_ids])
 
+    def kill(self, group_id: str, *, here: frozenset[str]) -> None:
+        """At once, without a word to its processes."""
+        groups = self._taken_out([group for group in self._groups if group.id == group_id])
+        for group in groups:
+            group.end_processes_here(here)
+            group.release()
+
     def stop_all(self) -> None:
         self._is_stopping.set()
-        self._release(tuple(self._groups))
+        self._release(self._groups)
+
+    def leave(self) -> None:
+        """They go on without this process; no loss is told any more."""
+        self._is_stopping.set()
+        with self._lock:
+            self._groups, self._lost = (), None
 
     def _start(self, groups: Sequence[RayGroup]) -> tuple[StartedGroup, ...]:
         start_s = time.monotonic()
         self._reserve(groups)
-        identities: Mapping[str, list[Identity]] = self._gather_all(
+        identities: Mapping[str, list[Identity]] = self._several(
             groups, [group.create() for group in groups], doing="starting its processes"
         )
-        _verify_nodes(groups, identities)
+        for group in groups:
+            group.identities = tuple(identities[group.id])
+            _verify_nodes(group)
         multicasts = self._multicasts(groups)
         for group in groups:
-            hosts = ", ".join(share.node.host for share in group.shares[: len(identities[group.id])])
+            hosts = ", ".join(share.node.host for share in group.shares[: len(group.identities)])
             self._progress(f"group {group.id}: loading {len(group.spec.models)} models on {hosts}")
-        self._gather(
+        self._gathering.one_each(
             groups,
             [group.read(_expected(group, multicasts)) for group in groups],
             doing="reading its weights",
             timeout_s=self._limits.load_s,
         )
-        self._ask_to_give(groups, multicasts)
-        answers: list[Started] = self._gather(
+        self._ask_to_give(multicasts, but=groups)
+        answers: list[Started] = self._gathering.one_each(
             groups,
             [group.start(multicasts) for group in groups],
             doing="loading its models",
@@ -85,27 +145,53 @@ class RayGroups:
         )
         for group, answer in zip(groups, answers, strict=True):
             self._tell_loads(group, answer)
-        return tuple(
-            _started(group, identities[group.id][0], answer)
-            for group, answer in zip(groups, answers, strict=True)
-        )
+            self._is_there(group)
+        return tuple(_started(group, answer) for group, answer in zip(groups, answers, strict=True))
+
+    def _add(self, group: RayGroup, spec: WorkerSpec, add: Sequence[str]) -> Started:
+        before = group.spec
+        multicasts = self._multicasts_to(group, spec, add)
+        known = len(multicasts)
+        group.changed(spec)
+        self._progress(f"group {group.id}: loading {', '.join(add)}, {known} multicasts")
+        try:
+            self._each(group, group.read_more(_expected(group, multicasts)), doing="reading weights")
+            self._ask_to_give(multicasts, but=(group,))
+            (answer,) = self._each(group, group.add(multicasts), doing="loading models")
+        except BaseException:
+            group.changed(before)
+            raise
+        self._tell_loads(group, replace(answer, loads=tuple(one for one in answer.loads if one.model in add)))
+        return answer
+
+    def _multicasts_to(self, group: RayGroup, spec: WorkerSpec, add: Sequence[str]) -> tuple[Multicast, ...]:
+        """Which of the models that a living group is to get come to it from others."""
+        if group.reached is None:
+            return ()
+        coming = Reached(_with_models(group.spec, add, known=spec), group.reached.endpoints)
+        return self._weights.choose([coming], self._givers(but=(group,)))
 
     def _multicasts(self, groups: Sequence[RayGroup]) -> tuple[Multicast, ...]:
         """Which weights come to these groups from others, or from the first of them."""
-        found: Mapping[str, list[Any]] = self._gather_all(
+        found: Mapping[str, list[Any]] = self._several(
             groups, [group.open() for group in groups], doing="opening its processes"
         )
         for group in groups:
             if found[group.id]:
                 group.opened(found[group.id][0], found[group.id][1:])
-        living = [group.reached for group in self._groups if group not in groups and group.reached]
-        return self._weights.choose([group.reached for group in groups if group.reached], living)
+        new = [group.reached for group in groups if group.reached]
+        return self._weights.choose(new, self._givers(but=groups))
 
-    def _ask_to_give(self, groups: Sequence[RayGroup], multicasts: Sequence[Multicast]) -> None:
+    def _givers(self, *, but: Sequence[RayGroup]) -> list[Reached]:
+        return [
+            group.reached for group in self._groups if group.is_warm and group.reached and group not in but
+        ]
+
+    def _ask_to_give(self, multicasts: Sequence[Multicast], *, but: Sequence[RayGroup]) -> None:
         """Living groups, of which nobody waits for an answer: who gets nothing reads the store."""
         for group in self._groups:
             mine = [one for one in multicasts if one.involves(group.id)]
-            if mine and group not in groups:
+            if mine and group not in but:
                 group.give(mine)
 
     def _tell_loads(self, group: RayGroup, started: Started) -> None:
@@ -124,69 +210,57 @@ class RayGroups:
         timeout_s = self._limits.reserve_s
         deadline_s = time.monotonic() + timeout_s
         for group in groups:
-            while not group.is_reserved(timeout_s=_LOOK_S):
-                self._check()
+            while not group.is_reserved(timeout_s=LOOK_S):
+                self._gathering.check()
                 if time.monotonic() > deadline_s:
                     raise _not_reserved(group, timeout_s)
 
-    def _gather_all(
+    def _several(
         self, groups: Sequence[RayGroup], promises: Sequence[Sequence[ray.ObjectRef]], *, doing: str
     ) -> Mapping[str, list[Any]]:
-        """As `_gather`, with several answers of each group, by its id."""
-        owners = [group for group, each in zip(groups, promises, strict=True) for _ in each]
-        flat = [promise for each in promises for promise in each]
-        found: dict[str, list[Any]] = {group.id: [] for group in groups}
-        answers = self._gather(owners, flat, doing=doing, timeout_s=self._limits.process_s)
-        for group, answer in zip(owners, answers, strict=True):
-            found[group.id].append(answer)
-        return found
+        return self._gathering.several(groups, promises, doing=doing, timeout_s=self._limits.process_s)
 
-    def _gather(
-        self,
-        groups: Sequence[RayGroup],
-        promises: Sequence[ray.ObjectRef],
-        *,
-        doing: str,
-        timeout_s: float,
-        arrived: Callable[[RayGroup], None] = lambda group: None,
-    ) -> list[Any]:
-        """The answers in the groups' order; the first broken promise is raised."""
-        deadline_s = time.monotonic() + timeout_s
-        group_of = dict(zip(promises, groups, strict=True))
-        answers: dict[ray.ObjectRef, Any] = {}
-        waiting = list(promises)
-        while waiting:
-            self._check()
-            if time.monotonic() > deadline_s:
-                late = ", ".join(group_of[promise].id for promise in waiting)
-                raise RuntimeFailure(
-                    f"{doing} took longer than {timeout_s:g} s (group {late})",
-                    hint="see the logs of Ray; fewer batch sizes and sequence lengths compile sooner",
-                )
-            done, waiting = ray.wait(waiting, timeout=_LOOK_S)
-            for promise in done:
-                answers[promise] = answer_of(group_of[promise], promise, doing=doing)
-                arrived(group_of[promise])
-        return [answers[promise] for promise in promises]
+    def _each(self, group: RayGroup, promise: ray.ObjectRef, *, doing: str) -> list[Any]:
+        return self._gathering.one_each([group], [promise], doing=doing, timeout_s=self._limits.load_s)
 
-    def _check(self) -> None:
-        if self._is_stopping.is_set():
-            raise RuntimeFailure("the fleet was stopped while its groups were starting")
+    def _named(self, group_id: str) -> RayGroup:
+        found = [group for group in self._groups if group.id == group_id and group.is_warm]
+        if not found:
+            raise RuntimeFailure(f"group {group_id} does not run", hint="start it first")
+        return found[0]
 
-    def _tell(self, group: RayGroup, done: Any, lost: Lost, told: set[str]) -> None:
+    def _is_there(self, group: RayGroup) -> None:
+        group.is_warm = True
+        if self._lost is not None:
+            self._hang_on(group)
+
+    def _hang_on(self, group: RayGroup) -> None:
+        for end in group.ends():
+            end.future().add_done_callback(lambda done: self._tell(group, done))
+
+    def _tell(self, group: RayGroup, done: Any) -> None:
         """Of several processes that die together, the first is told."""
         error = done.exception()
         with self._lock:
-            is_news = error is not None and group in self._groups and group.id not in told
+            is_news = error is not None and group in self._groups and group not in self._told
+            lost = self._lost
             if is_news:
-                told.add(group.id)
-                group.reached = None  # Nobody gets weights from it.
-        if is_news:
+                self._told.add(group)
+                group.is_warm = False  # Nobody gets weights from it.
+        if is_news and lost is not None:
             lost(group.id, cause_of_death(error))
+
+    def _taken_out(self, groups: Sequence[RayGroup]) -> list[RayGroup]:
+        """Those of `groups` that are still ours to end."""
+        with self._lock:
+            ours = [group for group in groups if group in self._groups]
+            self._groups = tuple(group for group in self._groups if group not in groups)
+            self._told.difference_update(ours)
+        return ours
 
     def _release(self, groups: Sequence[RayGroup]) -> None:
         """Stop in order what can be, kill the rest."""
-        self._groups = [group for group in self._groups if group not in groups]
+        groups = self._taken_out(groups)
         stopping = [promise for group in groups for promise in group.ask_to_stop()]
         if stopping:
             ray.wait(stopping, num_returns=len(stopping), timeout=self._limits.stop_s)
@@ -194,10 +268,28 @@ class RayGroups:
             group.release()
 
 
-def _started(group: RayGroup, identity: Identity, answer: Started) -> StartedGroup:
-    host = group.shares[0].node.host
+def _started(group: RayGroup, answer: Started) -> StartedGroup:
+    leader = group.identities[0]
     return StartedGroup(
-        group.id, host, identity.node_id, identity.pid, answer.address, answer.interfaces, answer.loads
+        group.id,
+        group.shares[0].node.host,
+        leader.node_id,
+        leader.pid,
+        answer.address,
+        answer.interfaces,
+        group.spec.group,
+        answer.loads,
+    )
+
+
+def _with_models(spec: WorkerSpec, models: Sequence[str], *, known: WorkerSpec) -> WorkerSpec:
+    """The spec with these models only, as `known` describes them."""
+    return replace(
+        spec,
+        group=replace(spec.group, models=tuple(models)),
+        models=tuple(one for one in known.models if one.name in models),
+        catalog=known.catalog,
+        limits={name: one for name, one in known.limits.items() if name in models},
     )
 
 
@@ -206,16 +298,14 @@ def _expected(group: RayGroup, multicasts: Sequence[Multicast]) -> list[str]:
     return [model for one in multicasts if one.is_target(group.id) for model in one.models]
 
 
-def _verify_nodes(groups: Sequence[RayGroup], identities: Mapping[str, Sequence[Identity]]) -> None:
-    for group in groups:
-        for share, identity in zip(group.shares, identities[group.id], strict=False):
-            wanted = share.node
-            if identity.node_id != wanted.node_id:
-                raise RuntimeFailure(
-                    f"group {group.id} runs on node {identity.node_id}, not on {wanted.node_id} "
-                    f"({wanted.host})",
-                    hint="this Ray does not pin bundles by label: use the version of the lock file",
-                )
+def _verify_nodes(group: RayGroup) -> None:
+    for share, identity in zip(group.shares, group.identities, strict=False):
+        wanted = share.node
+        if identity.node_id != wanted.node_id:
+            raise RuntimeFailure(
+                f"group {group.id} runs on node {identity.node_id}, not on {wanted.node_id} ({wanted.host})",
+                hint="this Ray does not pin bundles by label: use the version of the lock file",
+            )
 
 
 def _not_reserved(group: RayGroup, timeout_s: float) -> Infeasible:

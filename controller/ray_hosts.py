@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from controller.ray_nouns import HostNode, RayNode
 from vocabulary.deployment import Deployment
@@ -15,6 +16,7 @@ from vocabulary.placement import Group
 DEVICE_RESOURCE = "statmux_device"
 # A node with this label is the host of that name, whatever the order of nodes.
 HOST_LABEL = "statmux-host"
+_NONE: Mapping[str, HostNode] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +26,46 @@ class _Demand:
     is_physical: bool
 
 
-def match_hosts(deployment: Deployment, nodes: Sequence[RayNode]) -> Mapping[str, HostNode]:
+def match_hosts(
+    deployment: Deployment, nodes: Sequence[RayNode], *, known: Mapping[str, HostNode] = _NONE
+) -> Mapping[str, HostNode]:
     """One node for every host; the same nodes give the same answer. Raises Infeasible with the numbers.
 
-    A labelled node is taken for its host; the others go, smallest that suffices first, to the largest need.
+    A host keeps its `known` node while that lives. A labelled node is taken for its host; the others go,
+    smallest that suffices first, to the largest need.
     """
-    free = sorted(nodes, key=lambda node: (_address_order(node.address), node.id))
-    demands = sorted(_demands(deployment), key=lambda demand: -demand.num_devices)
-    found: dict[str, HostNode] = {}
-    for demand in sorted(demands, key=lambda each: _labelled(each.host, free) is None):
-        node = _labelled(demand.host, free) or _smallest_sufficient(demand, free)
-        if node is None or _offer(node, demand)[1] < demand.num_devices:
+    found = present_hosts(deployment, nodes, known=known)
+    for demand in _demands(deployment):
+        if demand.host not in found:
             raise _too_small(demand, nodes)
-        free.remove(node)
-        found[demand.host] = HostNode(demand.host, node.id, node.address, _offer(node, demand)[0])
     return found
+
+
+def present_hosts(
+    deployment: Deployment, nodes: Sequence[RayNode], *, known: Mapping[str, HostNode] = _NONE
+) -> Mapping[str, HostNode]:
+    """As `match_hosts`, of the hosts that there are nodes for at the moment."""
+    alive = {node.id: node for node in nodes}
+    found = {host: one for host, one in known.items() if one.node_id in alive}
+    taken = {one.node_id for one in found.values()}
+    free = sorted(
+        (node for node in nodes if node.id not in taken),
+        key=lambda node: (_address_order(node.address), node.id),
+    )
+    demands = sorted(_demands(deployment), key=lambda demand: -demand.num_devices)
+    for demand in sorted(demands, key=lambda each: _labelled(each.host, free) is None):
+        if demand.host in found:
+            continue
+        node = _labelled(demand.host, free) or _smallest_sufficient(demand, free)
+        if node is not None and _offer(node, demand)[1] >= demand.num_devices:
+            free.remove(node)
+            found[demand.host] = HostNode(demand.host, node.id, node.address, _offer(node, demand)[0])
+    return found
+
+
+def devices_on(hosts: Collection[str], cluster: Cluster) -> frozenset[str]:
+    """Ids of the devices of these hosts."""
+    return frozenset(device.id for device in cluster.devices if device.host in hosts)
 
 
 def device_indices(group: Group, cluster: Cluster) -> Mapping[str, tuple[int, ...]]:

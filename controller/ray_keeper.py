@@ -1,10 +1,14 @@
 """Keeps a local Ray cluster: a script with a process and a session of its own, so nothing outlives a fleet.
 
 Its one argument is a JSON document (`Order`); it prints a JSON line for each node that lives, or one with
-`error`. When its standard input closes (the fleet stopped, or its process died, however) or SIGTERM comes, it
-kills its session, which is all of Ray, and removes the folder. Ray is started by a child, so that the keeper
-itself is never busy when it has to end: a thread beside a busy one waits 5 ms for the interpreter at every
-look into /proc. Only this file speaks to `ray.cluster_utils`; it imports nothing of ours.
+`error`. Who started it holds it by its standard input. At the word `end`, at SIGTERM, or when nobody holds
+it (its holder died, however), it kills its session, which is all of Ray, and removes the folder. Once it was
+told to `stay`, it first waits `grace_s` for another controller, at a Unix socket in the folder: whoever says
+`hold` there, and hears `yours`, is the holder until that connection closes.
+
+Ray is started by a child, so that the keeper itself is never busy when it has to end: a thread beside a busy
+one waits 5 ms for the interpreter at every look into /proc. Only this file speaks to `ray.cluster_utils`; it
+imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import contextlib
 import json
 import os
 import random
-import select
+import selectors
 import shutil
 import signal
 import socket
@@ -23,24 +27,31 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, final
 
 # Linux has the whole of 127.0.0.0/8; Ray turns 127.0.0.1 into the machine's outer address, not 127.0.0.2.
 LOOPBACK = "127.0.0.2" if sys.platform.startswith("linux") else "127.0.0.1"
 # Below the ports that systems hand out by themselves (Linux: from 32768).
 _PORTS = range(20000, 32000)
 _LOOK_S = 0.5
+SOCKET_NAME = "keeper.sock"
+# Ray looks for dead nodes with these: a killed one is told after about four seconds, not fifteen.
+_HEALTH = {"health_check_period_ms": 1000, "health_check_failure_threshold": 4}
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Devices by host, and where Ray keeps its files (sockets too, so a short path)."""
+    """Devices by host, and where Ray keeps its files (sockets too, so a short path).
+
+    grace_s: how long it waits for another controller.
+    """
 
     devices: Mapping[str, int]
     folder: str
     device_resource: str
     host_label: str
     object_store_bytes: int
+    grace_s: float = 0.0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -84,11 +95,80 @@ def main() -> None:
         _run_with_keeper(order, ray)
     ray.close()
     signal.signal(signal.SIGTERM, lambda number, frame: _end(order))
-    fleet = sys.stdin.fileno()
-    while keeper not in (readable := select.select([fleet, keeper], [], [])[0]):
-        if fleet in readable and not os.read(fleet, 4096):
-            break
+    watch = _Watch(order)
+    watch.wait(keeper)
     _end(order)
+
+
+@final
+class _Watch:
+    """Who holds the keeper, and since when nobody does."""
+
+    def __init__(self, order: Order) -> None:
+        self._grace_s = order.grace_s
+        self._stays = False
+        self._alone_since_s = 0.0
+        self._holder: int | None = sys.stdin.fileno()
+        self._callers: dict[int, socket.socket] = {}
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(f"{order.folder}/{SOCKET_NAME}")
+        os.chmod(f"{order.folder}/{SOCKET_NAME}", 0o600)
+        self._listener.listen()
+        self._selector = selectors.DefaultSelector()
+        for each in (self._holder, self._listener.fileno()):
+            self._selector.register(each, selectors.EVENT_READ)
+
+    def wait(self, ray: socket.socket) -> None:
+        """Return when Ray is to end, or has ended: then `ray` is readable."""
+        self._selector.register(ray.fileno(), selectors.EVENT_READ)
+        while self._holder is not None or self._left_s() > 0.0:
+            for key, _ in self._selector.select(None if self._holder is not None else self._left_s()):
+                if key.fd == ray.fileno():
+                    return
+                if key.fd == self._listener.fileno():
+                    self._accept()
+                elif not self._hear(key.fd):
+                    return
+
+    def _left_s(self) -> float:
+        grace_s = self._grace_s if self._stays else 0.0
+        return self._alone_since_s + grace_s - time.monotonic()
+
+    def _accept(self) -> None:
+        caller, _ = self._listener.accept()
+        self._callers[caller.fileno()] = caller
+        self._selector.register(caller.fileno(), selectors.EVENT_READ)
+
+    def _hear(self, fd: int) -> bool:
+        """False at the word `end`."""
+        try:
+            words = os.read(fd, 4096).split()
+        except OSError:
+            words = []
+        if not words:
+            self._forget(fd)
+        for word in words:
+            if word == b"end":
+                return False
+            if word == b"stay":
+                self._stays = True
+            elif word == b"hold" and fd in self._callers:
+                self._answer(fd)
+        return True
+
+    def _answer(self, fd: int) -> None:
+        is_free = self._holder is None
+        if is_free:
+            self._holder = fd
+        with contextlib.suppress(OSError):
+            self._callers[fd].sendall(b"yours\n" if is_free else b"held\n")
+
+    def _forget(self, fd: int) -> None:
+        self._selector.unregister(fd)
+        if fd in self._callers:
+            self._callers.pop(fd).close()
+        if fd == self._holder:
+            self._holder, self._alone_since_s = None, time.monotonic()
 
 
 def _run_with_keeper(order: Order, ray: socket.socket) -> NoReturn:
@@ -117,8 +197,11 @@ def _run(order: Order) -> None:
     except Exception as error:
         _say(error=str(error).strip() or repr(error))
         threading.Event().wait()  # the logs stay until they are read
-    # A Ray that lost a part would let the fleet's calls hang for a minute.
-    while cluster.remaining_processes_alive():
+    # Without its head, Ray would let the fleet's calls hang for a minute. Looking at the others reaps what
+    # has died of them: a raylet that is a zombie is not dead to its workers.
+    while cluster.head_node.remaining_processes_alive():
+        for node in cluster.list_all_nodes():
+            node.remaining_processes_alive()
         time.sleep(_LOOK_S)
 
 
@@ -138,7 +221,12 @@ def _node(order: Order, host: str, num_devices: int, *, is_head: bool) -> dict[s
         "runtime_env_agent_port": environment,
         "metrics_export_port": metrics,
     }
-    head_only = {"include_dashboard": False, "dashboard_port": dashboard, "no_monitor": True}
+    head_only = {
+        "include_dashboard": False,
+        "dashboard_port": dashboard,
+        "no_monitor": True,
+        "_system_config": _HEALTH,
+    }
     return node | head_only if is_head else node
 
 

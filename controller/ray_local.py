@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -23,12 +24,22 @@ _LOG_LINES = 8
 
 @final
 class LocalRay:
-    """Starts and stops a `ray_keeper`, which stops Ray when this process is gone. Files go to `folder`."""
+    """Starts and stops a `ray_keeper`, which stops Ray when this process is gone. Files go to `folder`.
+
+    grace_s: how long it waits for another process first, once it was told to `stay` (`ray_kept.KeptRay`).
+    """
 
     def __init__(
-        self, devices: Mapping[str, int], *, folder: Path, object_store_bytes: int = OBJECT_STORE_BYTES
+        self,
+        devices: Mapping[str, int],
+        *,
+        folder: Path,
+        object_store_bytes: int = OBJECT_STORE_BYTES,
+        grace_s: float = 0.0,
     ) -> None:
-        self._order = ray_keeper.Order(devices, str(folder), DEVICE_RESOURCE, HOST_LABEL, object_store_bytes)
+        self._order = ray_keeper.Order(
+            devices, str(folder), DEVICE_RESOURCE, HOST_LABEL, object_store_bytes, grace_s
+        )
         self._folder = folder
         self._keeper: subprocess.Popen[bytes] | None = None
 
@@ -65,13 +76,33 @@ class LocalRay:
     def is_alive(self) -> bool:
         return self._keeper is not None and self._keeper.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Of the keeper."""
+        assert self._keeper is not None, "launch it first"
+        return self._keeper.pid
+
+    def stay(self) -> None:
+        """From now on, wait for another process when this one is gone."""
+        self._say(b"stay\n")
+
+    def leave(self) -> None:
+        """It goes on without this process."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            assert keeper.stdin is not None and keeper.stdout is not None
+            keeper.stdin.close()
+            keeper.stdout.close()
+
     def stop(self) -> None:
         """Nothing of it runs afterwards; may be called again."""
+        self._say(b"end\n")
         keeper, self._keeper = self._keeper, None
         if keeper is None:
             return
         assert keeper.stdin is not None and keeper.stdout is not None
-        keeper.stdin.close()
+        with contextlib.suppress(OSError):  # a word that was not read: it is dead
+            keeper.stdin.close()
         try:
             keeper.wait(timeout=20.0)
         except subprocess.TimeoutExpired:
@@ -83,6 +114,11 @@ class LocalRay:
     def log_tail(self, pattern: str = "*") -> str:
         """The last lines of Ray's logs that hold errors, of files whose name fits `pattern`."""
         return log_tail(self._folder, pattern)
+
+    def _say(self, word: bytes) -> None:
+        if self._keeper is not None and self._keeper.stdin is not None:
+            with contextlib.suppress(OSError):  # It is dead, which `is_alive` tells.
+                os.write(self._keeper.stdin.fileno(), word)
 
     def _lines(self, deadline_s: float) -> Iterator[bytes]:
         """What the keeper says, until the deadline or its end."""

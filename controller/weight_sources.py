@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ class WeightSources:
         self._devices = numbered_devices(cluster)
         self._network: Network = network_of(cluster)
         self._store_bytes_per_s = STORE_BYTES_PER_S
-        self._epochs = count(1)
+        # Another controller of the same workers must not count from where this one did.
+        self._epochs = count(time.time_ns())
 
     @property
     def store_bytes_per_s(self) -> float:
