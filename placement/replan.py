@@ -37,7 +37,8 @@ class Option:
     """A placement to move to.
 
     gained: requests more in time over the horizon, once all is loaded; lost: those that groups would have
-    served while they load; moving_s: until all is loaded; num_loading: groups that load or start.
+    served while they load; moving_s: until all is loaded; num_loading: groups that load or start; num_moves:
+    replicas that are brought to groups which do not hold them.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Option:
     lost: float
     moving_s: float
     num_loading: int
+    num_moves: int = 0
 
     @property
     def net(self) -> float:
@@ -55,10 +57,14 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Replan:
-    """`chosen` is the option to take, `keep` where moving does not pay; options: all, best first."""
+    """`chosen` is the option to take, `keep` where moving does not pay; options: all, best first.
+
+    can_stay: the current placement fits, and breaks no rule.
+    """
 
     chosen: Option
     options: tuple[Option, ...]
+    can_stay: bool = True
 
     @property
     def is_move(self) -> bool:
@@ -75,6 +81,7 @@ def replan(
     store: Store | None = None,
     restart_s: float = 0.0,
     proposals: Mapping[str, Placement] | None = None,
+    max_moves: int | None = None,
 ) -> Replan:
     """The option with most requests in time over `horizon_s` of traffic like `trace`, the moves counted in.
 
@@ -82,7 +89,8 @@ def replan(
     anew; and `proposals`, by name (without any, what `placement.search` finds). Each takes the devices where
     least has to be moved. restart_s: what a group with other devices or another configuration takes to start,
     besides its weights. Among equals the one that moves less. A current placement that does not fit any more,
-    or breaks a rule of the deployment, is kept only where there is nothing else.
+    or breaks a rule of the deployment, is kept only where there is nothing else. max_moves: options with more
+    moves are left out, unless the current placement cannot stay.
 
     Raises Infeasible for a model that no group holds, without a store to read it from.
     """
@@ -98,8 +106,20 @@ def replan(
         moved = with_fewest_moves(current, placement, deployment=deployment)
         if moved.groups and all(set(moved.groups) != set(one.placement.groups) for one in found):
             found.append(weigh.option(name, moved))
+    if max_moves is not None and is_sound:
+        found = [one for one in found if one.num_moves <= max_moves]
     order = sorted(found, key=lambda one: (one.name == KEEP and not is_sound, -one.net, one.moving_s))
-    return Replan(order[0], tuple(order))
+    return Replan(order[0], tuple(order), is_sound)
+
+
+def num_moves(current: Placement, placement: Placement) -> int:
+    """Replicas of `placement` that are on no group of the same devices and configuration now."""
+    held = {(group.devices, group.config): group.models for group in current.groups}
+    return sum(
+        model not in held.get((group.devices, group.config), ())
+        for group in placement.groups
+        for model in group.models
+    )
 
 
 class _Scales:
@@ -142,6 +162,7 @@ class _Scales:
             lost=self._lost(placement, loading_s),
             moving_s=moving_s,
             num_loading=len(loading_s),
+            num_moves=num_moves(self._current, placement),
         )
 
     def _loading_s(self, placement: Placement) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Groups of unequal size, opened one by one for models that equal groups leave out."""
+"""Groups of unequal size, opened one by one for models that equal groups, or those there are, leave out."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from vocabulary.deployment import ModelSpec
 from vocabulary.parallel import ParallelConfig
 
 
-def open_as_needed(problem: Problem) -> Iterator[Candidate]:
+def open_as_needed(problem: Problem, there: Candidate | None = None) -> Iterator[Candidate]:
     """Placements of the required replicas and, where there is room, one of every other model with traffic.
 
     Models that need most devices first; each on a group that has room, else on the smallest new one that
     holds it. The devices left over are cut into equal groups, in every way. Nothing if a required replica
-    does not fit.
+    does not fit. there: groups and replicas that stay as they are.
     """
     models = problem.deployment.models
-    candidate, hosts = Candidate((), ()), hosts_of(problem.deployment.cluster)
-    for index in _replicas_wanted(problem):
+    candidate = Candidate((), ()) if there is None else there
+    hosts = hosts_of(problem.deployment.cluster)
+    for mesh in candidate.layout:
+        hosts = without(hosts, mesh.devices)
+    for index in _replicas_wanted(problem, candidate):
         grown = _with_replica(problem, candidate, hosts, index)
         if grown is not None:
             candidate, hosts = grown
@@ -43,13 +46,15 @@ def leaves_out(problem: Problem, candidate: Candidate) -> bool:
     return any(not candidate.replicas_of(int(model)) for model in asked)
 
 
-def _replicas_wanted(problem: Problem) -> list[int]:
+def _replicas_wanted(problem: Problem, there: Candidate) -> list[int]:
     """Model indices: required replicas first, then one of each that is asked for; pinned and large first."""
     models, counts = problem.deployment.models, problem.trace.counts()
     choices = [problem.constraints.num_choices(index) for index in range(len(models))]
     order = sorted(range(len(models)), key=lambda index: (choices[index], -_fewest_devices(models[index])))
-    required = [index for index in order for _ in range(models[index].min_replicas)]
-    return required + [index for index in order if counts[index] and not models[index].min_replicas]
+    held = [there.replicas_of(index) for index in range(len(models))]
+    required = [index for index in order for _ in range(held[index], models[index].min_replicas)]
+    more = [index for index in order if counts[index] and not models[index].min_replicas and not held[index]]
+    return required + more
 
 
 def _with_replica(

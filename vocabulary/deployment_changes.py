@@ -68,7 +68,7 @@ class DeploymentChanges:
 def changes(
     running: Deployment, wanted: Deployment, *, devices: frozenset[str] | None = None
 ) -> DeploymentChanges:
-    """What `wanted` changes of `running`. devices: ids of those that are there; None: any may be named.
+    """What `wanted` changes of `running`. devices: ids of those that are there; None: any may be new.
 
     Raises InvalidInput for what cannot change while the fleet serves, naming all such keys at once.
     """
@@ -84,7 +84,7 @@ def changes(
         devices_removed=tuple(sorted(here - there)),
     )
     _check_live(found)
-    _check_devices(there, devices)
+    _check_devices(there - here, devices)
     return found
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from placement.still_known import known_group
 from statmux.reporting.words import listed
 from vocabulary.deployment import Deployment
 from vocabulary.formats.disk import load_plan
@@ -26,10 +27,9 @@ def load_old(path: Path, deployment: Deployment) -> OldPlan:
     devices = deployment.cluster.by_id()
     there = [group for group in placement.groups if all(device in devices for device in group.devices)]
     lost = [group.id for group in placement.groups if group not in there]
-    located = [_located(group, deployment) for group in there]
-    known = [_known(group, deployment) for group in located]
+    known = [known_group(group, deployment) for group in there]
     unknown = sorted(
-        {m for old, new in zip(located, known, strict=True) for m in old.models} - _models(known)
+        {m for old, new in zip(there, known, strict=True) for m in old.models} - _models(known)
     )
     remarks = []
     if lost:
@@ -37,21 +37,6 @@ def load_old(path: Path, deployment: Deployment) -> OldPlan:
     if unknown:
         remarks.append(f"{path}: {listed(unknown)} unknown to the deployment or its profiles count as gone")
     return OldPlan(path, Placement(tuple(known)), tuple(remarks))
-
-
-def _located(group: Group, deployment: Deployment) -> Group:
-    """With the configuration that its devices make of it."""
-    devices = deployment.cluster.by_id()
-    here = [devices[device] for device in group.devices]
-    return replace(group, config=deployment.cluster.located(group.config, here))
-
-
-def _known(group: Group, deployment: Deployment) -> Group:
-    catalog = deployment.catalog()
-    models = tuple(
-        model for model in group.models if model in catalog.profiles and catalog.supports(model, group.config)
-    )
-    return replace(group, models=models)
 
 
 def _models(groups: list[Group]) -> set[str]:

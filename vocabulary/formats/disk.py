@@ -36,10 +36,28 @@ def load_deployment(
 
     Without `needs_profiles`, profiles that are still to be measured may be missing.
     """
+    return deployment_of(
+        read_text(path),
+        name=str(path),
+        folder=Path(path).parent,
+        overrides=overrides,
+        environment=environment,
+        needs_profiles=needs_profiles,
+    )
+
+
+def deployment_of(
+    text: str,
+    *,
+    name: str,
+    folder: Path,
+    overrides: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    needs_profiles: bool = True,
+) -> Deployment:
+    """`load_deployment` of a text, with its profiles read from where it would lie."""
     from vocabulary.formats.deployment import parse_deployment
     from vocabulary.formats.profile import parse_profile
-
-    folder = Path(path).parent
 
     def read_profile(profile_path: str) -> Profile:
         full = folder / profile_path
@@ -48,8 +66,8 @@ def load_deployment(
         return parse_profile(read_text(full), name=str(full))
 
     return parse_deployment(
-        read_text(path),
-        name=str(path),
+        text,
+        name=name,
         read_profile=read_profile,
         folder=str(folder),
         overrides=overrides,

@@ -1,0 +1,169 @@
+"""A plan for a fleet that serves: searched from what runs, weighed against moving, with everybody kept."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from placement.constraints import Constraints
+from placement.difference import difference
+from placement.greedy import fill_up
+from placement.problem import Problem
+from placement.replan import KEEP, Option, replan
+from placement.required import open_as_needed
+from placement.search import Found, planned, search
+from placement.still_known import still_known
+from placement.why import candidate_of
+from resharding.move_costs import Store
+from resharding.network import network_of
+from vocabulary.deployment import Deployment
+from vocabulary.errors import Infeasible, StatmuxError
+from vocabulary.fit import check_fit
+from vocabulary.placement import Placement
+from vocabulary.plan import Plan
+from vocabulary.trace import Trace
+
+# Without a budget in the deployment: long enough to be better than what runs, short enough to be in time.
+DEFAULT_BUDGET_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """current: what is wanted now; trace: traffic as it is expected over `horizon_s` from now on.
+
+    required: models that are to have a replica, where there is room for all of them. min_gain: of the
+    requests of the horizon, those that a move must gain, net; nothing less is worth one. store_bytes_per_s:
+    of one host; restart_s: what a new group takes besides its weights.
+    """
+
+    current: Placement
+    deployment: Deployment
+    trace: Trace
+    required: tuple[str, ...] = ()
+    horizon_s: float = 1800.0
+    min_gain: float = 0.0
+    max_moves: int | None = None
+    store_bytes_per_s: float = 1e9
+    restart_s: float = 0.0
+    budget_s: float = DEFAULT_BUDGET_S
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to run. chosen is `keep`, with what is known of the current placement, where moving does not pay.
+
+    best: the option that was weighed highest. left_out: required models that there is no room for.
+    """
+
+    plan: Plan
+    chosen: Option
+    best: Option
+    kept: Option
+    left_out: tuple[str, ...]
+    num_bytes: int
+    moves: tuple[str, ...]
+
+    @property
+    def is_move(self) -> bool:
+        return self.chosen.name != KEEP
+
+    @property
+    def why(self) -> str:
+        """In one sentence, with the numbers."""
+        kept, best = self.kept, self.best
+        if best.name == KEEP:
+            return f"nothing is better than what runs, {kept.slo_attainment:.2%} in time"
+        gain = (
+            f"{best.name}: {best.slo_attainment:.2%} in time, now {kept.slo_attainment:.2%}; over the "
+            f"horizon {best.gained:.0f} requests gained, {best.lost:.0f} lost by moving {best.num_moves} "
+            "replicas"
+        )
+        return gain if self.is_move else f"{gain}: not worth the move"
+
+
+def answer(question: Question) -> Answer:
+    """Raises Infeasible where no plan serves what the deployment itself requires."""
+    held, found = _searched(question)
+    current = still_known(question.current, held)
+    network, store = network_of(held.cluster), Store(question.store_bytes_per_s)
+    weighed = replan(
+        current,
+        held,
+        question.trace,
+        horizon_s=question.horizon_s,
+        network=network,
+        store=store,
+        restart_s=question.restart_s,
+        proposals={"search": found.placement, **_beside(current, held, question.trace)},
+        max_moves=question.max_moves,
+    )
+    kept = next(one for one in weighed.options if one.name == KEEP)
+    best = weighed.chosen
+    is_worth_it = not weighed.can_stay or best.net >= _least_gain(question)
+    chosen = best if is_worth_it else kept
+    moved = difference(current, chosen.placement, deployment=held, network=network, store=store)
+    return Answer(
+        plan=planned(replace(found, placement=chosen.placement), question.deployment, question.trace),
+        chosen=chosen,
+        best=best,
+        kept=kept,
+        left_out=tuple(name for name in question.required if name not in chosen.placement.models),
+        num_bytes=sum(move.num_bytes for move in moved.moves),
+        moves=tuple(f"{move.model} to {move.group} from {move.origin}" for move in moved.moves),
+    )
+
+
+def _least_gain(question: Question) -> float:
+    """Requests over the horizon."""
+    span_s = question.trace.duration_s
+    rate_rps = len(question.trace) / span_s if span_s > 0 else 0.0
+    return question.min_gain * rate_rps * question.horizon_s
+
+
+def _searched(question: Question) -> tuple[Deployment, Found]:
+    """With all required models held; with those that have a replica now; else as the deployment says."""
+    there = question.current.models
+    attempts = (question.required, [name for name in question.required if name in there], ())
+    for number, names in enumerate(attempts):
+        held = _holding(question.deployment, names)
+        start = still_known(question.current, held)
+        try:
+            return held, search(
+                held, question.trace, start=start if _is_sound(start, held) else None,
+                time_budget_s=question.budget_s,
+            )  # fmt: skip
+        except Infeasible:
+            if number == len(attempts) - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _holding(deployment: Deployment, names: Collection[str]) -> Deployment:
+    """With a replica, at least, of these."""
+    models = tuple(
+        replace(model, min_replicas=max(1, model.min_replicas)) if model.name in names else model
+        for model in deployment.models
+    )
+    return replace(deployment, models=models)
+
+
+def _is_sound(placement: Placement, deployment: Deployment) -> bool:
+    try:
+        check_fit(placement, deployment)
+    except StatmuxError:
+        return False
+    return bool(placement.num_replicas) and not Constraints(deployment).violations(placement)
+
+
+def _beside(current: Placement, deployment: Deployment, trace: Trace) -> dict[str, Placement]:
+    """What runs stays, models that are missing get a place, devices that are free are used."""
+    problem = Problem(deployment, trace.aligned_to(deployment.model_names))
+    try:
+        grown = list(open_as_needed(problem, candidate_of(current, deployment)))
+    except StatmuxError:
+        return {}
+    if not grown:
+        return {}
+    best = max((fill_up(problem, one).best for one in grown), key=lambda one: one.value)
+    found = best.candidate.placement(deployment.model_names, keeps_devices=True)
+    return {} if Constraints(deployment).violations(found) else {"beside": found}
