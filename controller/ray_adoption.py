@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,8 +18,11 @@ from workers.spec import WorkerSpec
 Shares = Callable[[WorkerSpec], Sequence[Share] | None]
 
 
-def find_groups(shares_of: Shares, *, namespace: str, timeout_s: float) -> list[tuple[RayGroup, Started]]:
-    """Those of the namespace that answer in time, and whose hosts are there. The others are ended."""
+def find_groups(shares_of: Shares, *, timeout_s: float) -> list[tuple[RayGroup, Started]]:
+    """Those of the namespace that was joined that answer in time, and whose hosts are there.
+
+    The others are ended.
+    """
     actors = {
         name: [_actor(name.actor(place)) for place in range(number)]
         for name, number in groups_among(list_named_actors()).items()
@@ -33,12 +36,12 @@ def find_groups(shares_of: Shares, *, namespace: str, timeout_s: float) -> list[
         group = None if answer is None else _group(name, answer, actors[name], shares_of)
         if group is not None:
             found[group.id] = (group, answer.started)
-    end_namespace(namespace, but={group.name for group, _ in found.values()})
+    end_namespace(but={group.name for group, _ in found.values()})
     return list(found.values())
 
 
-def end_namespace(namespace: str, *, but: set[GroupName] = frozenset()) -> int:
-    """Kill its actors and give its devices back; how many actors there were. Joined with that namespace."""
+def end_namespace(*, but: Collection[GroupName] = ()) -> int:
+    """Kill the actors of the namespace that was joined, and give their devices back; how many there were."""
     kept = {str(name) for name in but}
     ended = [name for name in list_named_actors() if name.rpartition("/")[0] not in kept]
     for name in ended:

@@ -107,9 +107,7 @@ class RayCluster:
         After `open`, before anything is started; Ray itself knows the groups, not the memory.
         """
         adoption = importlib.import_module("controller.ray_adoption")
-        found = adoption.find_groups(
-            self._known_shares, namespace=self._namespace, timeout_s=self._limits.resume_s
-        )
+        found = adoption.find_groups(self._known_shares, timeout_s=self._limits.resume_s)
         return self._opened.take_over(found)
 
     def start_groups(self, specs: Sequence[WorkerSpec]) -> tuple[StartedGroup, ...]:
@@ -129,12 +127,12 @@ class RayCluster:
         return started
 
     def change_group(
-        self, spec: WorkerSpec, *, add: Sequence[str] = (), remove: Sequence[str] = ()
+        self, spec: WorkerSpec, *, add: Collection[str] = (), remove: Collection[str] = ()
     ) -> StartedGroup:
         """A running group gets the models of `spec`, while the others serve: first those to `remove` go.
 
         Weights come from living replicas where that is estimated to be faster. Raises what the worker raised,
-        RuntimeFailure when it dies or is late; what was removed is gone then.
+        RuntimeFailure when it dies or is late; then it is as it was, but what was to go besides may be gone.
         """
         return self._opened.change(spec, add=add, remove=remove)
 

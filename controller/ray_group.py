@@ -134,13 +134,17 @@ class RayGroup:
         """Take part in these, load and listen; promises a Started."""
         return self._worker.start.remote(tuple(multicasts))
 
-    def read_more(self, expected: Sequence[str]) -> ray.ObjectRef:
-        """Read weights of models that the spec has by now, and the group not yet, but for the `expected`."""
-        return self._worker.read_more.remote(self.spec, tuple(expected))
+    def learn(self) -> list[ray.ObjectRef]:
+        """Let followers know the spec with more models, before `read_more`."""
+        return [follower.learn.remote(self.spec) for follower in self._followers]
 
-    def add(self, multicasts: Sequence[Multicast]) -> ray.ObjectRef:
-        """Take part in these and make the new models ready, while the others serve; promises a Started."""
-        return self._worker.add.remote(self.spec, tuple(multicasts))
+    def read_more(self, add: Sequence[str], expected: Sequence[str]) -> ray.ObjectRef:
+        """Read weights of more models, which are in the spec by now, but for the `expected`."""
+        return self._worker.read_more.remote(self.spec, tuple(add), tuple(expected))
+
+    def add(self, models: Sequence[str], multicasts: Sequence[Multicast]) -> ray.ObjectRef:
+        """Take part in these and make the models ready, while the others serve; promises a Started."""
+        return self._worker.add.remote(tuple(models), tuple(multicasts))
 
     def remove(self, models: Sequence[str]) -> ray.ObjectRef:
         """Forget these models and their weights; promises a Started."""

@@ -62,17 +62,16 @@ class RayGroups:
                 group.release()
             raise
 
-    def change(self, spec: WorkerSpec, *, add: Sequence[str], remove: Sequence[str]) -> StartedGroup:
+    def change(self, spec: WorkerSpec, *, add: Collection[str], remove: Collection[str]) -> StartedGroup:
         """A group that runs gets the models of `spec`: first those to `remove` go, then the others come.
 
-        Raises what the worker raised; what was removed is gone then, and what was to come is not there.
+        Raises what the worker raised, and the group is as it was; but where models were to go and to come,
+        those to go may be gone.
         """
         group = self._named(spec.group.id)
         answer: Started | None = None
         if remove:
-            kept = [name for name in group.spec.group.models if name not in remove]
-            group.changed(_with_models(group.spec, kept, known=group.spec))
-            (answer,) = self._each(group, group.remove(remove), doing="removing models")
+            answer = self._remove(group, remove)
         if add:
             answer = self._add(group, spec, add)
         assert answer is not None, f"group {group.id}: nothing to add, nothing to remove"
@@ -148,23 +147,38 @@ class RayGroups:
             self._is_there(group)
         return tuple(_started(group, answer) for group, answer in zip(groups, answers, strict=True))
 
-    def _add(self, group: RayGroup, spec: WorkerSpec, add: Sequence[str]) -> Started:
+    def _remove(self, group: RayGroup, remove: Collection[str]) -> Started:
+        before = group.spec
+        kept = [name for name in before.group.models if name not in remove]
+        group.changed(_with_models(before, kept, known=before))
+        try:
+            (answer,) = self._each(group, group.remove(sorted(remove)), doing="removing models")
+        except BaseException:
+            group.changed(before)
+            raise
+        return answer
+
+    def _add(self, group: RayGroup, spec: WorkerSpec, add: Collection[str]) -> Started:
         before = group.spec
         multicasts = self._multicasts_to(group, spec, add)
-        known = len(multicasts)
         group.changed(spec)
-        self._progress(f"group {group.id}: loading {', '.join(add)}, {known} multicasts")
+        self._progress(f"group {group.id}: loading {', '.join(sorted(add))} besides what it has")
         try:
-            self._each(group, group.read_more(_expected(group, multicasts)), doing="reading weights")
+            self._several([group], [group.learn()], doing="hearing of more models")
+            self._each(
+                group, group.read_more(sorted(add), _expected(group, multicasts)), doing="reading weights"
+            )
             self._ask_to_give(multicasts, but=(group,))
-            (answer,) = self._each(group, group.add(multicasts), doing="loading models")
+            (answer,) = self._each(group, group.add(sorted(add), multicasts), doing="loading models")
         except BaseException:
             group.changed(before)
             raise
         self._tell_loads(group, replace(answer, loads=tuple(one for one in answer.loads if one.model in add)))
         return answer
 
-    def _multicasts_to(self, group: RayGroup, spec: WorkerSpec, add: Sequence[str]) -> tuple[Multicast, ...]:
+    def _multicasts_to(
+        self, group: RayGroup, spec: WorkerSpec, add: Collection[str]
+    ) -> tuple[Multicast, ...]:
         """Which of the models that a living group is to get come to it from others."""
         if group.reached is None:
             return ()
@@ -282,11 +296,11 @@ def _started(group: RayGroup, answer: Started) -> StartedGroup:
     )
 
 
-def _with_models(spec: WorkerSpec, models: Sequence[str], *, known: WorkerSpec) -> WorkerSpec:
+def _with_models(spec: WorkerSpec, models: Collection[str], *, known: WorkerSpec) -> WorkerSpec:
     """The spec with these models only, as `known` describes them."""
     return replace(
         spec,
-        group=replace(spec.group, models=tuple(models)),
+        group=replace(spec.group, models=tuple(one for one in known.group.models if one in models)),
         models=tuple(one for one in known.models if one.name in models),
         catalog=known.catalog,
         limits={name: one for name, one in known.limits.items() if name in models},

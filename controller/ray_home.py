@@ -114,9 +114,9 @@ class RayHome:
         is_same = not self._is_local and memory.address == self._deployment.ray_address
         if is_same and memory.namespace == self._namespace:
             self.address = memory.address
-            self.folder = folder if _is_ours(folder) else self._make_folder()
+            self.folder = folder if is_our_folder(folder) else self._make_folder()
             return True
-        if _is_ours(folder):
+        if is_our_folder(folder):
             shutil.rmtree(folder, ignore_errors=True)
         return False
 
@@ -167,7 +167,7 @@ class RayHome:
         agree_on_token(self._keys.ray_token if self._keys is not None else "")
 
 
-def _is_ours(folder: Path) -> bool:
+def is_our_folder(folder: Path) -> bool:
     """What is written down may be old: only a folder of this user's that looks like ours is touched."""
     return (
         folder.name.startswith(_PREFIX)

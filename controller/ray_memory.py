@@ -31,7 +31,8 @@ class RayMemory:
         return self.keeper_pid > 0
 
     def to_json(self) -> dict[str, Any]:
-        return {"version": _VERSION, **asdict(self)}
+        groups = {group: list(names) for group, names in self.groups.items()}
+        return {"version": _VERSION, **asdict(self), "groups": groups}
 
 
 def read_memory(document: object) -> RayMemory | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from controller.fleet_specs import worker_specs
-from vocabulary.deployment import Deployment, ModelSpec
+from vocabulary.deployment import Deployment, Health, ModelSpec
 from vocabulary.mesh import Cluster, NodeClass
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Group, Placement
@@ -25,6 +25,7 @@ def deployment(
     device_type: str = "cpu",
     engine: str = "emulated",
     weight_bytes: int = 1,
+    orphan_grace_s: float = 0.2,
 ) -> Deployment:
     entries = [
         ProfileEntry(config, (weight_bytes,) * config.pipeline, {}, {1: (0.002,) * config.pipeline})
@@ -40,7 +41,8 @@ def deployment(
         for name in ("a", "b")
     )
     cluster = Cluster((NodeClass("n", count, device_type, 4, 100),))
-    return Deployment("test", cluster, models, ray_address=ray_address)
+    health = Health(orphan_grace_s=orphan_grace_s)
+    return Deployment("test", cluster, models, ray_address=ray_address, health=health)
 
 
 def group(group_id: str, devices: Sequence[str], config: ParallelConfig, models: str = "a") -> Group:
