@@ -5,7 +5,8 @@
 Every `--fault-every` seconds, in turn: a worker is killed; a worker is stopped (SIGSTOP) until the fleet has
 killed it; a model is taken out of service and back; the plan is changed and changed back. Memory (of its
 own), open files and threads of every process are read every two seconds; a process's first minutes
-(`--warm-up`) do not count. The fleet: four emulated models with two replicas each, and a tiny Llama with random weights.
+(`--warm-up`) do not count. The fleet: four emulated models with two replicas each, and a tiny Llama with
+random weights.
 """
 
 from __future__ import annotations
@@ -114,6 +115,7 @@ def fleet(folder: Path) -> Iterator[tuple[Path, str]]:
             served.kill()
         left = processes_with(mark)
         print(f"processes left: {left or 'none'}", file=sys.stderr)
+        print((folder / "serve.log").read_text()[-4000:], file=sys.stderr)
 
 
 def write_files(folder: Path) -> None:

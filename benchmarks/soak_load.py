@@ -1,4 +1,4 @@
-"""Mixed traffic for a soak: tensors over gRPC, answers that stream, and answers that nobody reads to the end."""
+"""Mixed traffic for a soak: tensors over gRPC, answers that stream, and answers that are left half read."""
 
 from __future__ import annotations
 
