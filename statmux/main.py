@@ -17,6 +17,7 @@ from typing import Annotated, Any, final
 import typer
 from typer.core import TyperGroup
 
+from statmux.completing import prepare
 from statmux.options import Choices, global_parameters
 from statmux.render import Console
 from vocabulary.errors import RuntimeFailure, StatmuxError
@@ -37,6 +38,8 @@ VERBS = {
     "explain": "Say why a request was answered as it was, or what was decided lately.",
     "bench": "Replay a trace against a running fleet.",
     "stop": "Stop a running fleet.",
+    "doctor": "Say whether a fleet would start here, and what would go wrong later.",
+    "completion": "Print the script that completes words for a shell.",
     "report": "Write an HTML report from runs.",
     "schema": "Print the JSON Schema of a kind of file.",
     "version": "Print versions.",
@@ -62,6 +65,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0 ok, 1 failed, 2 usage, 3 infeasible, 4 unreachable, 5 timed out, 130, 143 signals."""
     choices = Choices()
     signal.signal(signal.SIGTERM, _terminate)
+    prepare()
     try:
         code = _command().main(arguments, prog_name="statmux", standalone_mode=False, obj=choices)
         return code if isinstance(code, int) else 0
