@@ -66,27 +66,36 @@ class GeneratingModels:
         tells_pages: bool = False,
     ) -> None:
         """tells_pages: batches say which pages their sequences hold and what moves, for a real engine."""
-        lines = WaitingLines(policy)
-        self._models = {
-            name: _Model(
-                name,
-                GenerationScheduler(
-                    one,
-                    order=ORDERS[policy.queue],
-                    num_stages=group.config.pipeline,
-                    waiting=lines.of_model(catalog.step_times(name, group.config), one),
-                    times=catalog.step_times(name, group.config),
-                ),
-                GenerationCosts(catalog.step_times(name, group.config), one),
-            )
-            for name, one in limits.items()
-        }
+        self._config = group.config
+        self._order = ORDERS[policy.queue]
+        self._lines = WaitingLines(policy)
+        self._models: dict[str, _Model] = {}
+        for name, one in limits.items():
+            self.add(name, one, catalog=catalog)
         self._tells_pages = tells_pages
         self._overhead_s = catalog.latency.fixed_overhead_s
         self._drops_late = policy.admission == "slo"
         self._refused: list[int] = []
         # Steps in the stages, by the id of their batch.
         self._running: dict[int, ModelStep] = {}
+
+    def add(self, name: str, limits: GenerationLimits, *, catalog: Catalog) -> None:
+        """One model more, of which nothing is in the cache."""
+        assert name not in self._models, name
+        times = catalog.step_times(name, self._config)
+        scheduler = GenerationScheduler(
+            limits,
+            order=self._order,
+            num_stages=self._config.pipeline,
+            waiting=self._lines.of_model(times, limits),
+            times=times,
+        )
+        self._models[name] = _Model(name, scheduler, GenerationCosts(times, limits))
+
+    def remove(self, name: str) -> None:
+        """The model of that name generates no more, if it did; nothing of it waits or runs."""
+        model = self._models.pop(name, None)
+        assert model is None or not model.scheduler.num_waiting + model.scheduler.num_running, name
 
     def takes(self, request: Request) -> bool:
         """Whether the request is answered token by token."""

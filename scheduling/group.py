@@ -50,22 +50,20 @@ class GroupScheduler:
 
         tells_pages: batches of those say which pages their sequences hold and what moves, for a real engine.
         """
+        self._group = group
+        self._policy = policy
+        self._tells_pages = tells_pages
         self._costs = {model: catalog.costs(model, group.config) for model in group.models}
         self._overhead_s = catalog.latency.fixed_overhead_s
         self._drops_late = policy.admission == "slo"
         self._batch_size = BATCHING[policy.batching]
         self._max_batch_size = policy.max_batch_size
         self._queue = Queue(ORDERS[policy.queue])
-        self._models = group.models
         # A batch takes requests of one model, in order; without batching the one queue is enough.
         self._by_model = (
             {} if policy.batching == "none" else {m: Queue(ORDERS[policy.queue]) for m in group.models}
         )
-        self._generating = (
-            GeneratingModels(group, limits, catalog=catalog, policy=policy, tells_pages=tells_pages)
-            if limits
-            else None
-        )
+        self._generating = self._generating_models(limits, catalog=catalog) if limits else None
         self._clock = PipelineClock(group.config.pipeline)
         self._running: dict[int, Batch] = {}
         self._num_batches = 0
@@ -131,7 +129,31 @@ class GroupScheduler:
     @property
     def models(self) -> tuple[str, ...]:
         """All that it takes requests of."""
-        return tuple(self._models)
+        return tuple(self._costs)
+
+    def has(self, model: str) -> bool:
+        """Whether it takes requests of the model."""
+        return model in self._costs
+
+    def add_model(self, model: str, *, catalog: Catalog, limits: GenerationLimits | None = None) -> None:
+        """It takes requests of one model more. limits: if that generates."""
+        assert model not in self._costs, model
+        self._costs[model] = catalog.costs(model, self._group.config)
+        if self._policy.batching != "none":
+            self._by_model[model] = Queue(ORDERS[self._policy.queue])
+        if limits is not None and self._generating is None:
+            self._generating = self._generating_models({}, catalog=catalog)
+        if limits is not None and self._generating is not None:
+            self._generating.add(model, limits, catalog=catalog)
+
+    def remove_model(self, model: str) -> None:
+        """It takes no more requests of the model, of which none waits or runs."""
+        assert all(batch.model != model for batch in self._running.values()), model
+        assert all(request.model != model for request in self._queue.members()), model
+        del self._costs[model]
+        self._by_model.pop(model, None)
+        if self._generating is not None:
+            self._generating.remove(model)
 
     def backlog_s(self, now_s: float) -> float:
         """How long its busiest stage needs for all that is here, by the profiles; O(n): for heartbeats."""
@@ -144,11 +166,18 @@ class GroupScheduler:
         )
 
     def waiting_by_model(self) -> Counter[str]:
-        waiting = Counter(dict.fromkeys(self._models, 0))
+        waiting = Counter(dict.fromkeys(self._costs, 0))
         waiting.update(request.model for request in self._queue.members())
         if self._generating is not None:
             waiting.update(self._generating.num_waiting())
         return waiting
+
+    def _generating_models(
+        self, limits: Mapping[str, GenerationLimits], *, catalog: Catalog
+    ) -> GeneratingModels:
+        return GeneratingModels(
+            self._group, limits, catalog=catalog, policy=self._policy, tells_pages=self._tells_pages
+        )
 
     def _settle_finished(self, now_s: float) -> list[GroupCommand]:
         finished, self._finished = self._finished, []

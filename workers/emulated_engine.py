@@ -9,8 +9,8 @@ from typing import final
 import numpy as np
 
 from scheduling.pipeline import PipelineClock
-from vocabulary.catalog import Catalog, StageSeconds
-from vocabulary.generation import GenerationLimits
+from vocabulary.catalog import BatchCosts, Catalog, StageSeconds
+from vocabulary.generation import GenerationLimits, StepTimes
 from vocabulary.messages import Batch
 from vocabulary.placement import Group
 from vocabulary.tensors import EMULATED_PLATFORM, Tensor, TensorSpec
@@ -30,6 +30,7 @@ from workers.generation.host_step import Drawn
 from workers.generation.token_book import TokenBook
 from workers.generation.token_books import TokenBooks
 from workers.multicast import Load, Multicast
+from workers.spec import WorkerSpec
 
 # An emulated model answers any one INT32 vector with itself.
 ECHO = ModelInterface(
@@ -58,20 +59,20 @@ class EmulatedEngine:
         max_model_len: Mapping[str, int] | None = None,
     ) -> None:
         """limits, max_model_len: of models that generate; contexts are as long as pages allow unless told."""
-        self._costs = {model: catalog.costs(model, group.config) for model in group.models}
-        self._times = {model: catalog.step_times(model, group.config) for model in limits or {}}
-        self._limits = limits or {}
-        self._max_model_len = max_model_len or {}
-        self._books = TokenBooks(
-            {model: TokenBook(eos_ids=(), page_tokens=one.page_tokens) for model, one in self._limits.items()}
-        )
+        self._config = group.config
+        self._costs: dict[str, BatchCosts] = {}
+        self._times: dict[str, tuple[StepTimes, ...]] = {}
+        self._limits: dict[str, GenerationLimits] = {}
+        self._max_model_len = dict(max_model_len or {})
+        self._books = TokenBooks({})
+        self._take(group.models, catalog=catalog, limits=limits or {})
         self._prompts: dict[int, Prompt] = {}
         self._clock = PipelineClock(group.config.pipeline)
         self._busy_s = [0.0] * group.config.pipeline
         self._loop = loop
 
     def interfaces(self) -> Mapping[str, ModelInterface]:
-        return {model: self._interface(model) for model in self._costs}
+        return {model: self._interface(model) for model in tuple(self._costs)}
 
     def read(self, *, expected: Collection[str] = ()) -> None:
         return None
@@ -81,6 +82,20 @@ class EmulatedEngine:
 
     def give(self, multicasts: Sequence[Multicast]) -> None:
         return None
+
+    def read_more(self, spec: WorkerSpec, *, expected: Collection[str] = ()) -> None:
+        return None
+
+    def add(self, spec: WorkerSpec, multicasts: Sequence[Multicast] = ()) -> None:
+        new = [model for model in spec.models if model.name not in self._costs]
+        self._max_model_len |= {one.name: one.max_model_len for one in new if one.max_model_len is not None}
+        self._take([one.name for one in new], catalog=spec.catalog, limits=spec.limits)
+
+    def remove(self, models: Collection[str]) -> None:
+        for model in models:
+            for known in (self._costs, self._times, self._limits, self._max_model_len):
+                known.pop(model, None)
+        self._books.remove(models)
 
     def loads(self) -> tuple[Load, ...]:
         return ()
@@ -120,6 +135,17 @@ class EmulatedEngine:
 
     def close(self) -> None:
         return None
+
+    def _take(
+        self, models: Sequence[str], *, catalog: Catalog, limits: Mapping[str, GenerationLimits]
+    ) -> None:
+        generating = {model: limits[model] for model in models if model in limits}
+        self._limits |= generating
+        self._times |= {model: catalog.step_times(model, self._config) for model in generating}
+        self._books.add(
+            {model: TokenBook(eos_ids=(), page_tokens=one.page_tokens) for model, one in generating.items()}
+        )
+        self._costs |= {model: catalog.costs(model, self._config) for model in models}
 
     def _interface(self, model: str) -> ModelInterface:
         limits = self._limits.get(model)

@@ -101,14 +101,24 @@ class Engine(Protocol):
     def give(self, multicasts: Sequence[Multicast]) -> None:
         """Give weights to new replicas of other groups; blocks. Off the loop, while the models serve."""
 
+    def read_more(self, spec: WorkerSpec, *, expected: Collection[str] = ()) -> None:
+        """Read the weights of those models of `spec` that are not here, but the `expected`.
+
+        They are dropped by `remove`, or by another `read_more`. Blocks; raises StatmuxError, and then all is
+        as before. Off the loop, while the others serve.
+        """
+
     def add(self, spec: WorkerSpec, multicasts: Sequence[Multicast] = ()) -> None:
-        """Make those models of `spec` ready that are not here yet, while the others serve.
+        """Make those models of `spec` ready that are not, while the others serve; reads first if need be.
 
         Blocks; raises StatmuxError, and then all is as before. Off the loop.
         """
 
     def remove(self, models: Collection[str]) -> None:
-        """Forget models of which nothing runs or waits, and give their memory back. On the loop."""
+        """Forget models of which nothing runs or waits, and give their memory back.
+
+        Raises RuntimeFailure while weights of one are on their way to another group. On the loop.
+        """
 
     def loads(self) -> tuple[Load, ...]:
         """How the models' weights came."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hmac
 import socket
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from typing import final
 
 import structlog
@@ -28,11 +30,20 @@ _log = structlog.get_logger("statmux.worker")
 class Follower:
     """`listen`, then `wait`: it ends when the leader is gone, or at `stop`. Called once each.
 
-    place: of this process among those of the group; the leader's is 0.
+    place: of this process among those of the group; the leader's is 0. led: hears when it has a leader, and
+    when that is gone.
     """
 
-    def __init__(self, spec: WorkerSpec, *, place: int, transport: HostTransport | None = None) -> None:
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        *,
+        place: int,
+        transport: HostTransport | None = None,
+        led: Callable[[bool], None] = lambda is_led: None,
+    ) -> None:
         self._spec = spec
+        self._led = led
         self._place = place
         self._transport = transport or HostTransport(address=spec.host, timeout_s=spec.peer_timeout_s)
         self._listener: socket.socket | None = None
@@ -49,6 +60,15 @@ class Follower:
         self._thread.start()
         return FollowerAddress(host, self._listener.getsockname()[1], self._transport.endpoint())
 
+    @property
+    def orphan_grace_s(self) -> float:
+        """How long a process of the group waits for who wants it."""
+        return self._spec.orphan_grace_s
+
+    def learn(self, spec: WorkerSpec) -> None:
+        """The group is to have the models of this spec; when, the leader says."""
+        self._spec = replace(spec, host=self._spec.host, key=self._spec.key)
+
     def wait(self) -> None:
         self._ended.wait()
 
@@ -63,12 +83,16 @@ class Follower:
         self._transport.close()
 
     def _live(self) -> None:
+        leader = None
         try:
             leader = self._leader()
             if leader is not None:
+                self._led(True)
                 self._follow(*leader)
         finally:
             self._ended.set()
+            if leader is not None:
+                self._led(False)
 
     def _leader(self) -> tuple[NoteLink, Join] | None:
         """Whoever proves to know the fleet's key first."""

@@ -1,33 +1,43 @@
-"""Runs one group server in this process: its loop on a thread, its engine, its socket, its heartbeat."""
+"""Runs one group server in this process: its loop on a thread, its engine, its front ends, its heartbeat."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
-import os
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import final
 
 from resharding.transport.host import HostTransport
 from scheduling.group import GroupScheduler
-from vocabulary.errors import RuntimeFailure
 from workers.emulated_engine import EmulatedEngine
 from workers.engine import Engine, ModelInterface
-from workers.frames import Frame, Gone, Hello
-from workers.link import SocketLink
 from workers.multicast import Load, Multicast
 from workers.precise_timers import ask_for_precise_timers, precise_loop
+from workers.reception import Reception
 from workers.server import GroupServer
 from workers.spec import Address, WorkerSpec
 
 
+def _ignore(news: object) -> None:
+    return None
+
+
 @final
 class WorkerHost:
-    """Start: load the engine, then listen. Stop: close all, also after a failed start. Called once each."""
+    """Start: load the engine, then listen. Stop: close all, also after a failed start. Called once each.
 
-    def __init__(self, spec: WorkerSpec, *, transport: HostTransport | None = None) -> None:
+    In between models come and go: `read_more` and `add`, `remove`; one change at a time, others wait.
+    linked: called on the loop when the first front end comes, and when the last has gone.
+    """
+
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        *,
+        transport: HostTransport | None = None,
+        linked: Callable[[bool], None] = _ignore,
+    ) -> None:
         self._spec = spec
         self._loop = precise_loop()
         self._thread = threading.Thread(target=self._run_loop, name="group-server", daemon=True)
@@ -39,8 +49,15 @@ class WorkerHost:
         self._server = GroupServer(
             machine, self._engine, loop=self._loop, soon=self._loop.call_soon, page_tokens=page_tokens
         )
-        self._listener: asyncio.Server | None = None
+        self._reception = Reception(spec, self._server, loop=self._loop, linked=linked)
         self._beats: asyncio.TimerHandle | None = None
+        self._changing = threading.Lock()
+        self.address = Address()
+
+    @property
+    def spec(self) -> WorkerSpec:
+        """With the models that are here now."""
+        return self._spec
 
     def read(self, *, expected: Collection[str] = ()) -> None:
         """Read weights (slow), but for the `expected` models'. May be left out. Raises StatmuxError."""
@@ -50,7 +67,8 @@ class WorkerHost:
         """Take part in these, load every model (slow), then listen. Raises StatmuxError."""
         self._engine.load(multicasts)
         self._thread.start()
-        return asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
+        self.address = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
+        return self.address
 
     def interfaces(self) -> Mapping[str, ModelInterface]:
         return self._engine.interfaces()
@@ -62,6 +80,39 @@ class WorkerHost:
     def give(self, multicasts: Sequence[Multicast]) -> None:
         """Give weights to new replicas of other groups. Blocks."""
         self._engine.give(multicasts)
+
+    def read_more(self, spec: WorkerSpec, *, expected: Collection[str] = ()) -> None:
+        """Read the weights of models of `spec` that are not here (slow), but the `expected`.
+
+        Those that are here serve meanwhile. Raises StatmuxError; then all is as before.
+        """
+        with self._changing:
+            self._engine.read_more(spec, expected=expected)
+
+    def add(self, spec: WorkerSpec, multicasts: Sequence[Multicast] = ()) -> None:
+        """Take part in these and serve the models of `spec` that are not here, too (slow).
+
+        Those that are here serve meanwhile, with the limits that they had. Raises StatmuxError; then all is
+        as before.
+        """
+        with self._changing:
+            self._engine.add(spec, multicasts)
+            self._on_loop(lambda: self._server.add_models(spec))
+            self._spec = _with(self._spec, spec)
+
+    def remove(self, models: Collection[str]) -> None:
+        """Forget models, also such that were read and never added, and give their memory back.
+
+        Raises RuntimeFailure, and changes nothing, while requests of one are held.
+        """
+        with self._changing:
+            self._on_loop(lambda: self._server.remove_models(models))
+            self._spec = _without(self._spec, models)
+
+    def drop_unfinished(self) -> None:
+        """Forget what was read and never added: who asked for it is gone."""
+        with self._changing:
+            self._engine.read_more(self._spec)
 
     def stop(self) -> None:
         if self._thread.is_alive():
@@ -75,68 +126,54 @@ class WorkerHost:
         ask_for_precise_timers()
         self._loop.run_forever()
 
+    def _on_loop(self, change: Callable[[], None]) -> None:
+        """Blocks; raises what it raises."""
+
+        async def perform() -> None:
+            change()
+
+        asyncio.run_coroutine_threadsafe(perform(), self._loop).result()
+
     async def _listen(self) -> Address:
-        spec = self._spec
-        try:
-            address = await (self._listen_unix() if spec.socket_path else self._listen_tcp())
-        except OSError as error:
-            place = f"socket {spec.socket_path}" if spec.socket_path else f"address {spec.host}"
-            raise RuntimeFailure(
-                f"group {spec.group.id} cannot listen on {place}: {error.strerror or error}",
-                hint="its folder must exist and be ours; an address must be one of the node's",
-            ) from error
+        address = await self._reception.listen()
         self._beat()
         return address
-
-    async def _listen_unix(self) -> Address:
-        path = self._spec.socket_path
-        self._listener = await self._loop.create_unix_server(self._accept, path)
-        os.chmod(path, 0o600)
-        return Address(socket_path=path)
-
-    async def _listen_tcp(self) -> Address:
-        self._listener = await self._loop.create_server(self._accept, self._spec.host, 0)
-        return Address(host=self._spec.host, port=self._listener.sockets[0].getsockname()[1])
 
     async def _close(self) -> None:
         if self._beats is not None:
             self._beats.cancel()
-        if self._listener is not None:
-            self._listener.close()
-        for front in self._server.fronts:
-            front.link.close()
-        if self._spec.socket_path:
-            Path(self._spec.socket_path).unlink(missing_ok=True)
-
-    def _accept(self) -> SocketLink:
-        """A connection says nothing until its first frame proves the fleet's key."""
-        link = SocketLink(lambda frame: self._greet(link, frame), _ignore)
-        return link
-
-    def _greet(self, link: SocketLink, frame: Frame) -> None:
-        hello = frame.header
-        if not isinstance(hello, Hello) or not _is_equal(hello.key, self._spec.key):
-            raise RuntimeFailure("the peer does not know the fleet's key")
-        server, front = self._server, hello.front
-        link.receive_with(lambda frame: server.receive(frame, front=front), lambda why: server.detach(link))
-        offset_s = 0.0 if self._spec.socket_path else self._loop.time() - hello.now_s
-        server.attach(link, front=front, clock_offset_s=offset_s)
-        server.beat()
+        self._reception.close()
 
     def _end(self, why: str) -> None:
         """The group cannot go on. What has failed is answered in this turn of the loop, then that is told."""
-        if self._listener is not None:
-            self._listener.close()
-        self._loop.call_soon(self._say_goodbye, why)
-
-    def _say_goodbye(self, why: str) -> None:
-        for front in self._server.fronts:
-            front.link.send(Gone(why))
-            front.link.close()
+        self._loop.call_soon(self._reception.say_goodbye, why)
 
     def _beat(self) -> None:
         self._server.beat()
         self._beats = self._loop.call_later(self._spec.beat_interval_s, self._beat)
+
+
+def _with(ours: WorkerSpec, spec: WorkerSpec) -> WorkerSpec:
+    """Further models as `spec` says; those that are here stay as they are."""
+    here = {one.name for one in ours.models}
+    models = (*ours.models, *(one for one in spec.models if one.name not in here))
+    return replace(
+        ours,
+        group=replace(ours.group, models=tuple(one.name for one in models)),
+        models=models,
+        catalog=spec.catalog,
+        limits={**spec.limits, **ours.limits},
+    )
+
+
+def _without(ours: WorkerSpec, gone: Collection[str]) -> WorkerSpec:
+    models = tuple(one for one in ours.models if one.name not in gone)
+    return replace(
+        ours,
+        group=replace(ours.group, models=tuple(one.name for one in models)),
+        models=models,
+        limits={name: one for name, one in ours.limits.items() if name not in gone},
+    )
 
 
 def _engine(
@@ -155,12 +192,3 @@ def _engine(
     from workers.jax_engine import JaxEngine
 
     return JaxEngine(spec, loop=loop, lost=lost, transport=transport)
-
-
-def _is_equal(key: str, expected: str) -> bool:
-    """In constant time; as bytes, since compare_digest takes no text outside ASCII."""
-    return hmac.compare_digest(key.encode(), expected.encode())
-
-
-def _ignore(why: str) -> None:
-    return None

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
 from typing import assert_never, final
-
-import msgspec
-import numpy as np
 
 from scheduling.group import GroupScheduler
 from vocabulary.errors import RuntimeFailure
-from vocabulary.generation import Prefix
 from vocabulary.messages import (
     Arrived,
     Batch,
@@ -28,46 +23,15 @@ from vocabulary.messages import (
 from vocabulary.request import Fate, Request
 from vocabulary.sampling import LENGTH, STOP
 from vocabulary.units import NEVER_S
-from workers.engine import Answer, BatchResult, Engine, Prompt, Tensors
-from workers.frames import (
-    Beat,
-    Done,
-    Frame,
-    GenerationAsk,
-    ModelBeat,
-    ReplicaBeat,
-    Run,
-    Withdrawn,
-    tensor_headers,
-)
+from workers.engine import BatchResult, Engine, Tensors
+from workers.frames import Beat, Frame, GenerationAsk, ModelBeat, ReplicaBeat, Run, Withdrawn
 from workers.fronts import Front, Fronts, tell_at_work, tell_tokens
+from workers.held import Held, generating_request, prompt_of, request_of
 from workers.link import Link
+from workers.spec import WorkerSpec
 
 # Runs a callback after everything that is already due at this instant; `loop.call_soon` in production.
 Soon = Callable[[Callable[[], None]], object]
-
-
-# A token id is an int32.
-_TOKEN_BYTES = 4
-
-
-@dataclass(slots=True)
-class _Held:
-    """A request that the group has not settled yet, and whose it is."""
-
-    front: Front
-    model: str
-    inputs: Tensors
-    received_s: float
-    start_s: float = NEVER_S
-    finish_s: float = NEVER_S
-    batch_size: int = 0
-    answer: Answer = Answer()
-    error: str = ""
-    # Of a request that generates.
-    reasons: list[str] = field(default_factory=list)
-    is_begun: bool = False
-    num_cached: int = 0
 
 
 @final
@@ -88,11 +52,11 @@ class GroupServer:
         self._engine = engine
         self._loop = loop
         self._soon = soon
-        self._page_tokens = page_tokens or {}
+        self._page_tokens = dict(page_tokens or {})
         self._is_decision_due = False
         # When the first stage was free, where that is what the next decision is about.
         self._freed_s: float | None = None
-        self._held: dict[int, _Held] = {}
+        self._held: dict[int, Held] = {}
         # Of each model, tokens of prompts that steps have begun with, and of them found in the cache.
         self._num_begun: Counter[str] = Counter()
         self._num_hit: Counter[str] = Counter()
@@ -133,6 +97,35 @@ class GroupServer:
             case _:
                 raise RuntimeFailure(f"a front end sent {type(frame.header).__name__}: link is corrupt")
 
+    def add_models(self, spec: WorkerSpec) -> None:
+        """Those of `spec` that are not here yet take requests from now on; the engine has them."""
+        for model in spec.models:
+            if not self._machine.has(model.name):
+                limits = spec.limits.get(model.name)
+                if limits is not None:
+                    self._page_tokens[model.name] = limits.page_tokens
+                self._machine.add_model(model.name, catalog=spec.catalog, limits=limits)
+
+    def remove_models(self, models: Collection[str]) -> None:
+        """They take no more requests, and the engine forgets them. Those that are not here are none.
+
+        Raises RuntimeFailure while requests of one are held: nothing is removed then.
+        """
+        here = [model for model in models if self._machine.has(model)]
+        num_held = Counter(held.model for held in self._held.values())
+        busy = [f"{num_held[model]} of {model}" for model in here if num_held[model]]
+        if busy:
+            raise RuntimeFailure(
+                f"the group holds requests: {', '.join(busy)}",
+                hint="close the replicas and wait until they are idle",
+            )
+        self._engine.remove(models)
+        for model in here:
+            self._machine.remove_model(model)
+            self._page_tokens.pop(model, None)
+            self._num_begun.pop(model, None)
+            self._num_hit.pop(model, None)
+
     def beat(self) -> None:
         """Tell every front end how busy the group is."""
         machine, engine = self._machine, self._engine
@@ -153,50 +146,31 @@ class GroupServer:
     def _take(self, run: Run, inputs: Tensors, front: Front) -> None:
         if run.request_id in self._held:
             raise RuntimeFailure(f"request {run.request_id} came twice: link is corrupt")
-        held = self._held[run.request_id] = _Held(front, run.model, inputs, self._loop.time())
-        offset_s = front.clock_offset_s
-        request = Request(
-            run.request_id, run.model, run.arrival_s + offset_s, run.slo_s, run.deadline_s + offset_s
-        )
-        if run.generation is None:
+        held = self._held[run.request_id] = Held(front, run.model, inputs, self._loop.time())
+        request = request_of(run, clock_offset_s=front.clock_offset_s)
+        if not self._machine.has(run.model):
+            held.error = f"{run.model} is not on this group"
+            self._refuse(request.id, Fate.UNAVAILABLE)
+        elif run.generation is None:
             self._post(Arrived(request))
         else:
             self._take_prompt(request, run.generation, held)
 
-    def _take_prompt(self, request: Request, ask: GenerationAsk, held: _Held) -> None:
+    def _take_prompt(self, request: Request, ask: GenerationAsk, held: Held) -> None:
         """A request that generates arrives, once the engine knows its prompt."""
-        token_ids = np.frombuffer(held.inputs[0].raw, np.int32)
         held.reasons = [LENGTH] * ask.num_samples
-        held.error = self._engine.admit(
-            Prompt(
-                request.id,
-                request.model,
-                token_ids,
-                ask.output_tokens,
-                ask.num_samples,
-                ask.sampling,
-                ask.first_hash,
-                ask.block_hashes,
-            )
-        )
+        held.error = self._engine.admit(prompt_of(request, ask, held.token_ids))
         if held.error:
-            self._settle(request.id, Fate.INVALID, self._loop.time())
-            self.fronts.flush()
+            self._refuse(request.id, Fate.INVALID)
             return
         page_tokens = self._page_tokens[request.model]
-        asked = msgspec.structs.replace(
-            request,
-            input_tokens=len(token_ids),
-            output_tokens=ask.output_tokens,
-            # Also of a prompt shorter than a page: what is said to it fills pages that the next turn has.
-            prefix=None if ask.first_hash is None else Prefix(ask.block_hashes, page_tokens),
-            ttft_s=ask.ttft_s,
-            tpot_s=ask.tpot_s,
-            expected_tokens=ask.expected_tokens,
-            num_samples=ask.num_samples,
-            tenant=ask.tenant,
-        )
+        asked = generating_request(request, ask, num_prompt=held.num_prompt, page_tokens=page_tokens)
         self._post(Arrived(asked))
+
+    def _refuse(self, request_id: int, fate: Fate) -> None:
+        """The machine has not heard of it."""
+        self._settle(request_id, fate, self._loop.time())
+        self.fronts.flush()
 
     def _model_beats(self) -> tuple[ModelBeat, ...]:
         return tuple(
@@ -254,7 +228,7 @@ class GroupServer:
             if not held.is_begun:
                 held.is_begun, held.num_cached = True, one.start
                 self._num_hit[batch.model] += one.start
-                self._num_begun[batch.model] += len(held.inputs[0].raw) // _TOKEN_BYTES
+                self._num_begun[batch.model] += held.num_prompt
         self._engine.start(
             batch,
             tuple(held.inputs for held in members),
@@ -288,21 +262,4 @@ class GroupServer:
         held = self._held.pop(request_id)
         if held.reasons:
             self._engine.forget(request_id)
-        if not held.front.is_linked:
-            return
-        tensors = held.answer.tensors
-        if held.answer.invalid:
-            fate = Fate.INVALID
-        offset_s = held.front.clock_offset_s
-        done = Done(
-            request_id,
-            fate.value,
-            held.start_s - offset_s,
-            (now_s if held.finish_s == NEVER_S else held.finish_s) - offset_s,
-            held.batch_size,
-            held.error or held.answer.invalid,
-            tensor_headers(tensors),
-            tuple(held.reasons),
-            held.num_cached,
-        )
-        held.front.send(done, tensors)
+        held.tell_done(request_id, fate, now_s)

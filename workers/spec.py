@@ -12,6 +12,7 @@ from vocabulary.deployment import ModelSpec, Policy
 from vocabulary.errors import InvalidInput
 from vocabulary.generation import GenerationLimits
 from vocabulary.placement import Group
+from vocabulary.units import NEVER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class WorkerSpec:
     followers: on the group's further hosts, in the order of its stages. peer_timeout_s: how long one of the
     group's processes may say nothing, or a transfer between them stand still, before the group is lost.
     allow_python_models: sources may be the user's own code. limits: of the models that generate on the group.
+    beat_interval_s: between two heartbeats. orphan_grace_s: a worker that no front end has been linked to for
+    so long ends itself.
     """
 
     group: Group
@@ -45,6 +48,7 @@ class WorkerSpec:
     socket_path: str
     host: str = "127.0.0.1"
     beat_interval_s: float = 0.5
+    orphan_grace_s: float = NEVER_S
     followers: tuple[FollowerAddress, ...] = ()
     peer_timeout_s: float = 20.0
     allow_python_models: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import final
 
 from vocabulary.messages import Batch
@@ -16,8 +16,17 @@ class TokenBooks:
     """Not for several threads: all on the server's loop."""
 
     def __init__(self, books: Mapping[str, TokenBook]) -> None:
-        self._books = books
+        self._books = dict(books)
         self._model_of: dict[int, str] = {}
+
+    def add(self, books: Mapping[str, TokenBook]) -> None:
+        """Of further models. From any thread, as long as nobody asks for these models."""
+        self._books.update(books)
+
+    def remove(self, models: Collection[str]) -> None:
+        """Of models that generate no more, if they did."""
+        for model in models:
+            self._books.pop(model, None)
 
     def admit(self, prompt: Prompt) -> None:
         self._model_of[prompt.request_id] = prompt.model
