@@ -34,6 +34,7 @@ class Reason(Enum):
     INVALID_REQUEST = "invalid_request"
     CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"  # what OpenAI's clients look for
     UNAUTHENTICATED = "unauthenticated"  # no token, or one that nobody knows
+    PERMISSION_DENIED = "permission_denied"  # the token is good, and not for this
     UNSUPPORTED = "unsupported"
 
 

@@ -60,19 +60,22 @@ class TokenStream:
 
     What is not read yet waits here: a slow reader slows nobody down, and the call's length bounds it.
     Iterate once. `cancel` when nobody wants more: the request is forgotten, its pages are free within a step.
-    Leaving the iteration early cancels by itself (`async with`).
+    Leaving the iteration early cancels by itself (`async with`). `when_over` is called once, at the end.
     """
 
     def __init__(self, cancel: Callable[[], None]) -> None:
         self._cancel = cancel
         self._news: asyncio.Queue[News] = asyncio.Queue()
         self.is_over = False
+        self.when_over: Callable[[], None] | None = None
 
     def put(self, news: News) -> None:
         """The fleet's side. Nothing follows Ended or a Refusal."""
         assert not self.is_over, news
         self.is_over = isinstance(news, Ended | Refusal)
         self._news.put_nowait(news)
+        if self.is_over and self.when_over is not None:
+            self.when_over()
 
     async def __aiter__(self) -> AsyncIterator[News]:
         while True:

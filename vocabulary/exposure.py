@@ -48,7 +48,7 @@ def _check_metrics(deployment: Deployment) -> None:
     scopes = {scope for token in deployment.security.tokens for scope in token.scopes}
     if not is_loopback(host) and not scopes & {ADMIN, METRICS}:
         raise InvalidInput(
-            f"observability.metrics.host: {host} can be reached from other machines, and no token is for metrics",
+            f"observability.metrics.host: {host} can be reached from elsewhere, and no token is for metrics",
             hint="give one `scopes: [metrics]`, or bind 127.0.0.1",
         )
 

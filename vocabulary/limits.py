@@ -31,3 +31,6 @@ class Limits:
     max_prompt_chars: int = 4 * 2**20
     max_messages: int = 4096
     max_tenant_requests: int | None = None
+
+
+DEFAULT_LIMITS = Limits()

@@ -9,13 +9,14 @@ from google.protobuf.message import DecodeError
 
 from controller.calls import InferCall, ModelView, Reason
 from controller.fleet import Fleet
-from controller.grpc_v2.checks import ModelCheck, check_version, unknown_model
+from controller.grpc_v2.checks import MAX_ID_CHARS, ModelCheck, check_sizes, check_version, unknown_model
 from controller.grpc_v2.messages import ModelInferRequest
 from controller.grpc_v2.parameters import NO_WISHES, Wishes, deadline_of, earlier, wishes_of
 from controller.grpc_v2.refusals import Refused
 from controller.grpc_v2.text_asks import TextAsk, text_ask
 from controller.grpc_v2.wire import split
 from controller.text import TextFront
+from vocabulary.limits import DEFAULT_LIMITS, Limits
 from vocabulary.tensors import Tensor
 
 # Forms kept, enough for some hundred models with some shapes each. When full, all are forgotten.
@@ -54,10 +55,18 @@ class Form:
 class Admission:
     """Checks requests against the fleet's models; remembers the headers that it has found good."""
 
-    def __init__(self, fleet: Fleet, text: TextFront, *, protocol: str = "grpc_v2") -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        text: TextFront,
+        *,
+        protocol: str = "grpc_v2",
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
         self._fleet = fleet
         self._text = text
         self._protocol = protocol
+        self._limits = limits
         self._checks: dict[str, ModelCheck] = {}
         self._forms: dict[bytes, Form] = {}
 
@@ -70,7 +79,11 @@ class Admission:
             return self._examine(message, time_remaining_s, tenant)
         header, request_id, raws = parts
         form = self._forms.get(header)
-        if form is not None and self._fleet.models().get(form.alias) is form.view:
+        if (
+            form is not None
+            and self._fleet.models().get(form.alias) is form.view
+            and len(request_id) <= MAX_ID_CHARS
+        ):
             tensors = _tensors(form, raws)
             if tensors is not None:
                 return form, self._call(form, request_id, tensors, time_remaining_s, tenant)
@@ -87,6 +100,7 @@ class Admission:
         name = ""
         try:
             request = parsed(message)
+            check_sizes(request, self._limits)
             check = self._check(request.model_name)
             name = check.view.name
             if check.view.generation is not None:

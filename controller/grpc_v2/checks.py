@@ -9,9 +9,11 @@ from typing import final
 from controller.calls import ModelState, ModelView, Reason
 from controller.grpc_v2.contents import raw_of
 from controller.grpc_v2.refusals import Refused
+from vocabulary.limits import Limits
 from vocabulary.numpy_tensors import unpack_bytes
 from vocabulary.tensors import ELEMENT_BYTES, Tensor, TensorSpec
 
+MAX_ID_CHARS = 1024
 _MAX_NAMES_TO_COMPARE = 200
 _MAX_NAMES_TO_SHOW = 5
 
@@ -110,6 +112,26 @@ class ModelCheck:
 
     def _bad(self, message: str) -> Refused:
         return Refused(Reason.INVALID_TENSOR, f"model {self.view.name!r}: {message}")
+
+
+def check_sizes(request: object, limits: Limits) -> None:
+    """Raises Refused for more tensors, dimensions or elements than are taken, whatever the model is."""
+    num_tensors = max(len(request.inputs), len(request.outputs), len(request.raw_input_contents))
+    if num_tensors > limits.max_tensors:
+        text = f"the request has {num_tensors} tensors; at most {limits.max_tensors} are taken"
+        raise Refused(Reason.INVALID_TENSOR, text)
+    if len(request.id) > MAX_ID_CHARS:
+        text = f"the id has {len(request.id)} characters; at most {MAX_ID_CHARS} are taken"
+        raise Refused(Reason.INVALID_REQUEST, text)
+    for item in request.inputs:
+        rank, shown = len(item.shape), short(item.name)
+        if rank > limits.max_rank:
+            text = f"input {shown!r} has {rank} dimensions; at most {limits.max_rank} are taken"
+            raise Refused(Reason.INVALID_TENSOR, text)
+        num_elements = math.prod(item.shape)
+        if num_elements > limits.max_elements:
+            text = f"input {shown!r} has {num_elements} elements; at most {limits.max_elements} are taken"
+            raise Refused(Reason.INVALID_TENSOR, text)
 
 
 def check_version(view: ModelView, version: str) -> None:

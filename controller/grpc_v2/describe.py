@@ -20,6 +20,12 @@ EXTENSIONS = (
     "model_repository", "schedule_policy", "parameters", "statistics", "model_configuration", "statmux_slo",
 )  # fmt: skip
 
+# All of `Description.rpcs`, but what is told to everybody.
+DESCRIBING_RPCS = (
+    "ServerMetadata", "ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics", "RepositoryIndex",
+    "RepositoryModelLoad", "RepositoryModelUnload",
+)  # fmt: skip
+
 Rpc = Callable[[object], Awaitable[object]]
 
 

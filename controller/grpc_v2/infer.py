@@ -12,14 +12,13 @@ import structlog
 
 from controller.calls import InferCall, InferReply, Reason, Refusal
 from controller.fleet import Fleet
-from controller.grpc_v2.access import tenant_of
 from controller.grpc_v2.admission import Admission
 from controller.grpc_v2.refusals import Refused, set_refusal
 from controller.grpc_v2.replies import reply_bytes
 from controller.grpc_v2.text_asks import TextAsk
 from controller.grpc_v2.text_replies import replies, whole_replies, whole_reply
-from controller.tenants import ONE_TENANT, Tenants
 from controller.text import TextAnswer, TextFront
+from vocabulary.limits import DEFAULT_LIMITS, Limits
 
 _log = structlog.get_logger()
 _LATE = Refusal(Reason.DEADLINE_EXCEEDED, "the deadline passed before the answer was ready")
@@ -44,24 +43,19 @@ class Inference:
         self,
         fleet: Fleet,
         text: TextFront,
-        tenants: Tenants = ONE_TENANT,
         *,
         protocol: str = "grpc_v2",
         holding: Callable[[TextAnswer], AbstractContextManager[None]] = _nothing_held,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._fleet = fleet
         self._text = text
-        self._tenants = None if tenants.are_one else tenants
         self._holding = holding
         self._protocol = protocol
-        self._admission = Admission(fleet, text, protocol=protocol)
+        self._admission = Admission(fleet, text, protocol=protocol, limits=limits)
 
-    async def unary(self, message: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    async def unary(self, message: bytes, context: grpc.aio.ServicerContext, tenant: str) -> bytes:
         """ModelInfer."""
-        tenant = self.tenant_of(context)
-        if type(tenant) is Refusal:
-            set_refusal(context, tenant)
-            return b""
         outcome = await self.answer(message, context.time_remaining(), tenant)
         if type(outcome) is TextAsk:
             outcome = await self.whole(outcome)
@@ -69,15 +63,6 @@ class Inference:
             return outcome
         set_refusal(context, outcome)
         return b""
-
-    def tenant_of(self, context: grpc.aio.ServicerContext) -> str | Refusal:
-        """Whose call it is, or why it is refused, which is counted."""
-        if self._tenants is None:
-            return ""
-        tenant = tenant_of(self._tenants, context)
-        if isinstance(tenant, Refusal):
-            self._fleet.turned_away("", tenant, protocol=self._protocol)
-        return tenant
 
     async def answer(
         self, message: bytes, time_remaining_s: float | None, tenant: str

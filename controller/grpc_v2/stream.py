@@ -41,18 +41,20 @@ class _Answer:
 class Streams:
     """All open streams; `close` ends each once what it has read is answered."""
 
-    def __init__(self, inference: Inference) -> None:
-        self._inference = inference
+    def __init__(self) -> None:
         self._readers: set[asyncio.Task[None]] = set()
         self._is_closing = False
 
-    async def stream(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> None:
+    async def stream(
+        self,
+        requests: AsyncIterator[bytes],
+        context: grpc.aio.ServicerContext,
+        inference: Inference,
+        tenant: str,
+    ) -> None:
         """ModelStreamInfer. With metadata `triton_grpc_error: true` the first error ends the stream."""
-        tenant = self._inference.tenant_of(context)
-        if isinstance(tenant, Refusal):
-            await abort(context, tenant)
         is_strict = any(pair == ("triton_grpc_error", "true") for pair in context.invocation_metadata() or ())
-        conversation = _Conversation(self._inference, context, tenant, is_strict=is_strict)
+        conversation = _Conversation(inference, context, tenant, is_strict=is_strict)
         reader = asyncio.create_task(conversation.read(requests))
         self._readers.add(reader)
         if self._is_closing:

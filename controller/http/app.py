@@ -15,6 +15,7 @@ from controller.http.chat import chat_completions
 from controller.http.completions import completions
 from controller.http.embeddings import embeddings
 from controller.http.endpoint import Endpoint, Front, not_found
+from vocabulary.security import INFER
 
 
 def build_app(front: Front, *, routes: Sequence[BaseRoute] = ()) -> Starlette:
@@ -27,9 +28,9 @@ def build_app(front: Front, *, routes: Sequence[BaseRoute] = ()) -> Starlette:
 
 def _openai_routes(front: Front) -> list[Route]:
     return [
-        Route("/v1/chat/completions", Endpoint(front, chat_completions), methods=["POST"]),
-        Route("/v1/completions", Endpoint(front, completions), methods=["POST"]),
-        Route("/v1/embeddings", Endpoint(front, embeddings), methods=["POST"]),
+        Route("/v1/chat/completions", Endpoint(front, chat_completions, scopes=(INFER,)), methods=["POST"]),
+        Route("/v1/completions", Endpoint(front, completions, scopes=(INFER,)), methods=["POST"]),
+        Route("/v1/embeddings", Endpoint(front, embeddings, scopes=(INFER,)), methods=["POST"]),
         Route("/v1/models", Endpoint(front, describe.models), methods=["GET"]),
         Route("/v1/models/{model:path}", Endpoint(front, describe.model), methods=["GET"]),
     ]

@@ -18,9 +18,26 @@ class ClientGone(Exception):
 class BodyTooLarge(Refused):
     """Has a status of its own."""
 
+    status = 413
 
-async def body_of(receive: Receive, *, max_bytes: int) -> bytes:
-    """The whole body. Raises BodyTooLarge as soon as it is, and ClientGone."""
+
+class BodyTooSlow(Refused):
+    """Has a status of its own."""
+
+    status = 408
+
+
+async def body_of(receive: Receive, *, max_bytes: int, timeout_s: float) -> bytes:
+    """The whole body. Raises BodyTooLarge and BodyTooSlow as soon as it is, and ClientGone."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _body_of(receive, max_bytes)
+    except TimeoutError:
+        message = f"the request's body took longer than {timeout_s:g} s"
+        raise BodyTooSlow(Reason.INVALID_REQUEST, message, code="request_timeout") from None
+
+
+async def _body_of(receive: Receive, max_bytes: int) -> bytes:
     parts: list[bytes] = []
     num_bytes = 0
     while True:

@@ -36,6 +36,8 @@ async def readyz(front: Front, asked: Asked) -> Response:
     """All models are placed and warm, and the fleet is not leaving."""
     if front.fleet.is_ready() and not front.open_answers.is_closing:
         return json_response({"status": "ok"})
+    if front.tenants.ask_for_tokens:  # probes have none, and names are not for everybody
+        return json_response({"status": "not ready"}, status=503)
     waiting = {
         view.name: view.state_reason or view.state.value
         for view in front.fleet.models().values()

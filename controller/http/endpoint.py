@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import structlog
@@ -14,13 +14,22 @@ from starlette.types import Receive, Scope, Send
 
 from controller.calls import Reason, Refusal
 from controller.fleet import Fleet
-from controller.http.connection import BodyTooLarge, ClientGone, body_of, while_connected
+from controller.http.connection import BodyTooLarge, BodyTooSlow, ClientGone, body_of, while_connected
 from controller.http.errors import INTERNAL, error_response, json_response
 from controller.http.errors import body_of as error_body_of
 from controller.http.open_answers import OpenAnswers
+from controller.security.json_depth import is_deeper
+from controller.security.limited_fleet import TenantPlaces, limited
+from controller.security.rights import Rights
 from controller.tenants import Tenants
 from controller.text import Refused, TextFront
+from vocabulary.limits import DEFAULT_LIMITS, Limits
+from vocabulary.security import ADMIN, INFER
 
+# Of a v2 body: how many of its bytes are JSON.
+LENGTH_HEADER = "inference-header-content-length"
+# Describing models is for everybody who uses or looks after them.
+USERS = (INFER, ADMIN)
 REQUEST_ID_HEADER = "x-request-id"
 _MAX_ID_CHARS = 128
 _log = structlog.get_logger("statmux.http")
@@ -28,13 +37,26 @@ _log = structlog.get_logger("statmux.http")
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """What all routes share."""
+    """What all routes share. is_local: the endpoint can be reached from this machine only."""
 
     fleet: Fleet
     text: TextFront
     tenants: Tenants
     max_body_bytes: int
     open_answers: OpenAnswers = field(default_factory=OpenAnswers)
+    limits: Limits = DEFAULT_LIMITS
+    is_local: bool = True
+    places: TenantPlaces = field(default_factory=lambda: TenantPlaces(None))
+    _of_tokens: dict[str, Front] = field(default_factory=dict)
+
+    def of(self, rights: Rights) -> Front:
+        """What the holder of a token sees of all this; the same object for each of their calls."""
+        front = self._of_tokens.get(rights.name)
+        if front is None:
+            fleet = limited(self.fleet, rights, self.places)
+            front = self if fleet is self.fleet else replace(self, fleet=fleet, text=self.text.over(fleet))
+            self._of_tokens[rights.name] = front
+        return front
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +79,8 @@ Telling = Callable[[Refused], Response]
 class Endpoint:
     """An ASGI application. Its answering is cancelled the moment the client goes away.
 
-    is_open: no token is needed. protocol: as metrics call it. tells: errors in the protocol's own form,
-    OpenAI's without one.
+    is_open: no token is needed; else one with one of `scopes`. protocol: as metrics call it. tells: errors in
+    the protocol's own form, OpenAI's without one.
     """
 
     def __init__(
@@ -67,12 +89,14 @@ class Endpoint:
         answering: Answering,
         *,
         is_open: bool = False,
+        scopes: tuple[str, ...] = USERS,
         protocol: str = "openai",
         tells: Telling = error_response,
     ) -> None:
         self._front = front
         self._answering = answering
         self._is_open = is_open
+        self._scopes = scopes
         self._protocol = protocol
         self._tells = tells
 
@@ -80,18 +104,28 @@ class Endpoint:
         headers = Headers(scope=scope)
         request_id = _request_id(headers)
         try:
-            tenant = "" if self._is_open else _tenant(self._front.tenants, headers)
-            body = await body_of(receive, max_bytes=self._front.max_body_bytes)
+            front, tenant = (self._front, "") if self._is_open else self._entered(headers)
+            limits = front.limits
+            body = await body_of(receive, max_bytes=front.max_body_bytes, timeout_s=limits.body_timeout_s)
             asked = Asked(request_id, headers, body, tenant, scope.get("path_params") or {})
-            await while_connected(receive, self._answer(asked, scope, receive, send))
+            await while_connected(receive, self._answer(front, asked, scope, receive, send))
         except ClientGone:
             return
         except Refused as refused:
             await self._refuse(refused, request_id, scope, receive, send)
 
-    async def _answer(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
+    def _entered(self, headers: Headers) -> tuple[Front, str]:
+        """What the caller sees, and whose the call is. Raises Refused."""
+        caller = self._front.tenants.caller(headers.get, is_local=self._front.is_local)
+        refusal = caller if isinstance(caller, Refusal) else caller.rights.refusal_of(*self._scopes)
+        if refusal is not None:
+            raise Refused(refusal.reason, refusal.message)
+        return self._front.of(caller.rights), caller.tenant
+
+    async def _answer(self, front: Front, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            response = await self._answering(self._front, asked)
+            _check_depth(asked, front.limits.max_json_depth)
+            response = await self._answering(front, asked)
         except Refused as refused:
             response = self._told(refused, scope)
         except Exception:  # the outermost frame of a request: a bug ends this call, not the server
@@ -105,8 +139,8 @@ class Endpoint:
     ) -> None:
         """Of a request whose body was not read to its end: the connection cannot be used again."""
         response = self._told(refused, scope)
-        if isinstance(refused, BodyTooLarge):
-            response.status_code = 413
+        if isinstance(refused, BodyTooLarge | BodyTooSlow):
+            response.status_code = refused.status
         response.headers[REQUEST_ID_HEADER] = request_id
         response.headers["connection"] = "close"
         await response(scope, receive, send)
@@ -118,13 +152,13 @@ class Endpoint:
         return self._tells(refused)
 
 
-def _tenant(tenants: Tenants, headers: Headers) -> str:
-    if tenants.are_one:
-        return ""
-    tenant = tenants.of(headers.get)
-    if isinstance(tenant, Refusal):
-        raise Refused(tenant.reason, tenant.message)
-    return tenant
+def _check_depth(asked: Asked, max_depth: int) -> None:
+    """Of the JSON in a body, behind which binary tensors may follow. Raises Refused."""
+    length = asked.headers.get(LENGTH_HEADER, "")
+    text = asked.body[: int(length)] if length.isascii() and length.isdigit() else asked.body
+    if is_deeper(text, max_depth):
+        message = f"the body is JSON that nests more than {max_depth} deep"
+        raise Refused(Reason.INVALID_REQUEST, message, code="json_too_deep")
 
 
 def _request_id(headers: Headers) -> str:

@@ -30,6 +30,7 @@ STATUS: Mapping[Reason, int] = {
     Reason.CONTEXT_LENGTH_EXCEEDED: 400,
     Reason.UNSUPPORTED: 501,
     Reason.UNAUTHENTICATED: 401,
+    Reason.PERMISSION_DENIED: 403,
 }
 # Asking again at once cannot help, and clients that do it by themselves would add load. OpenAI's do, after
 # 408, 409, 429 and everything from 500 on.

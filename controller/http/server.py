@@ -14,15 +14,18 @@ from controller.calls import Reason, Refusal
 from controller.fleet import Fleet
 from controller.http.app import build_app
 from controller.http.endpoint import Front
+from controller.http.guarded_connection import guarded
 from controller.ports import listen
+from controller.security.certificates import Certificates
+from controller.security.limited_fleet import TenantPlaces
 from controller.tenants import ONE_TENANT, Tenants
 from controller.text import ModelText, TextFront
+from vocabulary.exposure import is_loopback
+from vocabulary.limits import DEFAULT_LIMITS, Limits
 
 MAX_BODY_BYTES = 64 * 2**20
-MAX_HEADER_BYTES = 64 * 2**10
 # How long the last words of answers that were ended may take to reach their clients.
 _LAST_WORDS_S = 1.0
-_KEEP_ALIVE_S = 75
 _STOPPING = Refusal(Reason.DRAINING, "the server is shutting down; ask another replica of the endpoint")
 # Routes of further protocols, made once all that they share is there.
 Routing = Callable[[Front], Sequence[BaseRoute]]
@@ -67,28 +70,39 @@ async def start_http(
     tenants: Tenants = ONE_TENANT,
     max_body_bytes: int = MAX_BODY_BYTES,
     routing: Sequence[Routing] = (),
+    certificates: Certificates | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> RunningHttp:
     """Serve `fleet` on the running event loop. port 0: any free one. No signal is caught.
 
-    texts: of every model, by canonical name. Raises PortInUse, or RuntimeFailure if the address cannot be
-    listened on for another reason.
+    texts: of every model, by canonical name. certificates: TLS with these; None: none. Raises PortInUse, or
+    RuntimeFailure if the address cannot be listened on for another reason.
     """
     sockets = listen(host, port, key="endpoints.http", flag="--http-port")
-    front = Front(fleet, TextFront(fleet, texts), tenants, max_body_bytes)
+    front = Front(
+        fleet,
+        TextFront(fleet, texts, limits=limits),
+        tenants,
+        max_body_bytes,
+        limits=limits,
+        is_local=is_loopback(host),
+        places=TenantPlaces(limits.max_tenant_requests),
+    )
     app = build_app(front, routes=[route for each in routing for route in each(front)])
     # We take uvicorn's server apart: its own `serve` would catch the signals that our life cycle waits for.
-    server = uvicorn.Server(_config(app))
+    server = uvicorn.Server(_config(app, limits))
     server.config.load()
+    server.config.ssl = certificates.ssl_context() if certificates is not None else None
     server.lifespan = server.config.lifespan_class(server.config)
     await server.startup(sockets=sockets)
     ticks = asyncio.create_task(server.main_loop())
     return RunningHttp(server, sockets[0].getsockname()[1], front, ticks)
 
 
-def _config(app: object) -> uvicorn.Config:
+def _config(app: object, limits: Limits) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",  # httptools takes a third off a request's cost, and headers without end
+        http=guarded(limits),  # h11: httptools takes a third off a request's cost, and headers without end
         lifespan="off",
         ws="none",
         log_config=None,
@@ -96,6 +110,6 @@ def _config(app: object) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        timeout_keep_alive=limits.idle_timeout_s,
+        h11_max_incomplete_event_size=limits.max_header_bytes,
     )

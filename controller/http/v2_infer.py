@@ -13,11 +13,11 @@ from controller.calls import Reason, Refusal
 from controller.grpc_v2.infer import Inference
 from controller.grpc_v2.messages import ModelInferResponse
 from controller.grpc_v2.text_asks import TextAsk
-from controller.http.endpoint import Asked, Front
+from controller.http.endpoint import LENGTH_HEADER, Asked, Front
 from controller.http.errors import json_response
 from controller.http.events import begun, event_of
 from controller.http.v2_generate import generate_request, generated
-from controller.http.v2_tensors import LENGTH_HEADER, asking_of, infer_response, parameters_of, set_parameters
+from controller.http.v2_tensors import asking_of, infer_response, parameters_of, set_parameters
 from controller.http.wishes import wishes_of
 from controller.text import Refused
 from controller.text.refused import by_fleet
@@ -31,10 +31,8 @@ _MS_PER_S = 1e3
 class V2Inference:
     """The paths /infer, /generate and /generate_stream of a model. All raise Refused."""
 
-    def __init__(self, front: Front) -> None:
-        self._inference = Inference(
-            front.fleet, front.text, protocol=PROTOCOL, holding=front.open_answers.holding
-        )
+    def __init__(self) -> None:
+        self._inferences: dict[int, tuple[Front, Inference]] = {}
 
     async def infer(self, front: Front, asked: Asked) -> Response:
         """Tensors as JSON or binary, in and out."""
@@ -48,43 +46,46 @@ class V2Inference:
             front.fleet.turned_away(model.name, refused.refusal, protocol=PROTOCOL)
             refused.is_counted = True
             raise
-        return infer_response(await self._answer(asking.message, asked), asking)
+        return infer_response(await self._answer(front, asking.message, asked), asking)
 
     async def generate(self, front: Front, asked: Asked) -> Response:
         """One JSON object in, one out."""
         request = self._generate_request(front, asked, is_streamed=False)
-        return json_response(generated(await self._answer(request, asked)))
+        return json_response(generated(await self._answer(front, request, asked)))
 
     async def generate_stream(self, front: Front, asked: Asked) -> Response:
         """One JSON object in, server-sent events out. Begun once the first is there."""
         request = self._generate_request(front, asked, is_streamed=True)
-        outcome = await self._inference.answer(_bytes_of(request, asked.headers), None, asked.tenant)
+        inference = self._inference(front)
+        outcome = await inference.answer(_bytes_of(request, asked.headers), None, asked.tenant)
         if isinstance(outcome, Refusal):
             raise by_fleet(outcome)
         assert isinstance(outcome, TextAsk), outcome
-        return await begun(self._events(outcome))
+        return await begun(_events(inference, outcome))
 
-    async def _answer(self, request: object, asked: Asked) -> object:
+    async def _answer(self, front: Front, request: object, asked: Asked) -> object:
         """The ModelInferResponse to a ModelInferRequest."""
-        outcome = await self._inference.answer(_bytes_of(request, asked.headers), None, asked.tenant)
+        inference = self._inference(front)
+        outcome = await inference.answer(_bytes_of(request, asked.headers), None, asked.tenant)
         if isinstance(outcome, TextAsk):
-            outcome = await self._inference.whole(outcome)
+            outcome = await inference.whole(outcome)
         if isinstance(outcome, Refusal):
             raise by_fleet(outcome)
         return ModelInferResponse.FromString(outcome)
 
-    async def _events(self, ask: TextAsk) -> AsyncGenerator[bytes, None]:
-        """Raises Refused only before the first."""
-        has_begun = False
-        async with aclosing(self._inference.spoken(ask)) as replies:
-            async for reply in replies:
-                if not isinstance(reply, Refusal):
-                    yield event_of(generated(reply))
-                elif has_begun:
-                    yield event_of({"error": reply.message})
-                else:
-                    raise by_fleet(reply)
-                has_begun = True
+    def _inference(self, front: Front) -> Inference:
+        """One for all that a token's holder sees: it remembers which requests fit which models."""
+        known = self._inferences.get(id(front))
+        if known is None:
+            inference = Inference(
+                front.fleet,
+                front.text,
+                protocol=PROTOCOL,
+                holding=front.open_answers.holding,
+                limits=front.limits,
+            )
+            known = self._inferences[id(front)] = front, inference
+        return known[1]
 
     def _generate_request(self, front: Front, asked: Asked, *, is_streamed: bool) -> object:
         front.text.generation(asked.path["model"])
@@ -94,6 +95,20 @@ class V2Inference:
             version=asked.path.get("version", ""),
             is_streamed=is_streamed,
         )
+
+
+async def _events(inference: Inference, ask: TextAsk) -> AsyncGenerator[bytes, None]:
+    """Raises Refused only before the first."""
+    has_begun = False
+    async with aclosing(inference.spoken(ask)) as replies:
+        async for reply in replies:
+            if not isinstance(reply, Refusal):
+                yield event_of(generated(reply))
+            elif has_begun:
+                yield event_of({"error": reply.message})
+            else:
+                raise by_fleet(reply)
+            has_begun = True
 
 
 def _bytes_of(request: object, headers: Headers) -> bytes:

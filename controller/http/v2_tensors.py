@@ -15,13 +15,13 @@ from starlette.responses import Response
 
 from controller.calls import Reason
 from controller.grpc_v2.messages import ModelInferRequest
+from controller.http.endpoint import LENGTH_HEADER
 from controller.http.errors import json_response
 from controller.text import Refused
 from controller.text.names import short
 from vocabulary.numpy_tensors import array_of, tensor_of
 from vocabulary.tensors import DATATYPES, Tensor
 
-LENGTH_HEADER = "inference-header-content-length"
 _SIZE, _BINARY, _ALL_BINARY = "binary_data_size", "binary_data", "binary_data_output"
 Scalar = bool | int | float | str
 Parameters = dict[str, Scalar]

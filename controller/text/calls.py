@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import msgspec
 
 from controller.calls import GenerationView, Reason
 from controller.text.codec import TextCodec
 from controller.text.refused import Refused
 from controller.token_streams import GenerateCall
+from vocabulary.limits import Limits
 from vocabulary.sampling import Sampling
 
 MAX_STOP_STRINGS = 16
+# Every piece of text is compared with all beginnings of all of them.
+MAX_STOP_CHARS = 1024
+MAX_STOP_TOKENS = 1024
 
 
 class TextCall(msgspec.Struct, frozen=True):
@@ -59,6 +65,34 @@ def check_stop(call: TextCall, codec: TextCodec | None) -> None:
             f"stop takes at most {MAX_STOP_STRINGS} strings, none of them empty; got {len(call.stop)}",
             param="stop",
         )
+    longest, num_ids = max(map(len, call.stop), default=0), len(call.sampling.stop_token_ids)
+    if longest > MAX_STOP_CHARS:
+        text = f"a stop string has {longest} characters; at most {MAX_STOP_CHARS} are looked for"
+        raise Refused(Reason.INVALID_PARAMETER, text, param="stop")
+    if num_ids > MAX_STOP_TOKENS:
+        text = f"stop_token_ids has {num_ids} tokens; at most {MAX_STOP_TOKENS} are taken"
+        raise Refused(Reason.INVALID_PARAMETER, text, param="stop_token_ids")
+
+
+def check_chars(num_chars: int, limits: Limits, *, param: str) -> None:
+    """Raises Refused for more text than is looked at, whatever the model could hold."""
+    if num_chars > limits.max_prompt_chars:
+        raise Refused(
+            Reason.CONTEXT_LENGTH_EXCEEDED,
+            f"{param} has {num_chars} characters; at most {limits.max_prompt_chars} are taken",
+            param=param,
+        )
+
+
+def check_messages(messages: Sequence[Mapping[str, object]], limits: Limits) -> None:
+    """Raises Refused for more of them, or longer ones together, than are given to a template."""
+    if len(messages) > limits.max_messages:
+        raise Refused(
+            Reason.CONTEXT_LENGTH_EXCEEDED,
+            f"{len(messages)} messages; at most {limits.max_messages} are taken",
+            param="messages",
+        )
+    check_chars(sum(len(str(message.get("content", ""))) for message in messages), limits, param="messages")
 
 
 def check_length(text: str, view: GenerationView, codec: TextCodec) -> None:

@@ -10,11 +10,19 @@ from typing import final
 from controller.calls import GenerationView, ModelState, ModelView, Reason
 from controller.fleet import Fleet
 from controller.text.answers import TextAnswer
-from controller.text.calls import TextCall, check_length, check_stop, generate_call
+from controller.text.calls import (
+    TextCall,
+    check_chars,
+    check_length,
+    check_messages,
+    check_stop,
+    generate_call,
+)
 from controller.text.codec import TextCodec
 from controller.text.model_text import NO_TEXT, ModelText
 from controller.text.names import unknown_model
 from controller.text.refused import Refused
+from vocabulary.limits import DEFAULT_LIMITS, Limits
 
 # Shorter texts are tokenised in well under a millisecond, which a thread would not make better.
 _MAX_CHARS_ON_LOOP = 4096
@@ -24,9 +32,20 @@ _MAX_CHARS_ON_LOOP = 4096
 class TextFront:
     """texts: of every model, by canonical name. All methods run on the fleet's event loop."""
 
-    def __init__(self, fleet: Fleet, texts: Mapping[str, ModelText]) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        texts: Mapping[str, ModelText],
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
         self._fleet = fleet
         self._texts = texts
+        self._limits = limits
+
+    def over(self, fleet: Fleet) -> TextFront:
+        """The same texts in front of another fleet."""
+        return TextFront(fleet, self._texts, limits=self._limits)
 
     def view(self, model: str) -> ModelView:
         """The model under a name or alias. Raises Refused if there is none."""
@@ -63,6 +82,7 @@ class TextFront:
     ) -> str:
         """The prompt of a conversation, with its special tokens. Raises Refused; the fleet counts that."""
         with self._counting(model, "openai"):
+            check_messages(messages, self._limits)
             return self._chat_prompt(model, messages, adds_generation_prompt, variables)
 
     async def start(self, call: TextCall) -> TextAnswer:
@@ -71,6 +91,8 @@ class TextFront:
             view, codec = self.generation(call.model), self.text(call.model).codec
             assert call.wants_text or not call.stop, call
             check_stop(call, codec)
+            if isinstance(call.prompt, str):
+                check_chars(len(call.prompt), self._limits, param="prompt")
             prompt_ids = call.prompt if isinstance(call.prompt, tuple) else await _tokens(call, view, codec)
             asked = generate_call(call, prompt_ids, self.view(call.model).name, view)
             stream = self._fleet.generate(asked)

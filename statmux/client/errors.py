@@ -37,7 +37,7 @@ class DeadlineExceeded(ClientError):
 
 
 class NotAllowed(ClientError):
-    """The fleet asks for a token, and there was none, or one that it does not know."""
+    """The fleet asks for a token, and there was none, or one that it does not know, or not for this."""
 
     exit_code = InvalidInput.exit_code
 
@@ -70,6 +70,7 @@ _KINDS: Mapping[grpc.StatusCode, type[ClientError]] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: Rejected,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
     grpc.StatusCode.UNAUTHENTICATED: NotAllowed,
+    grpc.StatusCode.PERMISSION_DENIED: NotAllowed,
     grpc.StatusCode.NOT_FOUND: NotFound,
     grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
     grpc.StatusCode.UNAVAILABLE: Unavailable,

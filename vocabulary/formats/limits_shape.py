@@ -7,9 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from vocabulary.formats.shapes import Bytes, Count, Positive, Shape
+from vocabulary.limits import DEFAULT_LIMITS as _LIMITS
 from vocabulary.limits import Limits
-
-_LIMITS = Limits()
 
 
 class LimitsShape(Shape):

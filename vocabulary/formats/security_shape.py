@@ -22,8 +22,8 @@ class TokenShape(Shape):
     """A token is named here; the secret itself stays in a file or in the environment.
 
     Its calls are those of `tenant`, without one of a tenant that is called like the token; one that is
-    `trusted` may name the tenant of each call in a header. `may_set_slo`, `min_slo_ms` and `max_priority` (1 is
-    the highest) say how much of what its calls ask for themselves counts.
+    `trusted` may name the tenant of each call in a header. `may_set_slo`, `min_slo_ms` and `max_priority`
+    (1 is the highest) say how much of what its calls ask for themselves counts.
     """
 
     name: Name
