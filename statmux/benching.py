@@ -10,6 +10,7 @@ from typing import Any
 
 from simulator.fast_or_events import outcomes_of
 from statmux.calibrate import observed_overhead
+from statmux.client.channels import Tls
 from statmux.precise import run_precisely
 from statmux.recording import write_served, write_timings
 from statmux.render import Console
@@ -27,7 +28,7 @@ from vocabulary.trace import Trace
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One fleet, one trace, the plan that runs. token: where the fleet asks for one."""
+    """One fleet, one trace, the plan that runs. token, tls: where the fleet asks for them."""
 
     deployment: Deployment
     plan: Plan
@@ -37,6 +38,7 @@ class Job:
     is_emulated: bool
     timeout_s: float
     token: str | None = None
+    tls: Tls | None = None
 
     @property
     def placement(self) -> Placement:
@@ -70,6 +72,7 @@ def _replay(console: Console, job: Job, scale: float | None) -> Replayed:
                 groups=groups,
                 progress=lambda done, _: progress.step(done),
                 token=job.token,
+                tls=job.tls,
             )
         )
 

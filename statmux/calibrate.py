@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from statmux.calls import PreparedCalls
 from statmux.client import ClientError
-from statmux.client.channels import DEFAULT_TIMEOUT_S
+from statmux.client.channels import DEFAULT_TIMEOUT_S, Tls
 from statmux.client.operations import InferResult
 from statmux.recording import Timings
 from vocabulary.catalog import Catalog
@@ -78,6 +78,7 @@ async def calibrate(
     catalog: Catalog,
     num_requests: int,
     token: str | None = None,
+    tls: Tls | None = None,
 ) -> Calibration:
     """One request at a time, models in turn, each compared with the profile of the group that answered.
 
@@ -88,7 +89,7 @@ async def calibrate(
             "one request has no spread", hint="calibrate with 2 requests or more; 100 are good"
         )
     beyond_s = []
-    async with PreparedCalls(address, inputs, token=token) as calls:
+    async with PreparedCalls(address, inputs, token=token, tls=tls) as calls:
         names = [name for name in inputs if placement.holders(name)]
         if not names:
             raise InvalidInput(

@@ -11,7 +11,7 @@ from grpc import aio
 
 from controller.grpc_v2.messages import message_class
 from statmux.client import ClientError, operations
-from statmux.client.channels import CHANNEL_OPTIONS, headers_with
+from statmux.client.channels import Tls, headers_with, open_aio_channel
 from statmux.client.errors import client_error
 from statmux.client.operations import InferResult
 
@@ -21,7 +21,12 @@ class PreparedCalls:
     """One request for each model, sent again and again. Use it on one event loop."""
 
     def __init__(
-        self, address: str, inputs: Mapping[str, Mapping[str, object]], *, token: str | None = None
+        self,
+        address: str,
+        inputs: Mapping[str, Mapping[str, object]],
+        *,
+        token: str | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self._headers = headers_with(token)
         prepared = {name: _prepared(name, one) for name, one in inputs.items()}
@@ -29,7 +34,7 @@ class PreparedCalls:
         self._address = address
         self._read = one.read
         self._requests = {name: each.request.SerializeToString() for name, each in prepared.items()}
-        self._channel = aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._channel = open_aio_channel(address, tls)
         self._stub = self._channel.unary_unary(one.path, request_serializer=None, response_deserializer=None)
         self._response = one.response_class
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from statmux.calls import PreparedCalls
 from statmux.client import ClientError, DeadlineExceeded, Rejected, Unavailable
+from statmux.client.channels import Tls
 from statmux.recording import Timings
 from statmux.token_calls import TokenAsk, TokenCalls, prompts_of
 from vocabulary.deployment import Slo
@@ -77,9 +78,11 @@ async def replay(
     groups: Sequence[str],
     progress: Callable[[int, int], None],
     token: str | None = None,
+    tls: Tls | None = None,
 ) -> Replayed:
     """Replay the trace against `address`. `groups` are the group ids of the plan, for the outcomes."""
-    one_shot, generating = PreparedCalls(address, load.inputs, token=token), TokenCalls(address, token=token)
+    one_shot = PreparedCalls(address, load.inputs, token=token, tls=tls)
+    generating = TokenCalls(address, token=token, tls=tls)
     async with one_shot as calls, generating as token_calls:
         with _without_collections():
             return await _Replay(calls, token_calls, load, groups, progress).run()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from controller.grpc_v2.messages import SERVICE, ModelStreamInferResponse, message_class
 from statmux.client import ClientError
-from statmux.client.channels import CHANNEL_OPTIONS, headers_with
+from statmux.client.channels import Tls, headers_with, open_aio_channel
 from statmux.client.errors import client_error
 from vocabulary.trace import Tokens
 
@@ -56,10 +56,10 @@ class TokenAnswer:
 class TokenCalls:
     """A stream of its own for every request. Use it on one event loop."""
 
-    def __init__(self, address: str, *, token: str | None = None) -> None:
+    def __init__(self, address: str, *, token: str | None = None, tls: Tls | None = None) -> None:
         self._address = address
         self._headers = (("triton_grpc_error", "true"), *headers_with(token))
-        self._channel = aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._channel = open_aio_channel(address, tls)
         self._stub = self._channel.stream_stream(
             _PATH,
             request_serializer=None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, final
 
@@ -10,7 +11,7 @@ from grpc import aio
 from numpy.typing import ArrayLike
 
 from statmux.client import operations
-from statmux.client.channels import CHANNEL_OPTIONS, DEFAULT_TIMEOUT_S, headers_with
+from statmux.client.channels import DEFAULT_TIMEOUT_S, headers_with, open_aio_channel, tls_of
 from statmux.client.errors import DeadlineExceeded, Unavailable, client_error
 from statmux.client.operations import InferResult, ModelEntry, ModelMetadata, Operation
 
@@ -21,14 +22,27 @@ Result = TypeVar("Result")
 class AsyncClient:
     """Talks to the gRPC endpoint at `address` (host:port). Use it on one event loop.
 
-    token: shown with every call, where the fleet asks for one. Calls raise the errors of
+    token: shown with every call, where the fleet asks for one. tls: speak TLS, as with ca (the file of who
+    signed the server's certificate) or cert and key (files of ours, where it asks for them); server_name:
+    what its certificate says, where the address says something else. Calls raise the errors of
     `statmux.client.errors`; they never retry on their own.
     """
 
-    def __init__(self, address: str, *, token: str | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        token: str | None = None,
+        tls: bool = False,
+        ca: str | Path | None = None,
+        cert: str | Path | None = None,
+        key: str | Path | None = None,
+        server_name: str | None = None,
+    ) -> None:
+        """Raises InvalidInput for files that cannot be read."""
         self.address = address
         self._headers = headers_with(token)
-        self._channel = aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._channel = open_aio_channel(address, tls_of(tls, ca, cert, key, server_name))
         self._metadata: dict[str, ModelMetadata] = {}
         self._stubs: dict[str, aio.UnaryUnaryMultiCallable] = {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from vocabulary.errors import InvalidInput, Unreachable
 if TYPE_CHECKING:
     from statmux.benching import Job
     from statmux.client import ModelMetadata
+    from statmux.client.channels import Tls
     from vocabulary.deployment import Deployment
     from vocabulary.placement import Placement
     from vocabulary.trace import Trace
@@ -43,6 +45,17 @@ def bench(
     calibrate: Annotated[
         int, typer.Option(help="Measure the fixed overhead with N lone requests instead.", min=0)
     ] = 0,
+    tls: Annotated[bool, typer.Option("--tls", help="Speak TLS.")] = False,
+    ca: Annotated[
+        Path | None,
+        typer.Option(help="Who signed the endpoint's certificate.", envvar="STATMUX_CA", show_default=False),
+    ] = None,
+    cert: Annotated[
+        Path | None, typer.Option(help="Our certificate.", envvar="STATMUX_CERT", show_default=False)
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Its private key.", envvar="STATMUX_KEY", show_default=False)
+    ] = None,
     record: Annotated[
         Path | None, typer.Option(help="Folder for the run record, for `statmux report`.", show_default=False)
     ] = None,
@@ -52,6 +65,7 @@ def bench(
     A fleet that asks for a token is shown that of the variable STATMUX_TOKEN.
     """
     from statmux.benching import Job, run_once
+    from statmux.client.channels import tls_of
     from statmux.samples import sample_inputs
     from vocabulary.formats.disk import load_deployment, load_plan
     from vocabulary.tensors import EMULATED_PLATFORM
@@ -61,7 +75,8 @@ def bench(
     served = load_plan(plan, deployment=read)
     address = url or f"{read.grpc.host}:{read.grpc.port}"
     token = os.environ.get("STATMUX_TOKEN")
-    described = _described(read, address, token)
+    secured = tls_of(tls, ca, cert, key)
+    described = _described(read, address, token, secured)
     inputs = {
         name: sample_inputs(one.inputs, sequence_length=sequence_length)
         for name, one in described.items()
@@ -70,11 +85,12 @@ def bench(
     # The fleet's word, not the file's: `serve --engine` may have overridden it.
     is_emulated = any(one.platform == EMULATED_PLATFORM for one in described.values())
     if calibrate:
-        _calibrate(console, read, served.placement, address, inputs, calibrate, is_emulated, token)
+        _calibrate(console, read, served.placement, address, inputs, calibrate, is_emulated, token, secured)
         return
     if trace is None:
         raise InvalidInput("there is no trace to replay", hint="give --trace FILE, or --calibrate N")
-    job = Job(read, served, _trace(trace, read, rate_scale), address, inputs, is_emulated, timeout, token)
+    replayed = _trace(trace, read, rate_scale)
+    job = Job(read, served, replayed, address, inputs, is_emulated, timeout, token, secured)
     _check_tokens(job)
     scales = [None] if slo_scale is None else [_scale(word) for word in slo_scale.split(",")]
     if record is not None and len(scales) > 1:
@@ -84,12 +100,14 @@ def bench(
     console.result(document, lambda: _sweep_table(document) if "runs" in document else _table(document))
 
 
-def _described(deployment: Deployment, address: str, token: str | None) -> Mapping[str, ModelMetadata]:
+def _described(
+    deployment: Deployment, address: str, token: str | None, tls: Tls | None
+) -> Mapping[str, ModelMetadata]:
     """What the endpoint says of every model of the deployment."""
     from statmux.client import Client, Unavailable
 
     try:
-        with Client(address, token=token) as client:
+        with Client(address, token=token, **({} if tls is None else asdict(tls) | {"tls": True})) as client:
             return {name: client.model_metadata(name) for name in deployment.model_names}
     except Unavailable as error:
         raise Unreachable(
@@ -216,9 +234,8 @@ def _calibrate(
     num_requests: int,
     is_emulated: bool,
     token: str | None,
+    tls: Tls | None,
 ) -> None:
-    from dataclasses import asdict
-
     from statmux.calibrate import calibrate
 
     if not inputs:
@@ -236,6 +253,7 @@ def _calibrate(
             catalog=deployment.catalog(),
             num_requests=num_requests,
             token=token,
+            tls=tls,
         )
     )
     console.result(
