@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, final
 
-from vocabulary.errors import RuntimeFailure, TimedOut, Unreachable
+from vocabulary.errors import RuntimeFailure, StatmuxError, TimedOut, Unreachable
 
 Answer = Mapping[str, Any]
 Verb = Callable[[Mapping[str, Any]], Awaitable[Answer]]
@@ -26,11 +26,12 @@ def socket_path(fleet: str) -> Path:
 
 @final
 class ControlServer:
-    """Listens on the fleet's socket until closed. `verbs` answer; an unknown verb gets an error."""
+    """Listens on the fleet's socket until closed. `verbs` answer, more may come; an unknown verb gets an
+    error, and so does one that raises a StatmuxError: its words, with its exit code."""
 
     def __init__(self, path: Path, verbs: Mapping[str, Verb]) -> None:
         self._path = path
-        self._verbs = verbs
+        self.verbs = dict(verbs)
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -72,10 +73,13 @@ class ControlServer:
     async def _answer(self, line: bytes) -> Answer:
         try:
             request = json.loads(line)
-            verb = self._verbs[request["verb"]]
+            verb = self.verbs[request["verb"]]
         except (ValueError, TypeError, KeyError):
-            return {"error": f"not a request; verbs are {', '.join(self._verbs)}"}
-        return await verb(request)
+            return {"error": f"not a request; verbs are {', '.join(self.verbs)}"}
+        try:
+            return await verb(request)
+        except StatmuxError as error:
+            return {"error": error.message, "hint": error.hint, "kind": type(error).__name__}
 
 
 def ask(path: Path, verb: str, *, timeout_s: float, **words: object) -> dict[str, Any]:

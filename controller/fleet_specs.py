@@ -35,6 +35,8 @@ def worker_specs(deployment: Deployment, placement: Placement, *, key: str) -> t
             source_folder=str(Path(deployment.folder).resolve()),
             key=key,
             socket_path="",
+            beat_interval_s=deployment.health.beat_interval_s,
+            orphan_grace_s=deployment.health.orphan_grace_s,
             allow_python_models=deployment.security.allow_python_models,
             limits=limits,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import final
 
@@ -15,19 +14,17 @@ _NUM_BEATS = 2
 
 @final
 class IdleReplicas:
-    """Calls `idle(group_id, model)` once for each, when beats say so or its time is up."""
+    """Calls `idle(group_id, model)` once for each, when beats say so. How long that may take is not its
+    matter."""
 
     def __init__(self, idle: Callable[[str, str], None]) -> None:
         self._idle = idle
+        # From which beat of the group on its word counts.
         self._closing: dict[tuple[str, str], int] = {}
-        self._timers: dict[tuple[str, str], asyncio.TimerHandle] = {}
 
-    def watch(self, member: Member, model: str, *, timeout_s: float) -> None:
+    def watch(self, member: Member, model: str) -> None:
         """From now on, since no request of the model goes there any more."""
-        key = (member.group.id, model)
-        self.forget_one(key)
-        self._closing[key] = member.num_beats + _NUM_BEATS
-        self._timers[key] = asyncio.get_running_loop().call_later(timeout_s, self._end, key)
+        self._closing[member.group.id, model] = member.num_beats + _NUM_BEATS
 
     def hear(self, member: Member, beat: Beat) -> None:
         """A beat came; it counts the requests of all front ends."""
@@ -35,25 +32,11 @@ class IdleReplicas:
         for key, from_beat in tuple(self._closing.items()):
             group_id, model = key
             if group_id == member.group.id and member.num_beats >= from_beat and not held.get(model, 0):
-                self._end(key)
+                del self._closing[key]
+                self._idle(group_id, model)
 
-    def forget(self, group_id: str) -> None:
-        """The group is gone, and with it whatever it held."""
-        for key in [key for key in self._closing if key[0] == group_id]:
-            self.forget_one(key)
-
-    def forget_one(self, key: tuple[str, str]) -> None:
-        """It is not waited for any more."""
-        self._closing.pop(key, None)
-        timer = self._timers.pop(key, None)
-        if timer is not None:
-            timer.cancel()
-
-    def close(self) -> None:
-        """Forget all."""
+    def forget(self, group_id: str, model: str | None = None) -> None:
+        """The model is open again; or the group is gone, and with it whatever it held."""
         for key in tuple(self._closing):
-            self.forget_one(key)
-
-    def _end(self, key: tuple[str, str]) -> None:
-        self.forget_one(key)
-        self._idle(*key)
+            if key[0] == group_id and model in (None, key[1]):
+                del self._closing[key]

@@ -11,8 +11,10 @@ from workers.frames import Hello
 from workers.link import Lost, Receive, SocketLink
 
 
-async def open_link(started: StartedGroup, *, key: str, receive: Receive, lost: Lost) -> SocketLink:
-    """Connect to the group's worker and greet it with the fleet's key.
+async def open_link(
+    started: StartedGroup, receive: Receive, lost: Lost, *, key: str, front: int = 0
+) -> SocketLink:
+    """Connect to the group's worker and greet it with the fleet's key. front: whose link it is.
 
     Raises RuntimeFailure when nobody answers at the worker's address.
     """
@@ -31,6 +33,6 @@ async def open_link(started: StartedGroup, *, key: str, receive: Receive, lost: 
             f"the worker of group {started.group_id} does not answer at {address}: {error.strerror or error}",
             hint="if it is on another host, every port of its node must be reachable from here",
         ) from error
-    made.send(Hello(key, time.monotonic()))
+    made.send(Hello(key, time.monotonic(), front))
     made.flush()
     return made

@@ -51,9 +51,11 @@ class SlowSteps:
         post: Callable[[StepEvent], None],
         heard: Callable[[Member, Frame], None],
         lost: Callable[[Member, str], None],
+        loaded: Callable[[StartedGroup], None],
         done: Callable[[], None],
     ) -> None:
-        """heard, lost: what a group's link says. done: called after each step that changed what runs."""
+        """heard, lost: what a group's link says. loaded: models came to a group. done: after each step that
+        changed what runs."""
         self._cluster = cluster
         self._members = members
         self._rosters = rosters
@@ -63,6 +65,7 @@ class SlowSteps:
         self._post = post
         self._heard = heard
         self._lost = lost
+        self._loaded = loaded
         self._done = done
         self._tasks: set[asyncio.Task[None]] = set()
         self.failure: StatmuxError | None = None
@@ -116,6 +119,7 @@ class SlowSteps:
             await self.bury(member, str(error))
             return
         member.started, member.link, member.heard_s, member.num_beats = started, link, self._clock(), 0
+        self._loaded(started)
         self._post(GroupStarted(member.group))
         if ends:  # it died before we knew it
             self._lost(member, ends[0])
@@ -151,6 +155,7 @@ class SlowSteps:
             return
         if member.life == life:
             member.group, member.started = group, started
+            self._loaded(started)
             self._post(ModelsLoaded(group_id, models))
             self._done()
 

@@ -13,6 +13,7 @@ from controller.group_cluster import GroupCluster
 from controller.idle_replicas import IdleReplicas
 from controller.journal import AbstractJournal
 from controller.members import GroupState, Member, Members, is_same
+from controller.past import Past
 from controller.ray_nouns import StartedGroup
 from controller.rosters import Rosters
 from controller.silence import Silence
@@ -62,9 +63,11 @@ class Supervisor:
         specs_of: SpecsOf,
         clock: Callable[[], float],
         journal: AbstractJournal,
+        past: Past,
         receive: Callable[[int, Frame], None],
+        loaded: Callable[[StartedGroup], None],
     ) -> None:
-        """receive: hears the frames of groups that front ends know, by index."""
+        """receive: hears the frames of groups that front ends know, by index. loaded: how weights came."""
         self.deployment = deployment
         self.members = members
         self.desired = Placement(())
@@ -75,6 +78,7 @@ class Supervisor:
         self._rosters = rosters
         self._clock = clock
         self._journal = journal
+        self._past = past
         self._receive = receive
         self._slow = SlowSteps(
             cluster,
@@ -86,6 +90,7 @@ class Supervisor:
             post=self._post,
             heard=self._hear,
             lost=self.lose,
+            loaded=loaded,
             done=self._remember,
         )
         self._idle = IdleReplicas(lambda group_id, model: self._post(ReplicaIdle(group_id, model)))
@@ -116,7 +121,7 @@ class Supervisor:
         self.desired = placement
         self.given_up = ()
         self._is_converged = False
-        self._journal.event("plan", why=why, groups=[group_words(group) for group in placement.groups])
+        self._journal.event("plan", why=why, groups={group.id: group.models for group in placement.groups})
         self._post(Desired(placement, may_interrupt))
 
     @property
@@ -171,7 +176,6 @@ class Supervisor:
         """Perform nothing more. What blocks on a thread ends when the cluster is closed."""
         self._is_closed = True
         self._silence.stop()
-        self._idle.close()
         self._cancel_timer()
         await self._slow.close()
         for member in self.members.running():
@@ -265,6 +269,8 @@ class Supervisor:
         for group_id, names in models.items():
             member = self._known(group_id)
             if member.is_running:
+                for name in names:
+                    self._idle.forget(group_id, name)
                 self._tell("open", group_id, names)
                 self._rosters.open(member, names, deployment=self.deployment)
 
@@ -273,8 +279,7 @@ class Supervisor:
         self._rosters.close(member, model)
         if not member.models_open:
             member.state = GroupState.CLOSING
-        timeout_s = self.deployment.drain.graceful_shutdown_timeout_s
-        self._idle.watch(member, model, timeout_s=timeout_s)
+        self._idle.watch(member, model)
 
     def _start(self, groups: Sequence[Group]) -> None:
         members = [self._member(group) for group in groups]
@@ -305,7 +310,7 @@ class Supervisor:
         if member is not None and not member.is_running:
             member.state = GroupState.GIVEN_UP
         _log.error("given up", group=step.group_id, why=step.why, models=list(step.models))
-        self._journal.event("given_up", group=step.group_id, why=step.why, models=list(step.models))
+        self._journal.event("group_given_up", group=step.group_id, why=step.why, models=list(step.models))
 
     def _forget_unwanted(self) -> None:
         """Groups that do not run and are not to come back."""
@@ -317,15 +322,4 @@ class Supervisor:
 
     def _remember(self) -> None:
         """For a controller that comes after this one."""
-        self._journal.remember("cluster", self._cluster.memory())
-
-
-def group_words(group: Group) -> dict[str, object]:
-    """A group as a plan file has it."""
-    return {
-        "id": group.id,
-        "devices": list(group.devices),
-        "tensor": group.config.tensor,
-        "pipeline": group.config.pipeline,
-        "models": list(group.models),
-    }
+        self._past.remember_cluster(self._cluster.memory())

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from controller.journal import NoJournal
 from controller.links import open_link
 from controller.members import GroupState, Members
 from controller.metrics import FleetMetrics
+from controller.past import Past
 from controller.rosters import Rosters
 from controller.server import FleetServer
 from controller.supervisor import Supervisor
@@ -86,17 +88,20 @@ async def lively(fleet: Deployment, *known: Group, beat_interval_s: float = 0.05
 
     with tempfile.TemporaryDirectory(prefix="threads-") as folder:
         cluster, machine = ThreadCluster(Path(folder)), StraightMachine()
+        journal = NoJournal()
         supervisor = Supervisor(
             machine,
             cluster,
             Rosters([server]),
             deployment=fleet,
             members=Members(placement),
-            connect=lambda started, receive, lost: open_link(started, key=KEY, receive=receive, lost=lost),
+            connect=partial(open_link, key=KEY),
             specs_of=specs_of,
             clock=time.monotonic,
-            journal=NoJournal(),
+            journal=journal,
+            past=Past(journal),
             receive=server.receive,
+            loaded=lambda started: None,
         )
         supervisor.watch()
         try:

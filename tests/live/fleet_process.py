@@ -70,11 +70,11 @@ class ServedFleet:
         assert self.ray_folders, "a serving fleet has a folder of Ray's"
         return json.loads(self._printed.text())
 
-    def ask(self, verb: str) -> dict[str, Any]:
+    def ask(self, verb: str, **words: object) -> dict[str, Any]:
         """Through the control socket, as `statmux status` and `statmux stop` do."""
         sockets = list((self.folder / ROOT).glob("*/control.sock"))
         assert len(sockets) == 1, sockets
-        return ask(sockets[0], verb, timeout_s=30.0)
+        return ask(sockets[0], verb, timeout_s=30.0, **words)
 
     def group(self, group_id: str) -> dict[str, Any]:
         """A group's part of the status."""
