@@ -232,6 +232,7 @@ class Deployment:
     limits: Limits = Limits()
     drain: Drain = Drain()
     health: Health = Health()
+    front_ends: int = 1
     journal: Journaling = Journaling()
     count_activations: bool = False
     algorithm: str = "auto"

@@ -137,6 +137,7 @@ _KEYS = {
     "limits": "serving.limits",
     "drain": "serving.drain",
     "health": "serving.health",
+    "front_ends": "serving.front_ends",
     "autoscaling": "serving.autoscaling",
     "count_activations": "placement.count_activations",
     "rules": "placement.constraints",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import socket
 from collections.abc import AsyncIterator, Mapping
 from typing import final
 
@@ -19,7 +18,7 @@ from controller.grpc_v2.messages import SERVICE, message_class
 from controller.grpc_v2.reflect import add_reflection
 from controller.grpc_v2.refusals import Refused, abort, set_refusal
 from controller.grpc_v2.stream import Streams
-from controller.ports import refusal_to_listen
+from controller.ports import Sharing, check_free
 from controller.security.certificates import Certificates
 from controller.tenants import ONE_TENANT, Tenants
 from controller.text import ModelText
@@ -60,6 +59,7 @@ async def start_grpc(
     texts: Mapping[str, ModelText] = _NO_TEXTS,
     certificates: Certificates | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    sharing: Sharing = Sharing.ALONE,
 ) -> RunningEndpoint:
     """Serve `fleet` on the running event loop. port 0: any free one. texts: by canonical name.
 
@@ -69,13 +69,13 @@ async def start_grpc(
     """
     health, streams = Health(fleet), Streams()
     doors = Doors(fleet, texts, tenants, is_local=is_loopback(host), limits=limits)
-    server = aio.server(options=_options(max_message_bytes, limits))
+    server = aio.server(options=_options(max_message_bytes, limits, sharing))
     services = [_inference_service(doors, streams), health.service()]
     server.add_generic_rpc_handlers(tuple(services))
     if reflection:
         add_reflection(server)
     try:
-        bound_port = _listen(server, host, port, certificates)
+        bound_port = _listen(server, host, port, certificates, sharing)
     except RuntimeFailure:
         await server.stop(None)
         raise
@@ -83,9 +83,10 @@ async def start_grpc(
     return RunningEndpoint(server, bound_port, health, streams)
 
 
-def _options(max_message_bytes: int, limits: Limits) -> list[tuple[str, int]]:
+def _options(max_message_bytes: int, limits: Limits, sharing: Sharing) -> list[tuple[str, int]]:
     return [
-        ("grpc.so_reuseport", 0),  # or a second server on the port would silently take half of the calls
+        # Unless it is to be so: a second server on the port would silently take half of the calls.
+        ("grpc.so_reuseport", int(sharing.shares)),
         ("grpc.max_receive_message_length", max_message_bytes),
         # Of calls that it has not handed to us yet, grpc cancels some beyond 1000, at random. Ours to refuse.
         ("grpc.server.max_pending_requests", _MAX_UNREAD_CALLS),
@@ -154,8 +155,12 @@ def _described(name: str, doors: Doors, open_rpc: Rpc | None) -> grpc.RpcMethodH
     )
 
 
-def _listen(server: aio.Server, host: str, port: int, certificates: Certificates | None) -> int:
-    _check_free(host, port)
+def _listen(
+    server: aio.Server, host: str, port: int, certificates: Certificates | None, sharing: Sharing
+) -> int:
+    # grpc does not say why it cannot listen, and takes `localhost` for free if one of its addresses is.
+    if sharing is not Sharing.FURTHER:
+        check_free(host, port, key="endpoints.grpc", flag="--port")
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         if certificates is None:
@@ -163,15 +168,3 @@ def _listen(server: aio.Server, host: str, port: int, certificates: Certificates
         return server.add_secure_port(authority, certificates.grpc_credentials())
     except RuntimeError as error:
         raise RuntimeFailure(f"cannot listen on {authority}: {error}") from error
-
-
-def _check_free(host: str, port: int) -> None:
-    """grpc does not say why it cannot listen, and takes `localhost` for free if one of its addresses is."""
-    try:
-        for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            with socket.socket(family, kind) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
-                probe.listen(1)
-    except OSError as error:
-        raise refusal_to_listen(error, host, port, key="endpoints.grpc", flag="--port") from error

@@ -15,7 +15,7 @@ from controller.fleet import Fleet
 from controller.http.app import build_app
 from controller.http.endpoint import Front
 from controller.http.guarded_connection import guarded
-from controller.ports import listen
+from controller.ports import Sharing, listen
 from controller.security.certificates import Certificates
 from controller.security.limited_fleet import TenantPlaces
 from controller.tenants import ONE_TENANT, Tenants
@@ -72,13 +72,14 @@ async def start_http(
     routing: Sequence[Routing] = (),
     certificates: Certificates | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    sharing: Sharing = Sharing.ALONE,
 ) -> RunningHttp:
     """Serve `fleet` on the running event loop. port 0: any free one. No signal is caught.
 
     texts: of every model, by canonical name. certificates: TLS with these; None: none. Raises PortInUse, or
     RuntimeFailure if the address cannot be listened on for another reason.
     """
-    sockets = listen(host, port, key="endpoints.http", flag="--http-port")
+    sockets = listen(host, port, key="endpoints.http", flag="--http-port", sharing=sharing)
     front = Front(
         fleet,
         TextFront(fleet, texts, limits=limits),

@@ -195,6 +195,7 @@ def _deployment(shape: DeploymentShape, cluster: Cluster, models: tuple[ModelSpe
         limits=shape.endpoints.limits.noun(),
         drain=Drain(drain.readiness_lead_s, drain.graceful_shutdown_timeout_s),
         health=shape.serving.health.noun(),
+        front_ends=shape.serving.front_ends,
         journal=shape.observability.journal.noun(),
         count_activations=shape.placement.count_activations,
         algorithm=search.algorithm,

@@ -158,6 +158,7 @@ class ServingShape(Shape):
     autoscaling: AutoscalingShape = AutoscalingShape.model_construct()
     drain: DrainShape = DrainShape.model_construct()
     health: HealthShape = HealthShape.model_construct()
+    front_ends: Annotated[Count, Field(le=64)] = _FIELDS["front_ends"].default
 
 
 class SearchShape(Shape):
