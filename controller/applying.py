@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -131,19 +131,22 @@ async def replanned(
     min_gain: float = 0.0,
     max_moves: int | None = None,
     budget_s: float | None = None,
+    search: Callable[[Question], Awaitable[Answer]] | None = None,
 ) -> tuple[Application, Answer]:
     """The same deployment planned anew for the traffic of late, on the devices that are there.
 
-    Every model that has a replica now keeps one, where that is possible. Raises Infeasible.
+    Every model that has a replica now keeps one, where that is possible. search: in place of one in a process
+    of its own. Raises Infeasible.
     """
     question = _question(running, running.deployment, budget_s=budget_s)
-    result = await _searched(replace(question, min_gain=min_gain, max_moves=max_moves))
+    result = await (search or _searched)(replace(question, min_gain=min_gain, max_moves=max_moves))
     found = _from_search(result, running.deployment, DeploymentChanges())
     return replace(found, why=f"{why}: {result.why}"), result
 
 
 async def _searched(question: Question) -> Answer:
-    return await in_own_process(answer, question, timeout_s=question.budget_s + _BEYOND_BUDGET_S, what="plan")
+    timeout_s = question.budget_s + _BEYOND_BUDGET_S
+    return await in_own_process(answer, question, timeout_s=timeout_s, what="plan")
 
 
 def _read(asked: Asked, running: Running) -> Deployment:
