@@ -14,7 +14,7 @@ class Limits:
     are whole, from the first moment. idle_timeout_s: a connection without a call. keepalive_s: after so long
     without a byte a gRPC client is asked whether it lives. max_elements: of one tensor. max_prompt_chars:
     of a prompt, or of all messages, before it is cut into tokens. max_tenant_requests: unanswered requests
-    of one tenant in one front end.
+    of one tenant at each endpoint.
     """
 
     max_connections: int = 4096

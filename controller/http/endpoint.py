@@ -61,13 +61,14 @@ class Front:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request. path: its parameters. tenant: whose it is."""
+    """One request. path, query: its parameters. tenant: whose it is."""
 
     request_id: str
     headers: Headers
     body: bytes = b""
     tenant: str = ""
     path: Mapping[str, str] = field(default_factory=dict)
+    query: str = ""
 
 
 Answering = Callable[[Front, Asked], Awaitable[Response]]
@@ -107,7 +108,8 @@ class Endpoint:
             front, tenant = (self._front, "") if self._is_open else self._entered(headers)
             limits = front.limits
             body = await body_of(receive, max_bytes=front.max_body_bytes, timeout_s=limits.body_timeout_s)
-            asked = Asked(request_id, headers, body, tenant, scope.get("path_params") or {})
+            query = scope.get("query_string", b"").decode("latin-1")
+            asked = Asked(request_id, headers, body, tenant, scope.get("path_params") or {}, query)
             await while_connected(receive, self._answer(front, asked, scope, receive, send))
         except ClientGone:
             return

@@ -49,7 +49,7 @@ def serve(
 ) -> None:
     """Start a fleet on Ray and serve it over gRPC and HTTP until SIGTERM, Ctrl-C or `statmux stop`."""
     from controller.fleet_specs import worker_specs
-    from controller.tenants import tenants_of
+    from controller.security.guard import open_guard
     from vocabulary.exposure import check_exposure
     from vocabulary.fit import check_fit
     from vocabulary.formats.disk import load_deployment, load_plan
@@ -62,7 +62,7 @@ def serve(
     check_fit(chosen.placement, read)
     # Their refusals are for now, not for when Ray is up.
     worker_specs(read, chosen.placement, key="")
-    tenants_of(read.security, folder=read.folder, environment=os.environ)
+    open_guard(read.security, folder=read.folder, environment=os.environ)
     for warning in read.warnings:
         console.warn(warning)
     if dry_run:
@@ -129,18 +129,22 @@ def _run(console: Console, deployment: Deployment, plan: Plan) -> None:
 
 def _show_ready(console: Console, deployment: Deployment, plan: Plan, ready: Ready) -> None:
     document = _document(deployment, plan, ready)
-    shown = ", token=..." if deployment.security.auth == "token" else ""
+    security = deployment.security
+    shown = ", token=..." if security.asks_for_tokens else ""
+    shown += ", ca=..." if security.tls is not None else ""
+    shown += ", cert=..., key=..." if security.asks_for_certificates else ""
     console.result(document, lambda: _table(document, shown))
     console.say("Ctrl-C, SIGTERM or `statmux stop` drains and stops the fleet")
 
 
 def _document(deployment: Deployment, plan: Plan, ready: Ready) -> dict[str, Any]:
     placement = plan.placement
+    scheme = "http" if deployment.security.tls is None else "https"
     return {
         "fleet": deployment.name,
         "grpc": ready.grpc_address,
-        **({"http": f"http://{ready.http_address}"} if ready.http_address else {}),
-        "metrics": f"http://{ready.metrics_address}/metrics",
+        **({"http": f"{scheme}://{ready.http_address}"} if ready.http_address else {}),
+        "metrics": f"{scheme}://{ready.metrics_address}/metrics",
         "seconds": round(ready.seconds, 2),
         "emulated": any(model.engine == "emulated" for model in deployment.models),
         "models": {
