@@ -36,7 +36,11 @@ _PORTS = range(20000, 32000)
 _LOOK_S = 0.5
 SOCKET_NAME = "keeper.sock"
 # Ray looks for dead nodes with these: a killed one is told after about four seconds, not fifteen.
-_HEALTH = {"health_check_period_ms": 1000, "health_check_failure_threshold": 4}
+_HEALTH = {
+    "health_check_initial_delay_ms": 1000,
+    "health_check_period_ms": 1000,
+    "health_check_failure_threshold": 4,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,59 @@
+"""Further nodes of a Ray on this machine, for tests: one that comes, one that is killed."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from controller.ray_hosts import DEVICE_RESOURCE, HOST_LABEL
+from controller.ray_keeper import LOOPBACK, kill_session
+from tests.controller.ray_fleet import processes_of
+
+
+@contextmanager
+def joined_node(address: str, *, host: str, folder: Path, num_devices: int = 4) -> Iterator[None]:
+    """`ray start` as an operator would, until the end of the context."""
+    options = [
+        f"--address={address}",
+        f"--node-ip-address={LOOPBACK}",
+        "--num-cpus=0",
+        "--num-gpus=0",
+        f'--resources={{"{DEVICE_RESOURCE}": {num_devices}}}',
+        f"--labels={HOST_LABEL}={host}",
+        f"--object-store-memory={80 * 2**20}",
+        "--disable-usage-stats",
+        "--block",
+    ]
+    started = subprocess.Popen(
+        [sys.executable, "-P", "-m", "ray.scripts.scripts", "start", *options],
+        cwd=folder,
+        env=os.environ | {"RAY_TMPDIR": str(folder)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        kill_session(started.pid)
+        started.wait()
+
+
+def kill_node(host: str, folder: str) -> None:
+    """SIGKILL its raylet, as a machine that loses its power; its workers follow. Returns when it is gone."""
+    (raylet,) = [pid for pid in processes_of(folder) if _is_raylet(pid, host)]
+    end = os.pidfd_open(raylet)
+    os.kill(raylet, signal.SIGKILL)
+    assert select.select([end], [], [], 10.0)[0]
+    os.close(end)
+
+
+def _is_raylet(pid: int, host: str) -> bool:
+    program, *words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    return program.endswith("/raylet") and any(host in word for word in words if "label" in word)
