@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from controller.ray_hosts import device_indices, local_devices, match_hosts
+from controller.ray_hosts import device_indices, devices_on, local_devices, match_hosts, present_hosts
 from controller.ray_nouns import RayNode
 from tests.controller.ray_fleet import deployment, group
 from vocabulary.deployment import Deployment
@@ -60,6 +60,31 @@ def test_nodes_that_are_too_few_or_too_small_are_refused_with_the_numbers():
 def test_a_labelled_node_that_is_too_small_is_not_taken():
     with pytest.raises(Infeasible, match="host n-0"):
         match_hosts(deployment(), [node(1, CPU=2, labels={"statmux-host": "n-0"}), node(2, CPU=8)])
+
+
+def test_a_host_keeps_its_node_while_that_lives():
+    first, second, third = node(1, CPU=4), node(2, CPU=4), node(3, CPU=8)
+    known = match_hosts(deployment(), [second, third])
+    assert {host: one.node_id for host, one in known.items()} == {"n-0": "id-2", "n-1": "id-3"}
+    assert match_hosts(deployment(), [first, second, third], known=known) == known
+
+
+def test_a_node_that_comes_is_the_host_that_was_missing():
+    known = match_hosts(deployment(), [node(1, CPU=4), node(2, CPU=4)])
+    there = present_hosts(deployment(), [node(2, CPU=4)], known=known)
+    assert {host: one.node_id for host, one in there.items()} == {"n-1": "id-2"}
+    again = present_hosts(deployment(), [node(2, CPU=4), node(9, CPU=4)], known=there)
+    assert {host: one.node_id for host, one in again.items()} == {"n-0": "id-9", "n-1": "id-2"}
+    with pytest.raises(Infeasible, match="host n-0 needs a node"):
+        match_hosts(deployment(), [node(2, CPU=4)], known=known)
+
+
+def test_a_node_that_is_too_small_is_no_host():
+    assert present_hosts(deployment(), [node(1, CPU=2)]) == {}
+
+
+def test_devices_are_those_of_the_hosts_that_are_there():
+    assert devices_on(["n-1"], deployment().cluster) == {"n-1:0", "n-1:1", "n-1:2", "n-1:3"}
 
 
 def test_devices_of_a_group_are_told_by_host_in_the_order_of_its_stages():
