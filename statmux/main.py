@@ -34,8 +34,11 @@ VERBS = {
     "parallelize": "Choose how a model's tensors are shared by the devices of a mesh.",
     "reshard": "Plan how a sharded tensor moves between meshes, and what that costs.",
     "serve": "Start a fleet and serve it, in the foreground.",
+    "apply": "Change the deployment or the plan of a running fleet.",
     "status": "Show groups, models and SLO attainment of a running fleet.",
     "explain": "Say why a request was answered as it was, or what was decided lately.",
+    "models": "List, load and unload models of a running fleet.",
+    "drain": "Take a group or a host out of service, and back.",
     "bench": "Replay a trace against a running fleet.",
     "stop": "Stop a running fleet.",
     "doctor": "Say whether a fleet would start here, and what would go wrong later.",
@@ -46,7 +49,7 @@ VERBS = {
 }
 # Verbs that read a deployment, whose keys `--set` overrides.
 TAKES_OVERRIDES = frozenset(
-    {"validate", "profile", "plan", "simulate", "capacity", "serve", "bench", "trace gen"}
+    {"validate", "profile", "plan", "simulate", "capacity", "serve", "apply", "bench", "trace gen"}
 )
 USAGE_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130

@@ -41,6 +41,16 @@ class Console:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
+    def line(self, document: Mapping[str, Any], table: Callable[[], str]) -> None:
+        """One of many results: with JSON a line each, with YAML a document each, else tables."""
+        if self._choices.output is OutputFormat.JSON:
+            sys.stdout.write(json.dumps(_printable(document), allow_nan=False) + "\n")
+            sys.stdout.flush()
+            return
+        self.result(document, table)
+        if self._choices.output is OutputFormat.YAML:
+            sys.stdout.write("---\n")
+
     def say(self, text: str) -> None:
         """Something good to know, on stderr; nothing when the user wants quiet."""
         if not self._choices.is_quiet:

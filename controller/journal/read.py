@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import msgspec
 
@@ -34,6 +34,13 @@ class JournalFile:
         with self._open() as connection:
             row = connection.execute(asked, (request_id,)).fetchone()
         return None if row is None else RequestLine(*row)
+
+    def recall(self, key: str) -> Any:
+        """What was remembered last under the key; None if nothing was."""
+        asked = "SELECT document FROM memory WHERE key = ?"
+        with self._open() as connection:
+            row = connection.execute(asked, (key,)).fetchone()
+        return None if row is None else msgspec.json.decode(row[0])
 
     def latest_requests(self, limit: int, *, model: str | None = None) -> tuple[RequestLine, ...]:
         """The last first. model: of this one."""

@@ -1,9 +1,10 @@
-"""`statmux stop`: drain a running fleet and end it."""
+"""`statmux stop`: drain a running fleet and end it; or end what is left of one whose controller died."""
 
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -25,19 +26,44 @@ def stop(
         float, typer.Option(parser=seconds, metavar="DURATION", help="How long to wait at most.")
     ] = "90s",  # type: ignore[assignment]
 ) -> None:
-    """Readiness goes off, accepted requests finish, all is closed. Twice: without waiting for requests."""
-    from controller.control import ask
+    """Readiness goes off, accepted requests finish, all is closed. Twice: without waiting for requests.
+
+    Where the controller was killed, what is left of its fleet is ended.
+    """
     from statmux.fleets import control_socket
 
-    console = Console(ctx.obj)
-    path = control_socket(fleet)
-    answer = ask(path, "stop", timeout_s=_ASK_TIMEOUT_S)
+    console, path = Console(ctx.obj), control_socket(fleet)
+    document = _end_dead(path) if _is_dead(path) else _stop(path, timeout_s=timeout if wait else None)
+    ended = f" ({document['ended']} ended)" if document.get("ended") else ""
+    console.result(document, lambda: f"{document['fleet']} is {document['state']}{ended}")
+
+
+def _stop(path: Path, *, timeout_s: float | None) -> dict[str, Any]:
+    """timeout_s: None to return at once."""
+    from statmux.asking import asked
+
+    answer = asked(path, "stop", timeout_s=_ASK_TIMEOUT_S)
     document = {"fleet": path.parent.name, "state": answer["state"], "num_pending": answer["num_pending"]}
-    if wait:
-        end_s = time.monotonic() + timeout
-        while path.exists():
-            if time.monotonic() > end_s:
-                raise TimedOut(f"{document['fleet']} did not end within {timeout:g} s", hint="stop it again")
-            time.sleep(_POLL_S)
-        document["state"] = "stopped"
-    console.result(document, lambda: f"{document['fleet']} is {document['state']}")
+    if timeout_s is None:
+        return document
+    end_s = time.monotonic() + timeout_s
+    while path.exists():
+        if time.monotonic() > end_s:
+            raise TimedOut(f"{document['fleet']} did not end within {timeout_s:g} s", hint="stop it again")
+        time.sleep(_POLL_S)
+    return document | {"state": "stopped"}
+
+
+def _is_dead(path: Path) -> bool:
+    """Whether a controller was there that did not end in order."""
+    from controller.control import is_alive
+    from controller.keys import keys_path
+
+    return (path.exists() or keys_path(path.parent.name).exists()) and not is_alive(path)
+
+
+def _end_dead(path: Path) -> dict[str, Any]:
+    from statmux.ending_orphans import end_dead_fleet
+
+    ended = end_dead_fleet(path.parent)
+    return {"fleet": path.parent.name, "state": "stopped", "num_pending": 0, "ended": ended}
