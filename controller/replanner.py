@@ -70,6 +70,9 @@ class Planning:
     needed: Needed = needed_in_own_process
 
 
+_PLANNING = Planning()
+
+
 @final
 class Replanner:
     """Runs until it is cancelled. Nothing is planned while steps of the last plan are carried out.
@@ -85,7 +88,7 @@ class Replanner:
         running: Callable[[], Running],
         clock: Callable[[], float],
         journal: AbstractJournal,
-        planning: Planning = Planning(),
+        planning: Planning = _PLANNING,
         attainment: float | None = None,
     ) -> None:
         """running: what is served now. attainment: that the first plan promised."""
