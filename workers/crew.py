@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from queue import SimpleQueue
 from typing import final
 
 import structlog
@@ -14,7 +15,21 @@ from resharding.transport.interface import Channel
 from vocabulary.errors import RuntimeFailure
 from workers.crossing import Crossing, blank_batch
 from workers.multicast import Multicast
-from workers.notes import Broken, Coming, Give, Join, Note, NoteLink, Prepare, Pulse, Ready, Refused, Taken
+from workers.notes import (
+    Broken,
+    Coming,
+    Drop,
+    Give,
+    Join,
+    More,
+    Note,
+    NoteLink,
+    Prepare,
+    Pulse,
+    Ready,
+    Refused,
+    Taken,
+)
 from workers.padding import PaddedBatch
 from workers.passages import Passage
 from workers.spec import WorkerSpec, host_stages
@@ -57,6 +72,8 @@ class Crew:
         self._exit: Passage[InFlight] = Passage(self._send, failed=self._give_up_sending, name="exit")
         self._entrance = Passage(self._take, failed=self._give_up_taking, name="entrance")
         self._channel: Channel | None = None
+        # Of each follower, what it says of models that come while it serves; None: it is gone.
+        self._answers: list[SimpleQueue[Ready | Refused | None]] = [SimpleQueue() for _ in self._hosts]
 
     def join(self, *, expected: Sequence[str] = ()) -> None:
         """Ask every follower to read its weights, but for the `expected` models.
@@ -88,6 +105,24 @@ class Crew:
     def give_weights(self, multicasts: Sequence[Multicast]) -> None:
         """Ask every follower to do its part."""
         self._tell_all(Give(tuple(multicasts)))
+
+    def read_more(self, models: Sequence[str], *, expected: Sequence[str]) -> None:
+        """While all serve: ask every follower to read the weights of these models, but the `expected`."""
+        self._tell_all(More(tuple(models), tuple(expected)))
+
+    def drop(self, models: Sequence[str]) -> None:
+        """While all serve: ask every follower to forget these models."""
+        self._tell_all(Drop(tuple(models)))
+
+    def muster_serving(self) -> None:
+        """As `muster`, while all serve. All have answered when it raises what one raised."""
+        answers = [answers.get() for answers in self._answers]
+        for host, note in zip(self._hosts, answers, strict=True):
+            if isinstance(note, Refused):
+                raise note.error()
+            if note is None:
+                self._tell_over()
+                raise RuntimeFailure(f"host {host} of group {self._spec.group.id} is lost")
 
     def muster(self) -> None:
         """Until all have done what they were asked.
@@ -150,6 +185,11 @@ class Crew:
             self._channel.abort()
         self._exit.close()
         self._entrance.close()
+        self._tell_over()
+
+    def _tell_over(self) -> None:
+        for answers in self._answers:
+            answers.put(None)
 
     def _tell_all(self, note: Note) -> None:
         for link in self._links:
@@ -167,6 +207,8 @@ class Crew:
                 self._pulses[number] = note
             case Broken(batch, words):
                 self._broken(batch, words)
+            case Ready() | Refused():
+                self._answers[number].put(note)
             case Coming(to=0):
                 self._entrance.give(note)
             case Taken(to=0):

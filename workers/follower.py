@@ -14,11 +14,24 @@ from msgspec import MsgspecError
 
 from resharding.transport.host import HostTransport
 from resharding.transport.interface import Channel
-from vocabulary.errors import StatmuxError
 from workers.crossing import Crossing, blank_batch
+from workers.follower_models import FollowerModels
 from workers.loading import Loader
-from workers.model import ShardedModel
-from workers.notes import Broken, Coming, Give, Join, Note, NoteLink, Prepare, Pulse, Ready, Refused, Taken
+from workers.notes import (
+    Broken,
+    Coming,
+    Drop,
+    Give,
+    Join,
+    More,
+    Note,
+    NoteLink,
+    Prepare,
+    Pulse,
+    Ready,
+    Taken,
+    refusal,
+)
 from workers.passages import Passage
 from workers.spec import FollowerAddress, WorkerSpec
 from workers.stage_line import InFlight, StageLine, trace_of
@@ -121,13 +134,12 @@ class Follower:
                 return  # The leader is gone.
             loader.receive(note.multicasts)
             models = loader.compile()
-        except StatmuxError as error:
-            link.send(Refused(type(error).__name__, error.message, error.where, error.hint))
         except Exception as error:
             _log.error("a follower did not load", group=self._spec.group.id, exception=trace_of(error))
-            link.send(Refused("RuntimeFailure", repr(error), "", ""))
+            link.send(refusal(error))
         else:
-            self._serve(link, _Serving(self._spec, self._place, link, channel, models, loader))
+            known = FollowerModels(models, loader, link, learned=lambda: self._spec)
+            self._serve(link, _Serving(self._spec, self._place, link, channel, known, loader))
 
     def _serve(self, link: NoteLink, serving: _Serving) -> None:
         link.send(Ready())
@@ -162,7 +174,7 @@ class _Serving:
         place: int,
         link: NoteLink,
         channel: Channel,
-        models: dict[str, ShardedModel],
+        models: FollowerModels,
         loader: Loader,
     ) -> None:
         processes = spec.stages_of_processes
@@ -197,6 +209,8 @@ class _Serving:
                 self._entrance.give(note)
             case Taken():
                 self._exit.free()
+            case More() | Prepare() | Drop():
+                self._models.ask(note)
             case Give(multicasts):
                 threading.Thread(
                     target=self._loader.give, args=(multicasts,), name="give", daemon=True
@@ -205,9 +219,10 @@ class _Serving:
                 raise AssertionError(f"the leader sent {type(note).__name__}")
 
     def pulse(self) -> Pulse:
-        return Pulse(self._line.stage_busy_s(), sum(one.num_recompiles for one in self._models.values()))
+        return Pulse(self._line.stage_busy_s(), self._models.num_recompiles)
 
     def close(self) -> None:
+        self._models.close()
         self._channel.abort()
         for one in (self._entrance, self._exit, self._line):
             one.close()

@@ -9,56 +9,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import final
 
 import structlog
 
 from resharding.transport.host import HostTransport
-from vocabulary.errors import InvalidInput
 from vocabulary.messages import Batch
-from vocabulary.numpy_tensors import array_of, tensor_of
 from workers.crew import Crew
 from workers.engine import (
-    GENERATION_INPUTS,
-    GENERATION_OUTPUTS,
     Answer,
     BatchResult,
     Finished,
     Freed,
-    GenerationInterface,
     ModelInterface,
     Prompt,
     Tensors,
 )
-from workers.generation.host_step import Drawn, HostStep
+from workers.generation.host_step import Drawn
 from workers.generation.model import GeneratingModel
 from workers.generation.token_book import TokenBook
 from workers.generation.token_books import TokenBooks
-from workers.loading import Loader
-from workers.model import ShardedModel
+from workers.jax_batches import Job, answers_of, interface_of, packed, why_not
+from workers.loading import LoadedModel, Loader
 from workers.multicast import Load, Multicast
 from workers.padding import PaddedBatch
 from workers.spec import WorkerSpec
 from workers.stage_line import InFlight, StageLine, trace_of
 
 _log = structlog.get_logger("statmux.worker")
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """One batch, as the server gave it. invalid: why a request's input cannot be taken, empty if it can.
-
-    step: of a batch that generates, what it computes.
-    """
-
-    batch: Batch
-    inputs: tuple[Tensors, ...]
-    stage_freed: Freed
-    finished: Finished
-    invalid: tuple[str, ...] = ()
-    step: HostStep | None = None
 
 
 # Hears that a stage is done with a batch: its number, the stage, when. From the stage's thread.
@@ -92,18 +72,18 @@ class JaxEngine:
         self._is_read = False
         self._loop = loop
         self._tell_lost = lost
-        self._models: dict[str, ShardedModel | GeneratingModel] = {}
+        self._models: dict[str, LoadedModel] = {}
         self._books = TokenBooks({})
-        self._running: dict[int, _Job] = {}
+        self._running: dict[int, Job] = {}
         self._away: dict[int, InFlight] = {}
         # With one stage, the news that a step ended says that the stage is free: one turn of the loop less.
         self._is_one_stage = spec.group.config.pipeline == 1
-        self._last_freed: _Job | None = None
+        self._last_freed: Job | None = None
         self._why_lost = ""
         self._crew = self._make_crew() if spec.followers else None
         self._line = StageLine(
             spec.stages_of_processes[0],
-            pack=_packed,
+            pack=packed,
             leave=self._answer if self._crew is None else self._depart,
             freed=self._free,
             failed=self._fail,
@@ -111,7 +91,7 @@ class JaxEngine:
         )
 
     def interfaces(self) -> Mapping[str, ModelInterface]:
-        return {name: _interface(model) for name, model in self._models.items()}
+        return {name: interface_of(model) for name, model in self._models.items()}
 
     def read(self, *, expected: Collection[str] = ()) -> None:
         """Read all weights but those that are `expected` from other groups. Raises StatmuxError."""
@@ -134,16 +114,66 @@ class JaxEngine:
             self._crew.muster()
             self._crew.start()
 
-    def take(self, models: Mapping[str, ShardedModel | GeneratingModel]) -> None:
-        """Serve models that are ready."""
-        self._models = dict(models)
-        self._books = TokenBooks(
+    def take(self, models: Mapping[str, LoadedModel]) -> None:
+        """Serve these, which are ready, too."""
+        self._books.add(
             {
                 name: TokenBook(eos_ids=model.eos_ids, page_tokens=model.limits.page_tokens)
-                for name, model in self._models.items()
+                for name, model in models.items()
                 if isinstance(model, GeneratingModel)
             }
         )
+        # Not changed in place: others read it on other threads.
+        self._models = {**self._models, **models}
+
+    def read_more(self, spec: WorkerSpec, *, expected: Collection[str] = ()) -> None:
+        """Read the weights of further models, while the others serve. Raises StatmuxError."""
+        new = self._missing(spec)
+        with self._all_or_none(new):
+            if self._crew is not None and new:
+                self._crew.read_more(new, expected=tuple(expected))
+            elif self._crew is not None:
+                self._crew.drop(())
+            self._loader.read_more(spec, expected=expected)
+
+    def add(self, spec: WorkerSpec, multicasts: Sequence[Multicast] = ()) -> None:
+        """Make further models ready, while the others serve. Raises StatmuxError."""
+        new = self._missing(spec)
+        if new and not self._loader.has_opened(new):
+            self.read_more(spec)
+        with self._all_or_none(new):
+            if self._crew is not None and new:
+                self._crew.prepare(multicasts)
+            self._loader.receive(multicasts)
+            models = self._loader.compile()
+        self.take(models)
+
+    def remove(self, models: Collection[str]) -> None:
+        """On the loop, when nothing of them runs. Raises RuntimeFailure while one is being given."""
+        self._loader.remove(models)
+        if self._crew is not None:
+            self._crew.drop(tuple(models))
+        self._models = {name: model for name, model in self._models.items() if name not in models}
+        self._books.remove(models)
+
+    def _missing(self, spec: WorkerSpec) -> tuple[str, ...]:
+        return tuple(one.name for one in spec.models if one.name not in self._models)
+
+    @contextlib.contextmanager
+    def _all_or_none(self, new: Sequence[str]) -> Iterator[None]:
+        """All processes of the group do what is asked inside for the `new` models, or none has them."""
+        try:
+            try:
+                yield
+            finally:
+                if self._crew is not None and new:
+                    self._crew.muster_serving()
+        except BaseException:
+            self._loader.drop_unfinished()
+            self._loader.remove(new)
+            if self._crew is not None and new:
+                self._crew.drop(new)
+            raise
 
     def give(self, multicasts: Sequence[Multicast]) -> None:
         """Give weights to new replicas, while the models serve. Blocks."""
@@ -165,7 +195,7 @@ class JaxEngine:
         finished: Finished,
     ) -> None:
         step = self._books.step(batch) if batch.slices else None
-        job = _Job(batch, inputs, stage_freed, finished, step=step)
+        job = Job(batch, inputs, stage_freed, finished, step=step)
         self._running[batch.id] = job
         if self._why_lost:
             self._finish(batch.id, error=self._why_lost)
@@ -175,7 +205,7 @@ class JaxEngine:
     def admit(self, prompt: Prompt) -> str:
         model = self._models[prompt.model]
         assert isinstance(model, GeneratingModel), prompt.model
-        why = _why_not(model, prompt)
+        why = why_not(model, prompt)
         if not why:
             self._books.admit(prompt)
         return why
@@ -207,7 +237,7 @@ class JaxEngine:
             lost=self._lose,
         )
 
-    def _finish_step(self, job: _Job, drawn: Drawn, finish_s: float) -> None:
+    def _finish_step(self, job: Job, drawn: Drawn, finish_s: float) -> None:
         """On the loop: books are its own."""
         if self._running.pop(job.batch.id, None) is not None:
             job.finished(self._books.result(job.batch, drawn, finish_s))
@@ -223,7 +253,7 @@ class JaxEngine:
                 self._last_freed = job.ticket
             self._tell(self._finish_step, job.ticket, drawn, time.monotonic())
         else:
-            self._finish(job.ticket.batch.id, answers=_answers(job))
+            self._finish(job.ticket.batch.id, answers=answers_of(job))
 
     def _free(self, job: InFlight) -> None:
         if self._last_freed is job.ticket:
@@ -277,50 +307,3 @@ class JaxEngine:
         # A loop that is closed already needs no news.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback, *arguments)
-
-
-def _why_not(model: GeneratingModel, prompt: Prompt) -> str:
-    """Why the model cannot take a prompt; the endpoint has checked the same, of the view that it had."""
-    token_ids, most = prompt.token_ids, len(prompt.token_ids) + prompt.output_tokens
-    if prompt.output_tokens < 1:
-        return "an answer has at least one token"
-    if not len(token_ids) or token_ids.min() < 0 or token_ids.max() >= model.vocab_size:
-        return f"token ids must be between 0 and {model.vocab_size - 1}, and at least one"
-    if most > model.max_model_len:
-        return f"prompt and answer may have {most} tokens, and the model takes {model.max_model_len}"
-    return ""
-
-
-def _interface(model: ShardedModel | GeneratingModel) -> ModelInterface:
-    if not isinstance(model, GeneratingModel):
-        return ModelInterface(model.inputs, model.outputs, "statmux_jax", max_batch_size=0)
-    generation = GenerationInterface(model.max_model_len, model.vocab_size, tuple(model.eos_ids))
-    return ModelInterface(
-        GENERATION_INPUTS, GENERATION_OUTPUTS, "statmux_jax", max_batch_size=0, generation=generation
-    )
-
-
-def _packed(job: InFlight) -> InFlight:
-    """The batch's valid requests padded together, or its step in arrays."""
-    if job.ticket.step is not None:
-        return replace(job, parts=job.model.pack(job.ticket.step))
-    prepared, invalid = [], []
-    for tensors in job.ticket.inputs:
-        try:
-            prepared.append(job.model.prepare({tensor.name: array_of(tensor) for tensor in tensors}))
-            invalid.append("")
-        except InvalidInput as error:
-            invalid.append(error.message)
-    parts = tuple(job.model.parts(prepared))
-    return replace(job, parts=parts, ticket=replace(job.ticket, invalid=tuple(invalid)))
-
-
-def _answers(job: InFlight) -> tuple[Answer, ...]:
-    """Outputs for the valid requests, in the order of the batch."""
-    outputs = iter([one for part in job.parts for one in job.model.unpad(part)])
-    return tuple(
-        Answer(invalid=why)
-        if why
-        else Answer(tuple(tensor_of(name, array) for name, array in next(outputs).items()))
-        for why in job.ticket.invalid
-    )

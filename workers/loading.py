@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
+import threading
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
+from contextlib import contextmanager
 from typing import final
 
 import jax
 import structlog
 
-from placement.costs.parts import ranges_of
 from resharding.transport.errors import TransferFailed
 from resharding.transport.host import HostTransport
 from resharding.transport.interface import Channel
-from vocabulary.catalog import Catalog
-from vocabulary.deployment import ModelSpec
-from vocabulary.errors import InvalidInput, StatmuxError
-from vocabulary.parallel import ParallelConfig
+from vocabulary.errors import RuntimeFailure
 from vocabulary.placement import Group
 from workers.families.family import Parameter
 from workers.generation.model import GeneratingModel
-from workers.generation.opening import OpenGeneratingModel, open_generating_model
-from workers.model import OpenModel, ShardedModel, StageWeights, open_model
+from workers.generation.opening import OpenGeneratingModel
+from workers.model import OpenModel, ShardedModel, StageWeights
 from workers.multicast import STORE, Load, Multicast
-from workers.python_model import PythonModel, load_python_model
+from workers.opening import devices_of, load_function, named, open_one, profiled_cut
+from workers.python_model import PythonModel
 from workers.python_source import is_python_source
 from workers.spec import WorkerSpec
-from workers.stages import StagePlan, weight_structs
+from workers.stages import StagePlan, delete_arrays, weight_structs
 from workers.weight_moves import ModelStructs, ModelWeights, WeightMoves, open_channel, place_in
 
 _log = structlog.get_logger("statmux.worker")
@@ -46,7 +44,9 @@ def load_models(spec: WorkerSpec, *, place: int) -> dict[str, LoadedModel]:
 class Loader:
     """Brings the models of a group to one of its processes: `read`, `receive`, `compile`; then `give`.
 
-    place: of the process in the group. transport: for weights from other groups and to them.
+    Further models come with `read_more`, `receive`, `compile`, and go with `remove`. Only `give` may run
+    beside one of the others. place: of the process in the group. transport: for weights from other groups and
+    to them.
     """
 
     def __init__(self, spec: WorkerSpec, *, place: int, transport: HostTransport | None = None) -> None:
@@ -56,6 +56,10 @@ class Loader:
         self._opened: dict[str, OpenModel | OpenGeneratingModel] = {}
         self._functions: dict[str, PythonModel] = {}
         self._weights: dict[str, StageWeights] = {}
+        self._ready: dict[str, LoadedModel] = {}
+        # Of each model, how many transfers to other groups go on.
+        self._num_giving: Counter[str] = Counter()
+        self._given = threading.Condition()
         self.loads: list[Load] = []
 
     @property
@@ -65,15 +69,34 @@ class Loader:
 
     def read(self, *, expected: Collection[str] = ()) -> None:
         """All weights but those that are `expected` from other groups. Raises StatmuxError."""
-        devices = _devices(self._spec, self._place)
+        devices = devices_of(self._spec, self._place)
         for model in self._spec.models:
-            with _named(model.name):
+            if model.name in self._ready:
+                continue
+            with named(model.name):
                 if is_python_source(model.source):
-                    self._functions[model.name] = _load_function(self._spec, model, devices)
+                    self._functions[model.name] = load_function(self._spec, model, devices)
                     continue
-                self._opened[model.name] = _open(self._spec, model, self._place, devices)
+                self._opened[model.name] = open_one(self._spec, model, self._place, devices)
                 if model.name not in expected:
                     self._read(model.name)
+
+    def read_more(self, spec: WorkerSpec, *, expected: Collection[str] = ()) -> None:
+        """As `read`, of the models of `spec` that are not ready; others that are not are dropped.
+
+        Raises StatmuxError; then there are only those that are ready.
+        """
+        self.drop_unfinished()
+        self._spec = spec
+        try:
+            self.read(expected=expected)
+        except BaseException:
+            self.drop_unfinished()
+            raise
+
+    def has_opened(self, models: Collection[str]) -> bool:
+        """Whether all of these were read, or are expected."""
+        return all(name in self._opened or name in self._functions for name in models)
 
     def receive(self, multicasts: Sequence[Multicast]) -> None:
         """Take part in these, in their order; what does not come is read. Raises StatmuxError."""
@@ -84,28 +107,82 @@ class Loader:
                 self._give(one, channel)
         for name in self._opened:
             if name not in self._weights:
-                with _named(name):
+                with named(name):
                     self._read(name, why="no multicast brought them")
 
     def compile(self) -> dict[str, LoadedModel]:
-        """Every model, ready."""
-        models: dict[str, LoadedModel] = {}
+        """Every model that was not ready, ready. Raises StatmuxError; `drop_unfinished` is for the caller."""
+        made: dict[str, LoadedModel] = {}
         for name, function in self._functions.items():
-            with _named(name):
-                function.compile()
-            models[name] = function
+            if name not in self._ready:
+                with named(name):
+                    function.compile()
+                made[name] = function
         for name, opened in self._opened.items():
-            with _named(name):
-                models[name] = model = opened.model(self._weights[name])
-                model.compile()
-                if isinstance(model, GeneratingModel):
-                    self._compare_pages(name, model)
-        return models
+            if name not in self._ready:
+                with named(name):
+                    made[name] = self._compiled(name, opened)
+        self._ready |= made
+        return made
+
+    def drop_unfinished(self) -> None:
+        """All that is not ready gives its memory back."""
+        self._forget({*self._opened, *self._functions} - set(self._ready))
+
+    def remove(self, models: Collection[str], *, within_s: float = 0.0) -> None:
+        """Forget models that nothing runs of, and give their memory back.
+
+        Raises RuntimeFailure, and forgets none, if `within_s` weights are on their way to another group.
+        """
+        with self._given:
+            if not self._given.wait_for(lambda: not self._being_given(models), within_s):
+                raise RuntimeFailure(
+                    f"weights of {', '.join(self._being_given(models))} are on their way to another group",
+                    hint="try again when they are there",
+                )
+            self._forget(models)
 
     def give(self, multicasts: Sequence[Multicast]) -> None:
         """As a source, while the models serve. A failure is the receivers' to bear: it is logged here."""
-        for multicast, channel in self._opened_channels(multicasts):
-            self._give(multicast, channel)
+        with self._giving({name for one in multicasts for name in one.models}):
+            for multicast, channel in self._opened_channels(multicasts):
+                self._give(multicast, channel)
+
+    @contextmanager
+    def _giving(self, models: Collection[str]) -> Iterator[None]:
+        """They are not removed meanwhile."""
+        with self._given:
+            self._num_giving.update(models)
+        try:
+            yield
+        finally:
+            with self._given:
+                self._num_giving.subtract(models)
+                self._given.notify_all()
+
+    def _being_given(self, models: Collection[str]) -> list[str]:
+        return sorted(name for name in models if self._num_giving[name])
+
+    def _forget(self, models: Collection[str]) -> None:
+        for name in models:
+            model = self._ready.pop(name, None)
+            if model is not None:
+                model.release()
+            self._opened.pop(name, None)
+            self._functions.pop(name, None)
+            delete_arrays([list(weights.values()) for weights in self._weights.pop(name, {}).values()])
+        self.loads = [load for load in self.loads if load.model not in models]
+
+    def _compiled(self, name: str, opened: OpenModel | OpenGeneratingModel) -> LoadedModel:
+        model = opened.model(self._weights[name])
+        try:
+            model.compile()
+        except BaseException:
+            model.release()
+            raise
+        if isinstance(model, GeneratingModel):
+            self._compare_pages(name, model)
+        return model
 
     def _read(self, name: str, *, why: str = "") -> None:
         start_s = time.monotonic()
@@ -125,13 +202,18 @@ class Loader:
             self._weights |= self._carry(multicast, channel, weights={}, structs=structs)
         except TransferFailed as error:
             for name in multicast.models:
-                with _named(name):
+                with named(name):
                     self._read(name, why=f"from {multicast.origin}: {error.why}")
         else:
             for name in multicast.models:
                 self._tell(name, multicast.origin, start_s, "")
 
     def _give(self, multicast: Multicast, channel: Channel) -> None:
+        gone = [name for name in multicast.models if name not in self._weights]
+        if gone:
+            _log.warning("weights not given: they are not here", models=gone)
+            channel.abort()
+            return
         try:
             self._carry(multicast, channel, weights=self._weights, structs={})
         except TransferFailed as error:
@@ -148,8 +230,10 @@ class Loader:
             channel.close()
 
     def _stages_of(self, model: str, group: Group) -> tuple[StagePlan, ...]:
-        cut = profiled_cut(self._spec.catalog, model, group.config)
-        return self._opened[model].stages_of(group.config, cut)
+        opened = self._opened[model]
+        if group.id == self._spec.group.id:
+            return opened.plans  # As it was cut, whatever its profile says by now.
+        return opened.stages_of(group.config, profiled_cut(self._spec.catalog, model, group.config))
 
     def _structs(
         self, opened: OpenModel | OpenGeneratingModel
@@ -185,79 +269,3 @@ class Loader:
     def _our_transport(self) -> HostTransport:
         assert self._transport is not None, "no way to other groups"
         return self._transport
-
-
-@contextlib.contextmanager
-def _named(model: str) -> Iterator[None]:
-    """Errors inside say which model they are about."""
-    try:
-        yield
-    except StatmuxError as error:
-        place = f"model {model}, {error.where}" if error.where else f"model {model}"
-        raise type(error)(error.message, where=place, hint=error.hint) from error
-
-
-def _devices(spec: WorkerSpec, place: int) -> Sequence[jax.Device]:
-    needed = spec.group.config.tensor * len(spec.stages_of_processes[place])
-    devices = jax.devices()[:needed]
-    if len(devices) < needed:
-        raise InvalidInput(
-            f"group {spec.group.id} needs {needed} devices, found {len(devices)}",
-            hint="check the node's device count in the deployment",
-        )
-    return devices
-
-
-def _open(
-    spec: WorkerSpec, model: ModelSpec, place: int, devices: Sequence[jax.Device]
-) -> OpenModel | OpenGeneratingModel:
-    assert model.source is not None, model
-    if model.name in spec.limits:
-        return open_generating_model(
-            model.source,
-            architecture=model.architecture,
-            config=spec.group.config,
-            devices=devices,
-            limits=spec.limits[model.name],
-            base_dir=Path(spec.source_folder),
-            max_model_len=model.max_model_len,
-            cut=profiled_cut(spec.catalog, model.name, spec.group.config),
-            stages=spec.stages_of_processes[place],
-            attention=model.attention,
-            dtype=model.number_format,
-        )
-    return open_model(
-        model.source,
-        architecture=model.architecture,
-        config=spec.group.config,
-        devices=devices,
-        batch_buckets=model.batch_sizes,
-        sequence_buckets=model.sequence_lengths,
-        base_dir=Path(spec.source_folder),
-        cut=profiled_cut(spec.catalog, model.name, spec.group.config),
-        stages=spec.stages_of_processes[place],
-        dtype=model.number_format,
-    )
-
-
-def _load_function(spec: WorkerSpec, model: ModelSpec, devices: Sequence[jax.Device]) -> PythonModel:
-    assert model.source is not None, model
-    return load_python_model(
-        model.source,
-        is_allowed=spec.allow_python_models,
-        config=spec.group.config,
-        devices=devices,
-        batch_buckets=model.batch_sizes,
-        base_dir=Path(spec.source_folder),
-    )
-
-
-def profiled_cut(catalog: Catalog, model: str, config: ParallelConfig) -> tuple[range, ...] | None:
-    """The layers of each stage as they were profiled, so that stages cost what the plan believes.
-
-    None where no profile says: then layers are cut evenly.
-    """
-    if model not in catalog.profiles or not catalog.supports(model, config):
-        return None
-    counts = catalog.entry(model, config).stage_layers
-    return ranges_of(counts) if counts else None

@@ -126,6 +126,11 @@ class ShardedModel:
             jax.block_until_ready(batch)
         self._num_compiles_at_ready = self.num_compiles
 
+    def release(self) -> None:
+        """Give the devices' memory back; it does not run any more."""
+        for stage in self._stages.values():
+            stage.release()
+
     def _blank(self, bucket: Bucket) -> dict[str, np.ndarray]:
         """A batch of nothing, as the first stage here takes it."""
         structs = next(iter(self._stages.values())).structs(bucket)

@@ -72,6 +72,13 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag=2):
         return known.get(self.kind, RuntimeFailure)(self.message, where=self.where, hint=self.hint)
 
 
+def refusal(error: Exception) -> Refused:
+    """What was raised, to be raised again elsewhere."""
+    if isinstance(error, StatmuxError):
+        return Refused(type(error).__name__, error.message, error.where, error.hint)
+    return Refused("RuntimeFailure", repr(error), "", "")
+
+
 class Coming(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """A batch that process `to` is being sent, through the leader to a follower that follows another."""
 
@@ -102,7 +109,7 @@ class Pulse(msgspec.Struct, frozen=True, array_like=True, tag=6):
 
 
 class Prepare(msgspec.Struct, frozen=True, array_like=True, tag=7):
-    """Second note of the leader: take part in these, then compile."""
+    """Second note of the leader, and after each `More`: take part in these, then compile."""
 
     multicasts: tuple[Multicast, ...]
 
@@ -113,7 +120,23 @@ class Give(msgspec.Struct, frozen=True, array_like=True, tag=8):
     multicasts: tuple[Multicast, ...]
 
 
-Note = Join | Ready | Refused | Coming | Taken | Broken | Pulse | Prepare | Give
+class More(msgspec.Struct, frozen=True, array_like=True, tag=9):
+    """While it serves: read the weights of these models that are not `expected` from other groups.
+
+    Their specs have come another way (`workers.actor.FollowerWorker.learn`). `Prepare` follows, or `Drop`.
+    """
+
+    models: tuple[str, ...]
+    expected: tuple[str, ...]
+
+
+class Drop(msgspec.Struct, frozen=True, array_like=True, tag=10):
+    """While it serves: forget these models, ready or not, of which nothing runs."""
+
+    models: tuple[str, ...]
+
+
+Note = Join | Ready | Refused | Coming | Taken | Broken | Pulse | Prepare | Give | More | Drop
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Note).decode
 

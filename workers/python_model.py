@@ -103,6 +103,10 @@ class PythonModel:
         self._buckets.check_rows(num_rows)
         return PreparedRows(arrays, num_rows, is_single=all(singles))
 
+    def release(self) -> None:
+        """It does not run any more. Its parameters may be the user's own, and go with the last reference."""
+        self._executables.clear()
+
     def parts(self, requests: Sequence[PreparedRows]) -> list[PaddedBatch]:
         """In as few batches as hold all rows, in order."""
         return [self.pack(part) for part in self._filled(requests)]

@@ -119,6 +119,12 @@ class Stage:
         self._activation_bytes[bucket] = _activation_bytes(compiled)
         self.num_compiles += 1
 
+    def release(self) -> None:
+        """Give the devices' memory back; it does not run any more."""
+        delete_arrays(self._params)
+        self._executables.clear()
+        self._function.clear_cache()
+
     def activation_bytes(self, bucket: Bucket) -> int:
         """Bytes that one device needs beside the parameters to run the bucket. Compiles first if needed."""
         self.compile(bucket)
@@ -274,3 +280,10 @@ def _stage_function(plan: StagePlan, replicated: NamedSharding) -> Callable[...,
         return {plan.output: result}
 
     return run
+
+
+def delete_arrays(tree: Any) -> None:
+    """Give the memory of all arrays back at once, also of those that others still know."""
+    for array in jax.tree.leaves(tree):
+        if not array.is_deleted():
+            array.delete()

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
+import numpy as np
 
+from vocabulary.numpy_tensors import tensor_of
+from vocabulary.sampling import GREEDY
 from vocabulary.tensors import Tensor
 from vocabulary.units import NEVER_S
-from workers.frames import AtWork, Done, Frame, Hello, Run, tensor_headers
+from workers.frames import AtWork, Done, Frame, GenerationAsk, Hello, Run, tensor_headers
 from workers.link import SocketLink
 from workers.spec import Address
 
@@ -81,3 +84,12 @@ async def visit(address: Address, key: str, *, front: int = 0) -> AsyncIterator[
         yield Visit(made, heard)
     finally:
         made.close()
+
+
+def generate(visitor: Visit, request_id: int, prompt: list[int], *, num_tokens: int) -> None:
+    """Asks `chat` for an answer token by token, greedily."""
+    ask = GenerationAsk(num_tokens, 0, 1, GREEDY, NEVER_S, NEVER_S, "", None, ())
+    inputs = (tensor_of("input_ids", np.asarray(prompt, np.int32)),)
+    now_s = asyncio.get_running_loop().time()
+    visitor.link.send(Run(request_id, "chat", now_s, NEVER_S, NEVER_S, tensor_headers(inputs), ask), inputs)
+    visitor.link.flush()

@@ -6,15 +6,11 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.workers.emulated_group import KEY, spec_of
-from tests.workers.group_visits import PATIENCE_S, Visit, visit
-from vocabulary.numpy_tensors import tensor_of
-from vocabulary.sampling import GREEDY
-from vocabulary.units import NEVER_S
-from workers.frames import Beat, Done, GenerationAsk, ReplicaBeat, Run, Tokens, Withdrawn, tensor_headers
+from tests.workers.group_visits import PATIENCE_S, Visit, generate, visit
+from workers.frames import Beat, Done, ReplicaBeat, Tokens, Withdrawn
 from workers.host import WorkerHost
 
 
@@ -153,11 +149,3 @@ async def test_a_request_of_a_model_that_is_not_here_is_told_so(host: WorkerHost
     async with visit(host.address, KEY) as visitor:
         done = (await visitor.answer(1, "gone")).header
         assert (done.fate, done.error) == ("unavailable", "gone is not on this group")
-
-
-def generate(visitor: Visit, request_id: int, prompt: list[int], *, num_tokens: int) -> None:
-    ask = GenerationAsk(num_tokens, 0, 1, GREEDY, NEVER_S, NEVER_S, "", None, ())
-    inputs = (tensor_of("input_ids", np.asarray(prompt, np.int32)),)
-    now_s = asyncio.get_running_loop().time()
-    visitor.link.send(Run(request_id, "chat", now_s, NEVER_S, NEVER_S, tensor_headers(inputs), ask), inputs)
-    visitor.link.flush()

@@ -115,6 +115,11 @@ class GeneratingModel:
                 part = jax.block_until_ready(self.run_stage(number, part))
         self._num_compiles_at_ready = self.num_compiles
 
+    def release(self) -> None:
+        """Give the devices' memory back; it does not run any more."""
+        for stage in self._stages.values():
+            stage.release()
+
     def pack(self, step: HostStep) -> tuple[StepPart, ...]:
         """A step as arrays: one part, or several where no compiled shape holds all its rows. Numpy only."""
         packed = pack_step(step, self._shapes)

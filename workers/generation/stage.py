@@ -19,7 +19,7 @@ from workers.generation.host_step import Draw
 from workers.generation.sampler import Sampler
 from workers.generation.shapes import StepArrays, StepBucket, StepShapes
 from workers.generation.stage_pages import StagePages
-from workers.stages import HIDDEN, StagePlan, Weights, bytes_on_fullest
+from workers.stages import HIDDEN, StagePlan, Weights, bytes_on_fullest, delete_arrays
 
 # What the last stage gives, of the sampler's own form; logits of no use where nothing is drawn.
 DRAWN = "drawn"
@@ -98,6 +98,12 @@ class GenerationStage:
         with jax.default_matmul_precision("highest"):
             lowered = jitted.lower(self._params, self.pages.caches, *self._input_structs(bucket))
         self._executables[bucket] = lowered.compile()
+
+    def release(self) -> None:
+        """Give the devices' memory back; it does not run any more."""
+        delete_arrays((self._params, self.pages.caches))
+        self.pages.release()
+        self._executables.clear()
 
     def run(self, part: StepPart) -> Mapping[str, Any]:
         """Move pages, then dispatch the step; returns without waiting for it."""

@@ -91,6 +91,11 @@ class StagePages:
         self._calls["copy"] = donating(self._copy).lower(self.caches, ids, ids).compile()
         self.num_compiles += 3
 
+    def release(self) -> None:
+        """Nothing is moved any more; the pages on the host go at once, those on the devices were given."""
+        self._host = ()
+        self._calls.clear()
+
     def perform(self, moves: PageMoves) -> None:
         """In their order. Blocks only for pages that go to the host."""
         if not self._calls:

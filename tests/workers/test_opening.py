@@ -11,8 +11,8 @@ from vocabulary.catalog import Catalog
 from vocabulary.errors import InvalidInput
 from vocabulary.parallel import ParallelConfig
 from vocabulary.profile import ProfileEntry, Provenance, profile_of
-from workers.loading import profiled_cut
 from workers.model import load_model, open_model
+from workers.opening import profiled_cut
 
 TWO_STAGES = ParallelConfig(1, 2)
 
