@@ -14,6 +14,7 @@ from controller.http.endpoint import Asked, Front
 from controller.http.errors import json_response
 from controller.http.wishes import wishes_of
 from controller.text import Refused
+from controller.text.calls import check_chars
 from controller.text.front import tokens_of
 from controller.text.refused import by_fleet
 from vocabulary.numpy_tensors import array_of, pack_bytes
@@ -28,6 +29,7 @@ async def embeddings(front: Front, asked: Asked) -> Response:
     request = parse_embedding(asked.body)
     view = front.text.view(request.model)
     texts = texts_of(request)
+    check_chars(max(map(len, texts)), front.limits, param="input")
     _check(request.model, view)
     vectors = await _vectors(front, _calls(asked, view, texts))
     num_tokens = await _num_tokens(front, request.model, texts)
