@@ -12,16 +12,12 @@ from statmux.render import Console
 from vocabulary.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from controller.journal.lines import EventLine, RequestLine
     from controller.journal.read import JournalFile
-    from statmux.explaining import Context
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 # A request is in the file a quarter of a second after its answer at the latest, if the disk writes.
 _PATIENCE_S = 2.0
 _POLL_S = 0.1
-_MAX_AROUND = 12
-_MAX_REPLICAS = 5000
 
 
 @app.command()
@@ -37,81 +33,40 @@ def explain(
     last: Annotated[int, typer.Option(min=1, max=10_000, help="So many decisions, without an id.")] = 20,
 ) -> None:
     """Say from the fleet's journal why a request was rejected or served, where and when."""
+    from controller.journal.explanation import decisions
     from controller.journal.read import JournalFile
     from statmux.fleets import journal_path
 
-    console = Console(ctx.obj)
-    path = journal_path(fleet)
+    console, path = Console(ctx.obj), journal_path(fleet)
     journal = JournalFile(path)
     if request_id is None:
-        _show_decisions(console, path, journal.events(last)[::-1])
+        events = decisions(journal, last)
+        document = {"fleet": path.parent.name, "events": events}
+        console.result(document, lambda: "\n".join(_sentences(events)) or "nothing was decided yet")
     else:
-        _show_request(console, _found(journal, request_id, path), journal)
+        found = _explained(journal, request_id, path)
+        console.result(found, lambda: _text(found))
 
 
-def _found(journal: JournalFile, request_id: str, path: Path) -> RequestLine:
+def _explained(journal: JournalFile, request_id: str, path: Path) -> dict[str, Any]:
     """It may have been answered just now. Raises InvalidInput for one that is not there."""
     from controller.control import is_alive, socket_path
+    from controller.journal.explanation import explanation
 
     end_s = time.monotonic() + (_PATIENCE_S if is_alive(socket_path(path.parent.name)) else 0.0)
-    while (line := journal.request(request_id)) is None:
-        if time.monotonic() > end_s:
-            raise InvalidInput(f"the journal has no request {request_id!r}{_span(journal)}", hint=_remedy())
+    while True:
+        try:
+            return explanation(journal, request_id)
+        except InvalidInput:
+            if time.monotonic() > end_s:
+                raise
         time.sleep(_POLL_S)
-    return line
 
 
-def _span(journal: JournalFile) -> str:
-    from statmux.explaining import clock_time
-
-    first, last = journal.span()
-    if first is None or last is None:
-        return "; it has no requests"
-    return f"; it has those from {clock_time(first)} to {clock_time(last)} UTC"
+def _text(found: dict[str, Any]) -> str:
+    around = [f"  {one}" for one in _sentences(found["around"])]
+    return "\n".join([*found["sentences"], *(["", "around then:", *around] if around else [])])
 
 
-def _remedy() -> str:
-    return "`observability.journal` says which requests are kept (requests: all) and how many (max_rows)"
-
-
-def _show_request(console: Console, line: RequestLine, journal: JournalFile) -> None:
-    import msgspec
-
-    from statmux.explaining import event_sentence, explained
-
-    context = _context(line, journal)
-    sentences = explained(line, context)
-    document: dict[str, Any] = {
-        "request": msgspec.structs.asdict(line),
-        "sentences": list(sentences),
-        "plan": None if context.plan is None else _event(context.plan),
-        "around": [_event(each) for each in context.around],
-    }
-    told = [f"  {event_sentence(each)}" for each in context.around]
-    console.result(document, lambda: "\n".join([*sentences, *(["", "around then:"] if told else []), *told]))
-
-
-def _context(line: RequestLine, journal: JournalFile) -> Context:
-    from statmux.explaining import AROUND_S, REPLICA_KINDS, Context
-
-    replicas = journal.events(_MAX_REPLICAS, kinds=REPLICA_KINDS, to_unix_s=line.unix_s)
-    plans = journal.events(1, kinds=("plan",), to_unix_s=line.unix_s)
-    around = journal.events(
-        _MAX_AROUND,
-        from_unix_s=line.unix_s - AROUND_S,
-        to_unix_s=line.unix_s + line.latency_s + AROUND_S,
-    )
-    return Context(replicas[::-1], plans[0] if plans else None, around[::-1])
-
-
-def _show_decisions(console: Console, path: Path, events: tuple[EventLine, ...]) -> None:
-    from statmux.explaining import event_sentence
-
-    document = {"fleet": path.parent.name, "events": [_event(each) for each in events]}
-    console.result(document, lambda: "\n".join(map(event_sentence, events)) or "nothing was decided yet")
-
-
-def _event(event: EventLine) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(event)
+def _sentences(events: list[dict[str, Any]]) -> list[str]:
+    return [event["sentence"] for event in events]

@@ -24,8 +24,7 @@ def ls(ctx: typer.Context, fleet: _Fleet = None) -> None:
     from statmux.asking import asked
     from statmux.fleets import control_socket
 
-    status = asked(control_socket(fleet), "status", timeout_s=_ASK_TIMEOUT_S)
-    document = {"fleet": status["fleet"], "models": {name: _row(name, status) for name in status["models"]}}
+    document = asked(control_socket(fleet), "models", timeout_s=_ASK_TIMEOUT_S)
     Console(ctx.obj).result(document, lambda: _table(document["models"]))
 
 
@@ -59,13 +58,6 @@ def _sentence(item: tuple[str, dict[str, Any]]) -> str:
     model, answer = item
     groups = f" on {', '.join(answer['groups'])}" if answer["groups"] else ""
     return f"{model} is {answer['state']}{groups}"
-
-
-def _row(name: str, status: dict[str, Any]) -> dict[str, Any]:
-    one = status["models"][name]
-    groups = [group["id"] for group in status["groups"] if name in group["models"]]
-    keys = ("engine", "state", "reason", "num_served", "num_failed", "slo_attainment", "mean_latency_s")
-    return {**{key: one[key] for key in keys}, "groups": groups}
 
 
 def _table(models: dict[str, dict[str, Any]]) -> str:

@@ -10,8 +10,8 @@ import pytest
 
 from controller.calls import Reason
 from controller.journal import EventLine, Journal, RequestLine
-from statmux.explaining import Context, event_sentence, explained, open_groups
-from statmux.told_reasons import MEANINGS
+from controller.journal.explaining import Context, event_sentence, explained, open_groups
+from controller.journal.told_reasons import MEANINGS
 from tests.statmux.in_process import statmux
 
 NOON = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC

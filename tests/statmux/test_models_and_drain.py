@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from controller.look_verbs import models_of
 from tests.statmux.fleet_status import group, model, status
 from tests.statmux.in_process import statmux
 from tests.statmux.scripted_control import SILENCE, scripted_fleet
@@ -17,7 +18,7 @@ def test_models_are_listed_with_where_they_are(desk):
         groups=[group(), group("g1", models=["m"])],
         models={"m": model(), "n": model(state="UNAVAILABLE", slo_attainment=None, mean_latency_s=None)},
     )
-    with scripted_fleet(desk, {"status": told}):
+    with scripted_fleet(desk, {"models": models_of(told)}):
         lines = statmux("models", "ls", folder=desk).stdout.splitlines()
         document = json.loads(statmux("models", "ls", "-o", "json", folder=desk).stdout)
     assert lines[1].split() == ["m", "READY", "g0,", "g1", "emulated", "10", "1", "90.00%", "12.3", "ms"]

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controller.journal.lines import SERVED, EventLine, RequestLine
-from statmux.render import milliseconds
-from statmux.told_reasons import MEANINGS
+from controller.journal.told_reasons import MEANINGS
 
 # Kinds of events that say which groups take requests of a model, as `controller.supervisor` writes them.
 REPLICA_KINDS = ("started", "open", "close", "stop", "group_lost")
@@ -85,35 +84,33 @@ def _arrival(line: RequestLine) -> str:
 
 
 def _end(line: RequestLine) -> str:
-    after = milliseconds(line.latency_s)
+    after = _ms(line.latency_s)
     if line.fate != SERVED:
         told = f": {line.words}" if line.words else ""
         where = f" by group {line.group}" if line.group else ""
         return f"It was not served ({line.fate}){where}, after {after}{told}."
     if line.queue_s is None:
         return f"Group {line.group} served it in {after}."
-    rest = milliseconds(line.latency_s - line.queue_s)
-    return f"Group {line.group} served it in {after}: it waited {milliseconds(line.queue_s)} and ran {rest}."
+    rest = _ms(line.latency_s - line.queue_s)
+    return f"Group {line.group} served it in {after}: it waited {_ms(line.queue_s)} and ran {rest}."
 
 
 def _objectives(line: RequestLine) -> Iterable[str]:
     if line.slo_s is not None and line.fate == SERVED:
         left_s = line.slo_s - line.latency_s
-        kept = (
-            f"kept, with {milliseconds(left_s)} left" if left_s >= 0 else f"missed by {milliseconds(-left_s)}"
-        )
-        yield f"Its SLO of {milliseconds(line.slo_s)} was {kept}."
+        kept = f"kept, with {_ms(left_s)} left" if left_s >= 0 else f"missed by {_ms(-left_s)}"
+        yield f"Its SLO of {_ms(line.slo_s)} was {kept}."
     elif line.slo_s is not None:
-        yield f"Its SLO was {milliseconds(line.slo_s)}."
+        yield f"Its SLO was {_ms(line.slo_s)}."
     if line.timeout_s is not None:
-        yield f"Its client would have waited {milliseconds(line.timeout_s)}."
+        yield f"Its client would have waited {_ms(line.timeout_s)}."
 
 
 def _prediction(line: RequestLine) -> str:
     if line.predicted_latency_s is None:
         return "" if line.fate == SERVED or line.num_tries == 0 else "It was never given to a group."
     said = f"When it was given to {line.group or 'a group'}, its end was predicted after"
-    predicted = f"{said} {milliseconds(line.predicted_latency_s)}"
+    predicted = f"{said} {_ms(line.predicted_latency_s)}"
     if line.fate != SERVED or line.predicted_latency_s <= 0:
         return f"{predicted}."
     return f"{predicted}; it took {line.latency_s / line.predicted_latency_s:.2f} of that."
@@ -183,6 +180,10 @@ def _event_words(event: EventLine) -> str:
                 f"{key} {_short(value)}" for key, value in words.items() if value not in ("", None)
             )
             return f"{kind.replace('_', ' ')}{' ' + where if where else ''}{': ' + told if told else ''}"
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"
 
 
 def _groups(groups: Iterable[Mapping[str, Any]]) -> str:
