@@ -64,8 +64,8 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag=2):
 
     kind: str
     message: str
-    where: str
-    hint: str
+    where: str | None
+    hint: str | None
 
     def error(self) -> StatmuxError:
         known = {one.__name__: one for one in _ERRORS}
@@ -76,7 +76,7 @@ def refusal(error: Exception) -> Refused:
     """What was raised, to be raised again elsewhere."""
     if isinstance(error, StatmuxError):
         return Refused(type(error).__name__, error.message, error.where, error.hint)
-    return Refused("RuntimeFailure", repr(error), "", "")
+    return Refused("RuntimeFailure", repr(error), None, None)
 
 
 class Coming(msgspec.Struct, frozen=True, array_like=True, tag=3):

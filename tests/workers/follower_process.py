@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -26,6 +28,12 @@ class FollowerProcess:
         assert self._pipe.poll(PATIENCE_S), "the follower did not start"
         self.address: FollowerAddress = self._pipe.recv()
 
+    def learn(self, spec: WorkerSpec) -> None:
+        """Blocks until it knows the models that the group is to have."""
+        self._pipe.send(spec)
+        assert self._pipe.poll(PATIENCE_S), "the follower does not learn"
+        self._pipe.recv()
+
     def signal(self, number: signal.Signals) -> None:
         assert self.process.pid is not None
         os.kill(self.process.pid, number)
@@ -45,8 +53,16 @@ def _follow(pipe: Connection, spec: WorkerSpec, place: int, host_name: str) -> N
     os.environ |= {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "2"}
     follower = _made(spec, place, host_name)
     pipe.send(follower.listen())
+    threading.Thread(target=_learn, args=(pipe, follower), daemon=True).start()
     follower.wait()
     follower.stop()
+
+
+def _learn(pipe: Connection, follower: Any) -> None:
+    with suppress(EOFError, OSError):
+        while True:
+            follower.learn(pipe.recv())
+            pipe.send("learned")
 
 
 def _made(spec: WorkerSpec, place: int, host_name: str) -> Any:

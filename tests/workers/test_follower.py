@@ -17,7 +17,7 @@ from tests.workers.follower_process import FollowerProcess
 from tests.workers.goldens import load, serve
 from vocabulary.catalog import Catalog
 from vocabulary.deployment import ModelSpec, Policy
-from vocabulary.errors import InvalidInput
+from vocabulary.errors import InvalidInput, RuntimeFailure
 from vocabulary.messages import Batch
 from vocabulary.numpy_tensors import array_of, tensor_of
 from vocabulary.parallel import ParallelConfig
@@ -130,6 +130,67 @@ async def test_two_processes_answer_as_one_bit_for_bit(follow: Callable, host_na
         assert len(leader.engine.stage_busy_s()) == 2
         assert leader.engine.num_recompiles == 0
     assert follower.ends()
+
+
+@pytest.mark.asyncio
+async def test_a_model_comes_to_all_hosts_of_a_group_while_another_serves_and_leaves_them(follow: Callable):
+    both = dataclasses.replace(
+        SMALL, models=(*SMALL.models, dataclasses.replace(SMALL.models[0], name="twin"))
+    )
+    follower = follow(SMALL)
+    async with led(SMALL, follower) as leader:
+        engine = leader.engine
+        (expected,) = await leader.outputs(0, "gpt2", ids(3, 1, 4))
+        with pytest.raises(RuntimeFailure, match="was not told of twin"):
+            await asyncio.to_thread(engine.read_more, both)
+        follower.learn(both)
+        for number in (10, 20):
+            adding = asyncio.create_task(asyncio.to_thread(engine.add, both))
+            running = 0
+            while not adding.done():
+                running += 1
+                (output,) = await leader.outputs(100 * number + running, "gpt2", ids(3, 1, 4))
+                np.testing.assert_array_equal(output, expected)
+            await adding
+            (output,) = await leader.outputs(number, "twin", ids(3, 1, 4))
+            np.testing.assert_array_equal(output, expected)
+            engine.remove(("twin",))
+        (output,) = await leader.outputs(1, "gpt2", ids(3, 1, 4))
+        np.testing.assert_array_equal(output, expected)
+    assert follower.ends()
+
+
+@pytest.mark.asyncio
+async def test_a_model_that_one_host_cannot_load_is_on_none(follow: Callable):
+    bad = dataclasses.replace(SMALL.models[0], name="twin", source="file:///nonexistent")
+    good = dataclasses.replace(SMALL.models[0], name="twin")
+    follower = follow(SMALL)
+    async with led(SMALL, follower) as leader:
+        follower.learn(dataclasses.replace(SMALL, models=(*SMALL.models, bad)))
+        both = dataclasses.replace(SMALL, models=(*SMALL.models, good))
+        with pytest.raises(InvalidInput, match="nonexistent"):
+            await asyncio.to_thread(leader.engine.add, both)
+        assert set(leader.engine.interfaces()) == {"gpt2"}
+        follower.learn(both)
+        await asyncio.to_thread(leader.engine.add, both)
+        await leader.outputs(1, "twin", ids(3, 1, 4))
+        await leader.outputs(2, "gpt2", ids(3, 1, 4))
+
+
+@pytest.mark.asyncio
+async def test_a_follower_that_dies_while_a_model_comes_is_said_and_not_waited_for(follow: Callable):
+    both = dataclasses.replace(
+        SMALL, models=(*SMALL.models, dataclasses.replace(SMALL.models[0], name="twin"))
+    )
+    follower = follow(SMALL)
+    async with led(SMALL, follower) as leader, asyncio.timeout(PATIENCE_S):
+        follower.learn(both)
+        follower.signal(signal.SIGSTOP)
+        adding = asyncio.create_task(asyncio.to_thread(leader.engine.add, both))
+        follower.signal(signal.SIGKILL)
+        with pytest.raises(RuntimeFailure, match="host n-1 of group wide is lost"):
+            await adding
+        assert "is lost" in await leader.lost
 
 
 @pytest.mark.asyncio
