@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from controller.keys import FleetKeys, new_keys
 from controller.ray_connection import Nodes, living_nodes
+from controller.ray_discovery import check_nodes_are_told
 from controller.ray_home import RayHome
 from controller.ray_hosts import device_indices, devices_on, match_hosts, present_hosts
 from controller.ray_memory import RayMemory, read_memory
@@ -209,6 +210,7 @@ class RayCluster:
         known = memory.hosts if memory is not None and self.is_found else {}
         self._hosts = present_hosts(self._deployment, self._nodes.alive, known=known) if known else {}
         if not self._hosts:
+            check_nodes_are_told(self._deployment, self._nodes.alive)
             self._hosts = match_hosts(self._deployment, self._nodes.alive)
         if self._is_closed.is_set():
             raise RuntimeFailure("closed while opening")

@@ -23,7 +23,7 @@ _NONE: Mapping[str, HostNode] = MappingProxyType({})
 class _Demand:
     host: str
     num_devices: int
-    is_physical: bool
+    accelerator: str  # what Ray calls it; empty where devices are virtual
 
 
 def match_hosts(
@@ -106,10 +106,16 @@ def is_virtual(deployment: Deployment, node: NodeClass) -> bool:
 
 def _demands(deployment: Deployment) -> list[_Demand]:
     return [
-        _Demand(f"{node.name}-{index}", node.devices_per_host, not is_virtual(deployment, node))
+        _Demand(f"{node.name}-{index}", node.devices_per_host, _accelerator(deployment, node))
         for node in deployment.cluster.nodes
         for index in range(node.count)
     ]
+
+
+def _accelerator(deployment: Deployment, node: NodeClass) -> str:
+    if is_virtual(deployment, node):
+        return ""
+    return "TPU" if node.device_type.lower().startswith("tpu") else "GPU"
 
 
 def _labelled(host: str, nodes: Sequence[RayNode]) -> RayNode | None:
@@ -127,14 +133,14 @@ def _smallest_sufficient(demand: _Demand, nodes: Sequence[RayNode]) -> RayNode |
 
 def _offer(node: RayNode, demand: _Demand) -> tuple[str, int]:
     """Which resource of the node counts devices for this host, and how many there are."""
-    if demand.is_physical and DEVICE_RESOURCE not in node.resources:
-        return "GPU", int(node.resources.get("GPU", 0))
+    if demand.accelerator and DEVICE_RESOURCE not in node.resources:
+        return demand.accelerator, int(node.resources.get(demand.accelerator, 0))
     resource = DEVICE_RESOURCE if DEVICE_RESOURCE in node.resources else "CPU"
     return resource, int(node.resources.get(resource, 0))
 
 
 def _too_small(demand: _Demand, nodes: Sequence[RayNode]) -> Infeasible:
-    kind = "GPU" if demand.is_physical else DEVICE_RESOURCE
+    kind = demand.accelerator or DEVICE_RESOURCE
     offers = ", ".join(
         f"{node.address} {count} {name}" for node in nodes for name, count in [_offer(node, demand)]
     )

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -18,12 +14,6 @@ from vocabulary.errors import InvalidInput, RuntimeFailure
 # statmux is installed as an application, from its checkout: the examples lie beside the code.
 EXAMPLES = Path(__file__).resolve().parents[2] / "deploy" / "examples"
 TEMPLATE = "template.yaml"
-# A CPU has no devices of its own; a few virtual ones show what placement does.
-NUM_VIRTUAL_DEVICES = 4
-# Virtual devices share the memory with everything else that runs.
-SHARE_OF_MEMORY = 0.5
-_NVIDIA_SMI = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
-_NVIDIA_SMI_TIMEOUT_S = 5
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -33,15 +23,6 @@ class Example(StrEnum):
     TWO_MODELS = "two-models"
     A100X16 = "a100x16"
     LLM_AND_ENCODERS = "llm-and-encoders"
-
-
-@dataclass(frozen=True, slots=True)
-class Devices:
-    """Equal devices of this machine."""
-
-    type: str
-    count: int
-    memory_mib: int
 
 
 @app.command()
@@ -85,7 +66,15 @@ def _of_example(example: Example, path: Path) -> dict[Path, bytes]:
 
 
 def _template() -> bytes:
-    devices = _detected()
+    from controller.discovery import this_host
+
+    devices = this_host()
+    if not devices.memory_mib:
+        raise InvalidInput(
+            f"cannot tell how much memory each of the {devices.count} {devices.type} devices has "
+            f"({devices.evidence})",
+            hint="statmux init --example tiny; then write your devices into cluster.nodes",
+        )
     text = _read(EXAMPLES / TEMPLATE).decode()
     memory = f"{devices.memory_mib}MiB"
     for key, value in (("@TYPE@", devices.type), ("@COUNT@", str(devices.count)), ("@MEMORY@", memory)):
@@ -103,25 +92,3 @@ def _read(file: Path) -> bytes:
 def _no_examples(file: Path) -> RuntimeFailure:
     hint = "install statmux from its checkout (`make setup`), which has deploy/examples"
     return RuntimeFailure("the examples are not installed", where=str(file), hint=hint)
-
-
-def _detected() -> Devices:
-    """GPUs when nvidia-smi lists some, else virtual CPU devices."""
-    try:
-        listed = subprocess.run(
-            _NVIDIA_SMI, capture_output=True, text=True, timeout=_NVIDIA_SMI_TIMEOUT_S, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return _virtual()
-    rows = [line.rpartition(",") for line in listed.stdout.splitlines() if "," in line]
-    if not rows or not rows[0][2].strip().isdecimal():
-        return _virtual()
-    # The smallest memory, should they differ: a class of nodes has equal devices.
-    memory_mib = min(int(memory) for _, _, memory in rows)
-    return Devices(re.sub(r"[^a-z0-9]+", "-", rows[0][0].lower()).strip("-"), len(rows), memory_mib)
-
-
-def _virtual() -> Devices:
-    total_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    memory_mib = int(total_bytes * SHARE_OF_MEMORY / NUM_VIRTUAL_DEVICES / 2**20)
-    return Devices("cpu", NUM_VIRTUAL_DEVICES, memory_mib)
