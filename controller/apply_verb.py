@@ -49,7 +49,7 @@ class ApplyVerb:
         return {"preview": self._preview, "apply": self._apply, "progress": self._progress}
 
     async def _preview(self, request: Mapping[str, Any]) -> dict[str, object]:
-        """files: paths, one a deployment, one a plan, or either. overrides: of --set."""
+        """files: [path, name for messages] of a deployment, a plan, or both. overrides: of --set."""
         asked = _asked(request)
         before = self._supervisor.desired
         application = await applied(asked, self._running())
@@ -97,7 +97,7 @@ def described(application: Application, rehearsal: Rehearsal) -> dict[str, objec
     """A change in words and numbers, JSON-able; `docs/reference/control.md` describes its keys."""
     found = application.changes
     return {
-        "is_nothing": application.is_nothing and not rehearsal.steps,
+        "is_nothing": not (found.sentences or application.moves or rehearsal.steps),
         "why": application.why,
         "changes": list(found.sentences),
         "models_added": list(found.added),
@@ -114,14 +114,12 @@ def described(application: Application, rehearsal: Rehearsal) -> dict[str, objec
 def _asked(request: Mapping[str, Any]) -> Asked:
     """Read here, on the fleet's machine, by the fleet's user. Raises InvalidInput."""
     by_kind: dict[str, Written] = {}
-    for name in request.get("files", ()):
-        path = Path(str(name))
-        written = Written(read_text(path), str(path), str(path.parent))
+    for place, name in request.get("files", ()):
+        path = Path(str(place))
+        written = Written(read_text(path), str(name), str(path.parent))
         kind = kind_of(written)
         if kind in by_kind:
-            raise InvalidInput(
-                f"{by_kind[kind].name} is a {kind}, too", where=str(path), hint="apply one of them"
-            )
+            raise InvalidInput(f"{by_kind[kind].name} is a {kind}, too", where=name, hint="apply one of them")
         by_kind[kind] = written
     return Asked(
         by_kind.get("deployment"),

@@ -41,10 +41,10 @@ def apply(
     from statmux.fleets import control_socket
 
     console, path = Console(ctx.obj), control_socket(fleet)
-    names = [str(file.absolute()) for file in files]
+    named = [(str(file.absolute()), str(file)) for file in files]
     with console.progress("working out the change"):
         preview = asked(
-            path, "preview", timeout_s=_PREVIEW_TIMEOUT_S, files=names, overrides=ctx.obj.overrides
+            path, "preview", timeout_s=_PREVIEW_TIMEOUT_S, files=named, overrides=ctx.obj.overrides
         )
     ticket = preview.pop("ticket")
     for warning in preview["warnings"]:

@@ -40,6 +40,7 @@ def doctor(
 
 
 def _findings(path: Path | None, *, has_ray: bool) -> Iterator[Finding]:
+    from statmux.doctoring.devices import device_findings
     from statmux.doctoring.fleets import deployment_findings, endpoints, ports_of_fleets
     from statmux.doctoring.leftovers import fleet_findings, machine_leftovers
     from statmux.doctoring.machine import machine_findings
@@ -54,6 +55,7 @@ def _findings(path: Path | None, *, has_ray: bool) -> Iterator[Finding]:
     if path is not None:
         read, found = deployment_findings(path)
         yield from found
+    yield from device_findings(read)
     yield from port_findings(endpoints(read), taken_by=ports_of_fleets(here))
     yield from fleet_findings(here)
     yield from machine_leftovers()

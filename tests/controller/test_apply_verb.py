@@ -26,10 +26,11 @@ groups:
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> str:
+def plan(tmp_path: Path) -> tuple[str, str]:
+    """Where it is, and how it is called."""
     path = tmp_path / "plan.yaml"
     path.write_text(PLAN)
-    return str(path)
+    return str(path), "plan.yaml"
 
 
 @asynccontextmanager
@@ -55,7 +56,11 @@ async def test_a_plan_is_previewed_applied_and_comes_to_run(plan):
         assert preview["steps"] == [
             "start g2 with b", "open b on g2", "close a on g0 and let it finish", "stop g0",
         ]  # fmt: skip
-        assert (preview["interrupted"], preview["is_nothing"]) == ([], False)
+        assert (preview["interrupted"], preview["is_nothing"], preview["why"]) == (
+            [],
+            False,
+            "plan plan.yaml",
+        )
         assert [one["id"] for one in preview["groups"]] == ["g1", "g2"]
         assert fleet.supervisor.desired == Placement((G0, G1)), "a preview changes nothing"
         await verbs["apply"]({"ticket": preview["ticket"]})
@@ -63,6 +68,7 @@ async def test_a_plan_is_previewed_applied_and_comes_to_run(plan):
             assert told["given_up"] == []
         assert fleet.supervisor.desired == Placement((G1, G2))
         assert told["groups"] == {"g1": "open", "g2": "open"}
+        assert (await verbs["preview"]({"files": [plan]}))["is_nothing"]
 
 
 @pytest.mark.asyncio
@@ -89,8 +95,8 @@ async def test_what_is_wrong_with_the_files_is_told(plan, tmp_path):
         with pytest.raises(InvalidInput, match="is a plan, too"):
             await preview({"files": [plan, plan]})
         with pytest.raises(InvalidInput, match="this is a ModelProfile"):
-            await preview({"files": [str(other)]})
+            await preview({"files": [(str(other), "profile.json")]})
         with pytest.raises(InvalidInput, match="there is no such file"):
-            await preview({"files": [str(tmp_path / "nothing.yaml")]})
+            await preview({"files": [(str(tmp_path / "nothing.yaml"), "nothing.yaml")]})
         with pytest.raises(InvalidInput, match="there is no deployment file"):
             await preview({"files": []})

@@ -56,7 +56,7 @@ def test_the_change_is_shown_carried_out_and_waited_for(desk):
     assert SHOWN in done.stderr
     assert "warning: no SLO for n\n" in done.stderr
     asked, applied, *_ = heard
-    assert asked["files"] == [str(desk / "new.yaml"), str(desk / "plan.yaml")]
+    assert asked["files"] == [[str(desk / "new.yaml"), "new.yaml"], [str(desk / "plan.yaml"), "plan.yaml"]]
     assert asked["overrides"] == ["models.n.weight=2"]
     assert (applied["verb"], applied["ticket"], applied["may_interrupt"]) == ("apply", "t1", False)
 

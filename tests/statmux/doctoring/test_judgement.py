@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from statmux.doctoring import leftovers, machine, network, ray, software
+from controller.discovery import FoundDevices
+from statmux.doctoring import devices, leftovers, machine, network, ray, software
 from statmux.doctoring.finding import Level
+from vocabulary.mesh import NodeClass
 
 GIB = 2**30
 
@@ -70,6 +72,34 @@ def test_libraries_are_held_against_the_lock_and_what_is_needed():
         ("c", "bad", "not installed"),
         ("d", "bad", "1.0, not >=2"),
     ]
+
+
+GPUS = FoundDevices("H100", 8, 80 * 1024, "nvidia-smi")
+CORES = FoundDevices("cpu", 4, 2048, "no accelerator")
+
+
+@pytest.mark.parametrize(
+    ("node", "found", "level"),
+    [
+        (NodeClass("n", 2, "H100", 4, 80 * GIB), GPUS, None),
+        (NodeClass("n", 3, "H100", 4, 80 * GIB), GPUS, Level.BAD),
+        (NodeClass("n", 1, "A100", 4, 80 * GIB), GPUS, Level.BAD),
+        (NodeClass("n", 1, "H100", 8, 90 * GIB), GPUS, Level.BAD),
+        (NodeClass("n", 1, "H100", 1, 80 * GIB), CORES, Level.BAD),
+        (NodeClass("n", 2, "cpu", 8, GIB), CORES, None),
+        (NodeClass("n", 2, "cpu", 8, 4 * GIB), CORES, Level.WARN),
+        (NodeClass("n", 2, "cpu", 8, 4 * GIB), GPUS, None),
+    ],
+)
+def test_a_deployment_is_held_against_the_devices_that_are_there(node, found, level):
+    told = list(devices.against(node, found, is_emulated=False))
+    assert [one.level for one in told] == ([] if level is None else [level])
+    assert list(devices.against(node, found, is_emulated=True)) == []
+
+
+def test_devices_are_told_with_who_says_so():
+    assert devices.here(GPUS).words == "8 H100 of 80.0 GiB each (nvidia-smi)"
+    assert devices.here(FoundDevices("tpu", 4, 0, "files")).level is Level.WARN
 
 
 def test_a_lock_is_read_for_this_python():
