@@ -36,6 +36,11 @@ class FleetChanges:
         self._planned = supervisor.desired
         self._drained: dict[str, Placement] = {}
 
+    @property
+    def drained(self) -> tuple[str, ...]:
+        """Groups and hosts that were taken out of service."""
+        return tuple(self._drained)
+
     async def load(self, model: str) -> tuple[str, ...]:
         """Ids of the groups that hold it, once it is READY. Raises StatmuxError where it will not be."""
         supervisor = self._supervisor

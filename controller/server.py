@@ -8,14 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import assert_never, final
 
+import msgspec
 import structlog
 
 from controller.answering import Answering
 from controller.calls import InferCall, InferReply, ModelState, ModelStatistics, ModelView, Reason, Refusal
 from controller.fleet import Pulse
+from controller.front.heard import group_heard
 from controller.journal import AbstractJournal
 from controller.metrics import FleetMetrics
-from controller.pending import Answer, Pending, PendingCalls
+from controller.pending import Answer, Answered, Pending, PendingCalls
 from controller.request_lines import line_of, turned_away_line
 from controller.server_groups import ServerGroups
 from controller.token_streams import Ended, GenerateCall, TokenStream
@@ -30,7 +32,6 @@ from vocabulary.messages import (
     ClusterCommand,
     ClusterEvent,
     Forward,
-    GroupHeard,
     Reply,
     Settled,
     Withdraw,
@@ -68,6 +69,7 @@ class FleetServer(ServerGroups):
         hears_others: bool = False,
         demand: Demand | None = None,
         journal: AbstractJournal | None = None,
+        observed: Answered | None = None,
     ) -> None:
         """limits: of each group's models that generate, as the machine has them. front: which front end.
 
@@ -81,7 +83,8 @@ class FleetServer(ServerGroups):
         self._answering = Answering(self._table, self._generations)
         self._slo_s = _slos(deployment)
         self._journal = journal
-        self._pending = PendingCalls(metrics, None if journal is None else self._write)
+        self._observed = observed
+        self._pending = PendingCalls(metrics, self._tell_answer)
         self._hears_others = hears_others
         self._demand = demand
         self._waiting = WaitingRoom(clock=clock, later=_call_later, expired=self._expire)
@@ -120,8 +123,7 @@ class FleetServer(ServerGroups):
         now_s = self._clock()
         self._links.hear(group_index, beat, now_s)
         if self._hears_others:
-            num_held = sum(replica.num_held for replica in beat.replicas)
-            self._post(GroupHeard(group_index, beat.backlog_s, num_held, now_s))
+            self._post(group_heard(group_index, beat, at_s=now_s))
 
     def _learn(self, model: str, group_index: int, done: Done) -> None:
         if done.fate == Fate.SERVED.value and not done.reasons:
@@ -157,9 +159,10 @@ class FleetServer(ServerGroups):
         future = asyncio.get_running_loop().create_future()
         request_id = next(self._ids)
         now_s = self._clock()
-        slo_s = self._slo_s[call.model] if call.slo_s is None else call.slo_s
+        model = self._served_as(call, request_id)
+        slo_s = self._slo_s[model] if call.slo_s is None else call.slo_s
         deadline_s = NEVER_S if call.timeout_s is None else now_s + call.timeout_s
-        request = Request(request_id, call.model, now_s, slo_s, deadline_s, tenant=call.tenant)
+        request = Request(request_id, model, now_s, slo_s, deadline_s, tenant=call.tenant)
         future.add_done_callback(lambda done: self._forget(request_id) if done.cancelled() else None)
         pending = Pending(
             request, call.tensors, call.protocol, call.request_id, lambda answer: _resolve(future, answer)
@@ -171,7 +174,10 @@ class FleetServer(ServerGroups):
         """Answer a call token by token; its stream is cancelled when the client's time is up."""
         request_id = next(self._ids)
         now_s = self._clock()
-        slo_s = self._slo_s[call.model] if call.slo_s is None else call.slo_s
+        model = self._served_as(call, request_id)
+        if model != call.model:
+            call = msgspec.structs.replace(call, model=model)
+        slo_s = self._slo_s[model] if call.slo_s is None else call.slo_s
         request = self._generations.request(request_id, call, now_s=now_s, slo_s=slo_s)
         stream = TokenStream(lambda: self._forget(request_id))
         generation = self._generations.begin(request_id, call, stream)
@@ -188,6 +194,11 @@ class FleetServer(ServerGroups):
             )
         )
         return stream
+
+    def _served_as(self, call: InferCall | GenerateCall, request_id: int) -> str:
+        """The model, or the version of it, that the call goes to."""
+        call_id = call.request_id or str(request_id)
+        return self._board.served_as(call.model, call_id=call_id, tenant=call.tenant)
 
     def _begin(self, pending: Pending) -> None:
         request, model = pending.request, pending.request.model
@@ -221,7 +232,8 @@ class FleetServer(ServerGroups):
 
     async def load(self, model: str) -> Refusal | None:
         """Take the model (back) into service; returns when it is READY."""
-        self._board.open_model(model)
+        for name in self._board.own_names(model):
+            self._board.open_model(name)
         while (view := self._board.views[model]).state is ModelState.LOADING:
             await self._board.changed.wait()
         if view.state is ModelState.READY:
@@ -231,7 +243,8 @@ class FleetServer(ServerGroups):
 
     async def unload(self, model: str) -> Refusal | None:
         """Take the model out of service. Its weights stay resident until the placement changes."""
-        self._board.close_model(model)
+        for name in self._board.own_names(model):
+            self._board.close_model(name)
         return None
 
     def statistics(self, model: str) -> ModelStatistics:
@@ -316,9 +329,11 @@ class FleetServer(ServerGroups):
             answer = self._answering.of(pending, fate, group_index, now_s=self._clock())
             self._end(request_id, answer, group_index)
 
-    def _write(self, pending: Pending, answer: Answer, group: str, now_s: float) -> None:
-        assert self._journal is not None
-        self._journal.request(line_of(pending, answer, group=group, now_s=now_s, unix_s=time.time()))
+    def _tell_answer(self, pending: Pending, answer: Answer, group: str, now_s: float) -> None:
+        if self._journal is not None:
+            self._journal.request(line_of(pending, answer, group=group, now_s=now_s, unix_s=time.time()))
+        if self._observed is not None:
+            self._observed(pending, answer, group, now_s)
 
     def _end(self, request_id: int, answer: Answer, group_index: int | None) -> None:
         group_id = self._table.id_of(group_index)

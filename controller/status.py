@@ -23,6 +23,7 @@ class Situation:
     is_converged: bool = False
     given_up: tuple[GiveUp, ...] = ()
     fallback: Fallback | None = None
+    drained: tuple[str, ...] = ()
     journal_problem: str = ""
 
 
@@ -48,6 +49,7 @@ def status_of(
         "endpoints": dict(addresses),
         "plan": {"id": facts.id, "algorithm": facts.algorithm},
         "num_pending": server.num_pending,
+        "drained": list(situation.drained),
         "problems": _problems(situation, members),
         "groups": [_group(member, server, uptime_s) for member in members],
         "models": {

@@ -97,6 +97,7 @@ class Supervisor:
         timeout_s = deployment.health.beat_timeout_s
         self._silence = Silence(members, timeout_s=timeout_s, clock=clock, lose=self.lose)
         self._timer: asyncio.TimerHandle | None = None
+        self._is_anything_wanted = False
         self._is_decision_due = False
         self._is_converged = False
         self._is_closed = False
@@ -122,6 +123,7 @@ class Supervisor:
         self.given_up = ()
         self._is_converged = False
         self._journal.event("plan", why=why, groups={group.id: group.models for group in placement.groups})
+        self._is_anything_wanted = True
         self._post(Desired(placement, may_interrupt))
 
     @property
@@ -204,7 +206,8 @@ class Supervisor:
         if self._is_closed:
             return
         self._machine.observe(event)
-        if not self._is_decision_due:
+        # Before anything is wanted, groups that were found would be stopped.
+        if self._is_anything_wanted and not self._is_decision_due:
             self._is_decision_due = True
             asyncio.get_running_loop().call_soon(self._decide)
 
@@ -323,3 +326,14 @@ class Supervisor:
     def _remember(self) -> None:
         """For a controller that comes after this one."""
         self._past.remember_cluster(self._cluster.memory())
+
+
+def group_words(group: Group) -> dict[str, object]:
+    """A group as a plan file has it."""
+    return {
+        "id": group.id,
+        "devices": list(group.devices),
+        "tensor": group.config.tensor,
+        "pipeline": group.config.pipeline,
+        "models": list(group.models),
+    }
