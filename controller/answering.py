@@ -11,6 +11,7 @@ from controller.pending import Answer, Pending
 from controller.refusals import refusal
 from controller.token_streams import Ended
 from vocabulary.request import Fate, Request
+from vocabulary.versions import parted
 from workers.frames import Done
 
 
@@ -39,4 +40,5 @@ class Answering:
         if pending.request.generates:
             return Ended(done.reasons, group_id, done.num_cached, queue_s)
         assert pending.frame is not None, done
-        return InferReply(pending.frame.tensors, group_id, queue_s, done.finish_s - done.start_s)
+        version = parted(pending.request.model)[1]
+        return InferReply(pending.frame.tensors, group_id, queue_s, done.finish_s - done.start_s, version)

@@ -62,12 +62,16 @@ class InferCall(msgspec.Struct, frozen=True):
 
 
 class InferReply(msgspec.Struct, frozen=True):
-    """All outputs of the model. queue_s: from arrival until a group began to work; execute_s: from then."""
+    """All outputs of the model. queue_s: from arrival until a group began to work; execute_s: from then.
+
+    version: which answered, of a model that has several; else "".
+    """
 
     tensors: tuple[Tensor, ...]
     group: str = ""
     queue_s: float = 0.0
     execute_s: float = 0.0
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import final
 
 from controller.calls import GenerationView, ModelState, ModelView
 from controller.fleet import Pulse
 from controller.group_table import GroupTable
+from controller.split_board import SplitBoard
 from vocabulary.deployment import ModelSpec
+from vocabulary.versions import Split, parted
 from workers.engine import GenerationInterface, ModelInterface
 
 
@@ -19,7 +21,7 @@ class ModelBoard:
     `changed` beats.
     """
 
-    def __init__(self, models: Iterable[ModelSpec], table: GroupTable) -> None:
+    def __init__(self, models: Iterable[ModelSpec], table: GroupTable, splits: Sequence[Split] = ()) -> None:
         self.changed = Pulse()
         self.views: Mapping[str, ModelView] = {}
         self._aliases = {model.name: model.aliases for model in models}
@@ -31,10 +33,12 @@ class ModelBoard:
         self._closed: set[str] = set()
         self._was_ready = False
         self._was_served: set[str] = set()
+        self._splits = SplitBoard(splits)
         self.refresh()
 
-    def adopt(self, models: Iterable[ModelSpec]) -> None:
+    def adopt(self, models: Iterable[ModelSpec], splits: Sequence[Split] = ()) -> None:
         """The fleet's models are these now. What is known of those that stay is kept."""
+        self._splits = SplitBoard(splits)
         self._aliases = {model.name: model.aliases for model in models}
         for known in (self._was_served, self._closed):
             known.intersection_update(self._aliases)
@@ -109,6 +113,14 @@ class ModelBoard:
         self._was_ready |= is_ready
         return is_ready
 
+    def served_as(self, name: str, *, call_id: str, tenant: str) -> str:
+        """The model that a call for a name goes to: of one with versions, one of these."""
+        return self._splits.served_as(name, self.views, call_id=call_id, tenant=tenant)
+
+    def own_names(self, name: str) -> tuple[str, ...]:
+        """Of a model with versions, theirs."""
+        return self._splits.own_names(name)
+
     def is_closed(self, name: str) -> bool:
         return name in self._closed
 
@@ -119,7 +131,8 @@ class ModelBoard:
     def refresh(self) -> None:
         """New views under every name and alias, and a beat for who watches them."""
         views = {name: self._same_or_new(name) for name in self._aliases}
-        self.views = views | {alias: views[name] for name in views for alias in self._aliases[name]}
+        views |= {alias: views[name] for name in views for alias in self._aliases[name]}
+        self.views = views | self._splits.views(views, known=self.views)
         self.changed.beat()
 
     def _open_replica(self, group_index: int, model: str, interface: ModelInterface) -> None:
@@ -138,12 +151,14 @@ class ModelBoard:
     def _view(self, name: str) -> ModelView:
         state, why = self._state(name)
         interface = self._interfaces.get(name)
+        versions = (parted(name)[1] or "1",)
         if interface is None:
-            return ModelView(name, (), (), state=state, state_reason=why)
+            return ModelView(name, (), (), versions=versions, state=state, state_reason=why)
         return ModelView(
             name,
             interface.inputs,
             interface.outputs,
+            versions=versions,
             platform=interface.platform,
             state=state,
             state_reason=why,

@@ -48,7 +48,7 @@ class ServerGroups(ABC):
         self._table = GroupTable(placement)
         self._learned = LearnedCorrections(self._table.groups, catalog=deployment.catalog())
         self._generations = Generations({model.name: model for model in deployment.models}, metrics, limits)
-        self._board = ModelBoard(deployment.models, self._table)
+        self._board = ModelBoard(deployment.models, self._table, deployment.splits)
         self._links = GroupLinks()
 
     @abstractmethod
@@ -65,7 +65,7 @@ class ServerGroups(ABC):
         self._generations.adopt({model.name: model for model in deployment.models})
         self._learned.adopt(catalog)
         self._post(CatalogChanged(catalog))
-        self._board.adopt(deployment.models)
+        self._board.adopt(deployment.models, deployment.splits)
 
     def add_group(
         self, group_index: int, group: Group, limits: Mapping[str, GenerationLimits] | None = None

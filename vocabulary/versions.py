@@ -6,7 +6,7 @@ A version's own name is `model@version`; users' names have no "@".
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import accumulate
@@ -49,9 +49,22 @@ class Split:
         weights = dict(self.shares)
         return weights[version] / sum(weights.values())
 
-    def version_of(self, key: str) -> str:
-        """The version of a call: the same for the same key and weights, on any machine."""
-        return self.versions[self._index(_point(self.model, key))]
+    def version_of(self, key: str, *, among: Collection[str] | None = None) -> str:
+        """The version of a call: the same for the same key and weights, on any machine.
+
+        among: those that can be asked now; calls of the others are shared by these, if any has a weight.
+        """
+        point = _point(self.model, key)
+        chosen = self.versions[self._index(point)]
+        if among is None or chosen in among:
+            return chosen
+        left = tuple(
+            (version, weight) for version, weight in self.shares if version in among and weight > 0.0
+        )
+        if not left:
+            return chosen
+        rest = Split(self.model, left)
+        return rest.versions[rest._index(point)]
 
     def _index(self, point: float) -> int:
         """Of a point in [0, 1). A weight of 0 is an empty interval."""
@@ -73,12 +86,10 @@ def parted(name: str) -> tuple[str, str]:
     return model, version
 
 
-def served_as(splits: Mapping[str, Split], model: str, *, version: str, key: str) -> str:
-    """The fleet's own name of what a call for `model` goes to; `splits` by model. Others stay as they are."""
-    split = splits.get(model)
-    if split is None:
-        return model
-    return spec_name(split.model, version or split.version_of(key))
+def own_names(splits: Sequence[Split], model: str) -> tuple[str, ...]:
+    """The fleet's own names of all versions of a model; of one without versions, its name."""
+    split = next((split for split in splits if split.model == model), None)
+    return (model,) if split is None else tuple(spec_name(model, version) for version in split.versions)
 
 
 def split_trace(trace: Trace, splits: Sequence[Split]) -> Trace:

@@ -16,6 +16,7 @@ from controller.grpc_v2.refusals import Refused
 from controller.grpc_v2.text_asks import TextAsk, text_ask
 from controller.grpc_v2.wire import split
 from controller.text import TextFront
+from controller.versioned import name_of, told_version
 from vocabulary.limits import DEFAULT_LIMITS, Limits
 from vocabulary.tensors import Tensor
 
@@ -38,12 +39,13 @@ class InputForm:
 class Form:
     """What requests with one header have in common: all but id, deadline and elements.
 
-    alias: the model's name as the client wrote it. wanted: outputs to send, () for all. reply_heads belongs
-    to `replies`.
+    alias: the model's name as the client wrote it; known_as: under which its view is, or its version's.
+    wanted: outputs to send, () for all. reply_heads belongs to `replies`.
     """
 
     view: ModelView
     alias: str
+    known_as: str
     version: str
     wishes: Wishes
     wanted: tuple[str, ...]
@@ -81,7 +83,7 @@ class Admission:
         form = self._forms.get(header)
         if (
             form is not None
-            and self._fleet.models().get(form.alias) is form.view
+            and self._fleet.models().get(form.known_as) is form.view
             and len(request_id) <= MAX_ID_CHARS
         ):
             tensors = _tensors(form, raws)
@@ -101,7 +103,7 @@ class Admission:
         try:
             request = parsed(message)
             check_sizes(request, self._limits)
-            check = self._check(request.model_name)
+            check = self._check(name_of(self._fleet.models(), request.model_name, request.model_version))
             name = check.view.name
             if check.view.generation is not None:
                 return None, self._ask(check.view, request, time_remaining_s, tenant)
@@ -118,7 +120,8 @@ class Admission:
         form = Form(
             view=check.view,
             alias=request.model_name,
-            version=request.model_version or check.view.versions[-1],
+            known_as=name_of(self._fleet.models(), request.model_name, request.model_version),
+            version=told_version(check.view, request.model_version),
             wishes=wishes_of(request.parameters) if request.parameters else NO_WISHES,
             wanted=check.wanted_outputs(request),
             inputs=tuple(InputForm(item.name, item.datatype, item.shape, len(item.raw)) for item in tensors),
@@ -127,11 +130,13 @@ class Admission:
 
     def _ask(self, view: ModelView, request: object, time_remaining_s: float | None, tenant: str) -> TextAsk:
         check_version(view, request.model_version)
-        has_text = self._text.text(request.model_name).codec is not None
+        model = name_of(self._fleet.models(), request.model_name, request.model_version)
+        has_text = self._text.text(model).codec is not None
         return text_ask(
             view,
             request,
             time_remaining_s,
+            model=model,
             tenant=tenant,
             has_text=has_text,
             protocol=self._protocol,

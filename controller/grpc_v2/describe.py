@@ -14,6 +14,8 @@ from controller.grpc_v2.refusals import Refused
 from controller.grpc_v2.text_interface import shown
 from controller.grpc_v2.views import config_of, index_entries, metadata_of, statistics_of
 from controller.text import TextFront
+from controller.versioned import name_of
+from vocabulary.versions import parted, spec_name
 
 SERVER_NAME = "statmux"
 EXTENSIONS = (
@@ -65,7 +67,7 @@ class Description:
 
     async def model_ready(self, request: object) -> object:
         """False for a known model that is not ready or lacks the version; never an error for a known name."""
-        view = self._view(request.name)
+        view = self._view(name_of(self._fleet.models(), request.name, request.version))
         has_version = not request.version or request.version in view.versions
         return message_class("ModelReadyResponse")(ready=has_version and view.state is ModelState.READY)
 
@@ -80,13 +82,14 @@ class Description:
     async def model_statistics(self, request: object) -> object:
         """Of one model, or of all without a name."""
         views = [self._view(request.name, request.version)] if request.name else self._views()
+        views = [own for view in views for own in self._own_views(view)]
         stats = [statistics_of(view, self._fleet.statistics(view.name)) for view in views]
         return message_class("ModelStatisticsResponse")(model_stats=stats)
 
     async def repository_index(self, request: object) -> object:
         self._check_repository(request.repository_name)
         views = [view for view in self._views() if not request.ready or view.state is ModelState.READY]
-        entries = [entry for view in views for entry in index_entries(view)]
+        entries = [entry for view in views for own in self._own_views(view) for entry in index_entries(own)]
         return message_class("RepositoryIndexResponse")(models=entries)
 
     async def load(self, request: object) -> object:
@@ -114,19 +117,29 @@ class Description:
 
     def _view(self, name: str, version: str = "") -> ModelView:
         models = self._fleet.models()
-        view = models.get(name)
+        view = models.get(name_of(models, name, version))
         if view is None:
             raise unknown_model(name, list(models))
         check_version(view, version)
         return view
 
     def _shown(self, name: str, version: str) -> ModelView:
-        has_text = self._text.text(name).codec is not None if name in self._fleet.models() else False
+        models = self._fleet.models()
+        known_as = name_of(models, name, version)
+        has_text = self._text.text(known_as).codec is not None if known_as in models else False
         return shown(self._view(name, version), has_text=has_text)
 
     def _views(self) -> list[ModelView]:
-        """Each model once, whatever aliases it has."""
-        return list({view.name: view for view in self._fleet.models().values()}.values())
+        """Each model once, whatever aliases and versions it has."""
+        views = {view.name: view for view in self._fleet.models().values()}
+        whole = {view.name for view in views.values()}
+        return [view for view in views.values() if parted(view.name)[0] not in whole - {view.name}]
+
+    def _own_views(self, view: ModelView) -> list[ModelView]:
+        """Those of its versions, where it has several; else its own."""
+        models = self._fleet.models()
+        names = [spec_name(view.name, version) for version in view.versions]
+        return [models[name] for name in names] if all(name in models for name in names) else [view]
 
 
 def _raise(refusal: Refusal | None) -> None:

@@ -19,10 +19,10 @@ def reply_bytes(form: Form, request_id: str, reply: InferReply) -> bytes:
     They are parameters because response metadata would cost 5 % of the requests per second.
     """
     tensors = _selected(reply.tensors, form.wanted) if form.wanted else reply.tensors
-    key = (reply.group, *[(tensor.name, tensor.datatype, tensor.shape) for tensor in tensors])
+    key = (reply.group, reply.version, *[(tensor.name, tensor.datatype, tensor.shape) for tensor in tensors])
     head = form.reply_heads.get(key)
     if head is None:
-        head = _remembered_head(form, key, reply.group, tensors)
+        head = _remembered_head(form, key, reply, tensors)
     queue_us, execute_us = varint(int(reply.queue_s * 1e6)), varint(int(reply.execute_s * 1e6))
     parts = [head, _QUEUE_HEADS[len(queue_us)], queue_us, _EXECUTE_HEADS[len(execute_us)], execute_us]
     if request_id:
@@ -33,11 +33,11 @@ def reply_bytes(form: Form, request_id: str, reply: InferReply) -> bytes:
     return b"".join(parts)
 
 
-def _remembered_head(form: Form, key: object, group: str, tensors: tuple[Tensor, ...]) -> bytes:
-    response = ModelInferResponse(model_name=form.alias, model_version=form.version)
+def _remembered_head(form: Form, key: object, reply: InferReply, tensors: tuple[Tensor, ...]) -> bytes:
+    response = ModelInferResponse(model_name=form.alias, model_version=reply.version or form.version)
     for tensor in tensors:
         response.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-    response.parameters["statmux_group"].string_param = group
+    response.parameters["statmux_group"].string_param = reply.group
     if len(form.reply_heads) >= _MAX_HEADS:
         form.reply_heads.clear()
     head = form.reply_heads[key] = response.SerializeToString()

@@ -15,6 +15,7 @@ from controller.grpc_v2.text_interface import INPUT_IDS, INPUTS, OUTPUT_IDS, OUT
 from controller.grpc_v2.text_parameters import options_in_json, options_of, sampling_of
 from controller.text import TextCall
 from controller.text.names import did_you_mean, short
+from controller.versioned import told_version
 from vocabulary.numpy_tensors import array_of
 from vocabulary.sampling import Sampling
 from vocabulary.tensors import ELEMENT_BYTES, Tensor
@@ -53,18 +54,19 @@ def text_ask(
     request: object,
     time_remaining_s: float | None,
     *,
+    model: str,
     tenant: str,
     has_text: bool,
     protocol: str,
 ) -> TextAsk:
-    """`view` generates. has_text: it has a tokenizer. Raises Refused."""
+    """`view` generates, and is known as `model`. has_text: it has a tokenizer. Raises Refused."""
     inputs = _inputs(view, request)
     options = _options(view, inputs, values_of(request.parameters))
     sampling, stop = sampling_of(options), options.get("stop", ())
     wanted = _wanted(view, request, sampling, has_text=has_text)
     call = TextCall(
         request.id,
-        request.model_name,
+        model,
         _prompt(view, inputs),
         sampling=sampling,
         stop=stop,
@@ -81,7 +83,7 @@ def text_ask(
     return TextAsk(
         call,
         request.model_name,
-        request.model_version or view.versions[-1],
+        told_version(view, request.model_version),
         wanted,
         is_streamed=options.get("stream", False),
         wants_empty_final=options.get("triton_enable_empty_final_response", False),

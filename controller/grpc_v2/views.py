@@ -8,6 +8,7 @@ from controller.calls import ModelStatistics, ModelView
 from controller.grpc_v2.messages import message_class
 from controller.grpc_v2.text_interface import optional_inputs
 from vocabulary.tensors import TensorSpec
+from vocabulary.versions import parted
 
 _NS_PER_S = 1e9
 _MS_PER_S = 1e3
@@ -48,7 +49,7 @@ def config_of(view: ModelView) -> object:
 def statistics_of(view: ModelView, totals: ModelStatistics) -> object:
     """ModelStatistics, of the newest version."""
     message = _Statistics(
-        name=view.name,
+        name=parted(view.name)[0],
         version=view.versions[-1],
         last_inference=round(totals.last_inference_s * _MS_PER_S),
         inference_count=totals.num_served,
@@ -71,7 +72,8 @@ def statistics_of(view: ModelView, totals: ModelStatistics) -> object:
 def index_entries(view: ModelView) -> list[object]:
     """One ModelIndex per version."""
     state, reason = view.state.value, view.state_reason
-    return [_Index(name=view.name, version=version, state=state, reason=reason) for version in view.versions]
+    name = parted(view.name)[0]
+    return [_Index(name=name, version=version, state=state, reason=reason) for version in view.versions]
 
 
 def _config_type(spec: TensorSpec) -> str:

@@ -17,6 +17,7 @@ from controller.text import Refused
 from controller.text.calls import check_chars
 from controller.text.front import tokens_of
 from controller.text.refused import by_fleet
+from controller.versioned import told_version
 from vocabulary.numpy_tensors import array_of, pack_bytes
 from vocabulary.tensors import Tensor
 
@@ -73,7 +74,7 @@ def _calls(asked: Asked, view: ModelView, texts: tuple[str, ...]) -> list[InferC
         InferCall(
             f"{asked.request_id}-{index}" if index else asked.request_id,
             view.name,
-            view.versions[-1],
+            told_version(view, ""),
             (Tensor(TEXT_INPUT, "BYTES", (1,), pack_bytes((text,))),),
             timeout_s=wishes.timeout_s,
             slo_s=wishes.slo_s,

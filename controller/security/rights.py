@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from controller.calls import ModelView, Reason, Refusal
 from vocabulary.security import ADMIN, INFER, NO_CLAMP, Clamp, TokenSpec
+from vocabulary.versions import parted
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class Rights:
 
     def may_see(self, name: str, view: ModelView) -> bool:
         """Whether the model is there at all, for who asks for it by this name."""
-        return self.models is None or name in self.models or view.name in self.models
+        known_as = (name, view.name, parted(view.name)[0])
+        return self.models is None or not self.models.isdisjoint(known_as)
 
     @property
     def are_plain(self) -> bool:

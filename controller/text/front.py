@@ -23,6 +23,7 @@ from controller.text.model_text import NO_TEXT, ModelText
 from controller.text.names import unknown_model
 from controller.text.refused import Refused
 from vocabulary.limits import DEFAULT_LIMITS, Limits
+from vocabulary.versions import spec_name
 
 # Shorter texts are tokenised in well under a millisecond, which a thread would not make better.
 _MAX_CHARS_ON_LOOP = 4096
@@ -57,7 +58,10 @@ class TextFront:
 
     def text(self, model: str) -> ModelText:
         """What is known about the text of a model. Raises Refused if there is no such model."""
-        return self._texts.get(self.view(model).name, NO_TEXT)
+        view = self.view(model)
+        # Versions of a model that answer for one another have one tokenizer (`open_texts`).
+        own = spec_name(view.name, view.versions[0])
+        return self._texts.get(view.name) or self._texts.get(own, NO_TEXT)
 
     def generation(self, model: str) -> GenerationView:
         """Raises Refused if there is no such model, or it does not generate."""

@@ -10,7 +10,8 @@ from controller.text.chat_template import ChatTemplate
 from controller.text.codec import TextCodec, open_codec
 from vocabulary.deployment import Deployment, ModelSpec
 from vocabulary.errors import InvalidInput
-from workers.sources import directory_of, read_json
+from vocabulary.versions import spec_name
+from workers.sources import directory_of, in_its_folder, read_json
 
 _TOKEN_NAMES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 _DEFAULT_TEMPLATE = "default"
@@ -28,8 +29,32 @@ NO_TEXT = ModelText()
 
 
 def open_texts(deployment: Deployment) -> Mapping[str, ModelText]:
-    """Of every model, by its canonical name. Raises InvalidInput for a file that is not what it should be."""
-    return {model.name: open_text(model, folder=Path(deployment.folder)) for model in deployment.models}
+    """Of every model, by its canonical name. Raises InvalidInput for a file that is not what it should be.
+
+    Versions that share calls take the same tokens: each call is tokenised before its version is chosen.
+    """
+    folder = Path(deployment.folder)
+    for split in deployment.splits:
+        asked = [spec_name(split.model, version) for version, weight in split.shares if weight > 0.0]
+        _check_same(split.model, {name: deployment.model(name) for name in asked}, folder)
+    return {model.name: open_text(model, folder=folder) for model in deployment.models}
+
+
+def _check_same(model: str, versions: Mapping[str, ModelSpec], folder: Path) -> None:
+    found = {name: _tokenizer_bytes(spec, folder) for name, spec in versions.items()}
+    if len(set(found.values())) > 1:
+        raise InvalidInput(
+            f"{', '.join(found)} share the calls for {model} and have different tokenizers",
+            where=f"models.{model}.split",
+            hint="give one of them all the weight; others are asked for by name, as model@version",
+        )
+
+
+def _tokenizer_bytes(model: ModelSpec, folder: Path) -> bytes:
+    is_folder = model.source is not None and not model.is_function
+    directory = directory_of(model.source, base_dir=folder) if is_folder else None
+    path = None if directory is None else directory / "tokenizer.json"
+    return path.read_bytes() if path is not None and path.is_file() else b""
 
 
 def open_text(model: ModelSpec, *, folder: Path) -> ModelText:
@@ -54,7 +79,7 @@ def _template_source(directory: Path, config: Mapping[str, object]) -> tuple[str
     """A file of its own counts before the tokenizer's configuration, as in transformers."""
     jinja, in_json = directory / "chat_template.jinja", directory / "chat_template.json"
     if jinja.is_file():
-        return jinja.read_text(encoding="utf-8"), jinja
+        return in_its_folder(jinja).read_text(encoding="utf-8"), jinja
     if in_json.is_file():
         return _default_of(read_json(in_json).get("chat_template"), in_json), in_json
     path = directory / "tokenizer_config.json"

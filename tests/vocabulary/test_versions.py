@@ -12,7 +12,7 @@ from vocabulary.formats.deployment import parse_deployment
 from vocabulary.parallel import ParallelConfig
 from vocabulary.profile import Profile, ProfileEntry
 from vocabulary.trace import Trace
-from vocabulary.versions import Split, served_as, split_trace
+from vocabulary.versions import Split, own_names, split_trace
 
 PROFILE = Profile("m", "v100", {ParallelConfig(): ProfileEntry(ParallelConfig(), (2**30,), {}, {1: (0.1,)})})
 CHAT = """models:
@@ -92,11 +92,23 @@ def test_a_version_without_weight_is_never_chosen_wherever_it_stands():
         assert "a" not in {split.version_of(str(number)) for number in range(2000)}
 
 
-def test_a_call_with_a_version_goes_to_it_and_models_without_versions_are_themselves():
-    splits = {"chat": Split("chat", (("v1", 1.0), ("v2", 0.0)))}
-    assert served_as(splits, "chat", version="v2", key="7") == "chat@v2"
-    assert served_as(splits, "chat", version="", key="7") == "chat@v1"
-    assert served_as(splits, "plain", version="", key="7") == "plain"
+def test_calls_of_a_version_that_is_not_there_are_shared_by_those_that_are():
+    split = Split("chat", (("v1", 60.0), ("v2", 30.0), ("v3", 10.0), ("v4", 0.0)))
+    keys = [str(number) for number in range(3000)]
+    for key in keys:
+        usual = split.version_of(key)
+        assert split.version_of(key, among={"v1", "v2", "v3", "v4"}) == usual
+        there = split.version_of(key, among={"v1", "v3", "v4"})
+        assert there in ("v1", "v3")
+        assert usual == "v2" or there == usual
+        # Nobody can be asked: it is as if everybody could, and the call waits or is told.
+        assert split.version_of(key, among={"v4"}) == usual
+
+
+def test_the_own_names_of_a_model_are_those_of_its_versions():
+    splits = (Split("chat", (("v1", 1.0), ("v2", 0.0))),)
+    assert own_names(splits, "chat") == ("chat@v1", "chat@v2")
+    assert own_names(splits, "plain") == ("plain",)
 
 
 def test_requests_of_a_trace_are_split_as_calls_are():
