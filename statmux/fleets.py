@@ -13,6 +13,8 @@ JOURNAL_FILE = "journal.db"
 def control_socket(fleet: str | None) -> Path:
     """The named fleet's, else the only one's of this folder. Raises InvalidInput when several live."""
     if fleet is not None:
+        if fleet in ("", ".", "..") or "/" in fleet:
+            raise InvalidInput(f"--fleet: {fleet!r} is no name of a fleet", hint="give its metadata.name")
         return socket_path(fleet)
     found = sorted(path.parent.name for path in ROOT.glob("*/control.sock"))
     if not found:

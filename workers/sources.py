@@ -18,6 +18,24 @@ def directory_of(source: str, *, base_dir: Path) -> Path | None:
     return None if source.startswith("random://") else _directory_of(source, base_dir)
 
 
+def in_its_folder(path: Path) -> Path:
+    """The path itself. Raises InvalidInput if it is a link to something outside its folder.
+
+    The cache of huggingface_hub keeps files in `blobs`, beside the folders of `snapshots` that link to them.
+    """
+    folder = path.parent.resolve()
+    snapshots = (parent for parent in folder.parents if parent.name == "snapshots")
+    homes = [folder, *(parent.parent / "blobs" for parent in snapshots)]
+    target = path.resolve()
+    if any(target.is_relative_to(home) for home in homes):
+        return path
+    raise InvalidInput(
+        f"{path.name} is a link that leads out of its folder, to {target}",
+        where=str(path),
+        hint="copy the file there: a checkpoint is read from its own folder only",
+    )
+
+
 def read_json(path: Path) -> dict[str, object]:
     """A JSON object. Raises InvalidInput if the file is missing or holds anything else."""
     value = read_json_value(path)
@@ -31,8 +49,8 @@ def read_json_value(path: Path) -> object:
     if not path.is_file():
         raise InvalidInput(f"there is no {path.name}", where=str(path.parent))
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return json.loads(in_its_folder(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"not JSON: {error}", where=str(path)) from error
 
 

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.hub_config import HubConfig
-from workers.sources import read_json
+from workers.sources import in_its_folder, read_json
 
 
 @final
@@ -33,7 +33,9 @@ def open_tokenizer(directory: Path, *, max_positions: int) -> TextTokenizer:
     if not path.is_file():
         raise InvalidInput("there is no tokenizer.json, so text cannot be its input", where=str(directory))
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer = Tokenizer.from_file(str(in_its_folder(path)))
+    except InvalidInput:
+        raise
     except Exception as error:  # tokenizers raises bare Exception for a malformed file
         raise InvalidInput(f"not a tokenizer: {error}", where=str(path)) from error
     max_length = min(_sentence_limit(directory, default=max_positions), max_positions)

@@ -18,7 +18,7 @@ from vocabulary.errors import InvalidInput
 from vocabulary.formats.hub_config import HubConfig
 from workers.families.family import Parameter
 from workers.families.synthetic import open_random
-from workers.sources import directory_of, read_json
+from workers.sources import directory_of, in_its_folder, read_json
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -161,7 +161,7 @@ def _shard_files(directory: Path) -> Mapping[str, safe_open]:
 
 def _open(path: Path) -> safe_open:
     try:
-        return safe_open(path, framework="np")
+        return safe_open(in_its_folder(path), framework="np")
     except SafetensorError as error:
         raise InvalidInput(f"not a safetensors file: {error}", where=str(path)) from error
 

@@ -11,6 +11,7 @@ from typing import final
 from tokenizers import Tokenizer
 
 from vocabulary.errors import InvalidInput
+from workers.sources import in_its_folder
 
 _NUM_BYTES_CACHED = 1 << 16
 
@@ -59,7 +60,9 @@ def open_codec(directory: Path) -> TextCodec | None:
     if not path.is_file():
         return None
     try:
-        return TextCodec(Tokenizer.from_file(str(path)))
+        return TextCodec(Tokenizer.from_file(str(in_its_folder(path))))
+    except InvalidInput:
+        raise
     except Exception as error:  # tokenizers raises bare Exception for a malformed file
         raise InvalidInput(f"not a tokenizer: {error}", where=str(path)) from error
 
