@@ -44,7 +44,7 @@ class WorkerSpec:
     engine: str
     platform: str
     source_folder: str
-    key: str
+    key: str = field(repr=False)
     socket_path: str
     host: str = "127.0.0.1"
     beat_interval_s: float = 0.5

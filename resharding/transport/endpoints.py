@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 KEY_BYTES = 16
@@ -22,7 +22,7 @@ class Endpoint:
     address: str
     port: int
     local_name: str
-    key: bytes
+    key: bytes = field(repr=False)
 
     def __str__(self) -> str:
         return f"{self.address}:{self.port} on {self.host}"

@@ -40,11 +40,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", NAMES)
 def test_no_name_of_a_file_is_a_path(name: str) -> None:
     source, given = "source: 'random://gpt2-tiny'", quoted(name)
+    token = f"{{name: {given}, secret_env: A}}"
     for text in (
         f"models: [{{name: {given}, {source}}}]",
         f"models: [{{name: a, aliases: [{given}], {source}}}]",
         f"metadata: {{name: {given}}}\nmodels: [{{name: a, {source}}}]",
-        f"models: [{{name: a, {source}}}]\nsecurity: {{auth: {{tokens: [{{name: {given}, secret_env: A}}]}}}}",
+        f"models: [{{name: a, {source}}}]\nsecurity: {{auth: {{tokens: [{token}]}}}}",
     ):
         with pytest.raises(InvalidInput):
             parse(text)
