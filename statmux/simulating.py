@@ -14,7 +14,7 @@ from statmux.simulate_view import simulated_document
 from vocabulary.deployment import Deployment
 from vocabulary.errors import InvalidInput
 from vocabulary.fit import check_fit
-from vocabulary.formats.disk import load_deployment, load_plan, load_trace
+from vocabulary.formats.disk import load_deployment, load_plan, load_traffic
 from vocabulary.outcomes import Outcomes
 from vocabulary.placement import Placement
 
@@ -53,7 +53,7 @@ def simulated(question: Question, deployment: Path, plan: Path, trace: Path) -> 
     read = with_slo_scale(read, question.slo_scale)
     placement = load_plan(plan, deployment=read).placement
     check_fit(placement, read)
-    requests = sped_up(load_trace(trace, models=read.model_names), question.rate_scale)
+    requests = sped_up(load_traffic(trace, read), question.rate_scale)
     opens_s = _opens_s(question, placement, read)
     outcomes = outcomes_of(placement, requests, deployment=read, engine=question.engine, opens_s=opens_s)
     document = _document(question, outcomes, read, placement)

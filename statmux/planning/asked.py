@@ -12,7 +12,7 @@ from statmux.planning.old_plan import OldPlan, load_old
 from statmux.reporting.placement_picture import check_suffix
 from vocabulary.deployment import Deployment
 from vocabulary.errors import InvalidInput
-from vocabulary.formats.disk import load_deployment, load_trace
+from vocabulary.formats.disk import load_deployment, load_traffic
 from vocabulary.outcomes import kept_rows
 from vocabulary.trace import Trace
 
@@ -152,4 +152,4 @@ def _traffic(asked: Asked, deployment: Deployment) -> tuple[Trace, tuple[str, ..
 
 
 def _loaded(path: Path, deployment: Deployment) -> Trace:
-    return load_trace(path, models=deployment.model_names).aligned_to(deployment.model_names)
+    return load_traffic(path, deployment)

@@ -19,7 +19,7 @@ from statmux.sweeping.identity import file_identities, run_id
 from vocabulary.deployment import Deployment
 from vocabulary.errors import InvalidInput
 from vocabulary.fit import check_fit
-from vocabulary.formats.disk import load_deployment, load_plan, load_trace
+from vocabulary.formats.disk import load_deployment, load_plan, load_traffic
 from vocabulary.outcomes import kept_rows
 from vocabulary.trace import Trace
 
@@ -203,7 +203,7 @@ def _check_trim(trace: Trace, trim_s: float) -> None:
 
 
 def _loaded(path: Path, deployment: Deployment) -> Trace:
-    return load_trace(path, models=deployment.model_names).aligned_to(deployment.model_names)
+    return load_traffic(path, deployment)
 
 
 def _remarks(questions: Questions, study: Study) -> list[str]:

@@ -118,9 +118,9 @@ def _described(
 
 def _trace(path: Path, deployment: Deployment, rate_scale: float) -> Trace:
     from statmux.scaling import sped_up
-    from vocabulary.formats.disk import load_trace
+    from vocabulary.formats.disk import load_traffic
 
-    return sped_up(load_trace(path, models=deployment.model_names), rate_scale)
+    return sped_up(load_traffic(path, deployment), rate_scale)
 
 
 def _check_tokens(job: Job) -> None:

@@ -29,7 +29,7 @@ def validate(
     """Check a deployment, and a plan and a trace of it, without starting anything."""
     from placement.constraints import Constraints
     from vocabulary.fit import check_fit
-    from vocabulary.formats.disk import load_deployment, load_plan, load_trace
+    from vocabulary.formats.disk import load_deployment, load_plan, load_traffic
     from vocabulary.page_budget import generation_limits
 
     console = Console(ctx.obj)
@@ -42,7 +42,7 @@ def validate(
             generation_limits(group, read)
         broken = Constraints(read).violations(placement)
     if trace is not None:
-        load_trace(trace, models=read.model_names)
+        load_traffic(trace, read)
     warnings = [*read.warnings, *_exposure(read), *(f"the plan breaks a rule: {one}" for one in broken)]
     warnings += [f"{key} has no effect in this version" for key in read.accepted_only]
     for warning in warnings:

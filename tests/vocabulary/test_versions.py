@@ -9,6 +9,7 @@ from vocabulary.deployment import Deployment
 from vocabulary.elasticity import Autoscaling, OnDemand, Replanning
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.deployment import parse_deployment
+from vocabulary.formats.disk import load_traffic
 from vocabulary.parallel import ParallelConfig
 from vocabulary.profile import Profile, ProfileEntry
 from vocabulary.trace import Trace
@@ -134,3 +135,14 @@ placement: {replan: {trigger: drift, min_gain: 0.05, max_moves: 4}}
     assert deployment.autoscaling == Autoscaling(True, 2, None, 5.0)
     assert deployment.replanning == Replanning("drift", 0.05, 4)
     assert deployment.accepted_only == ()
+
+
+def test_a_trace_file_may_name_a_model_or_one_of_its_versions(tmp_path):
+    rows = [f"{number * 0.1:.1f},{('chat', 'talk', 'plain', 'chat@v2')[number % 4]}" for number in range(80)]
+    (tmp_path / "trace.csv").write_text("\n".join(["timestamp_s,model", *rows, ""]))
+    deployment = parse(CHAT)
+    trace = load_traffic(tmp_path / "trace.csv", deployment)
+    assert trace.models == deployment.model_names
+    counts = trace.counts().tolist()
+    assert (sum(counts), counts[0]) == (80, 20)
+    assert counts[2] >= 20

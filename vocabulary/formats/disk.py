@@ -111,6 +111,15 @@ def load_trace(
     )
 
 
+def load_traffic(path: PathLike, deployment: Deployment) -> Trace:
+    """A trace of the deployment's models, aligned to it. Requests for a model with versions are split."""
+    from vocabulary.versions import split_trace
+
+    wholes = [name for split in deployment.splits for name in (split.model, *split.aliases)]
+    trace = load_trace(path, models=(*deployment.model_names, *wholes))
+    return split_trace(trace, deployment.splits).aligned_to(deployment.model_names)
+
+
 def load_outcomes(path: PathLike, *, placement: Placement) -> Outcomes:
     """An outcome file that `write_outcomes` wrote."""
     from vocabulary.formats.outcomes import parse_outcomes
