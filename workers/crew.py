@@ -69,8 +69,12 @@ class Crew:
         self._pulses: dict[int, Pulse] = {}
         self._threads: list[threading.Thread] = []
         self._is_over = threading.Lock()
-        self._exit: Passage[InFlight] = Passage(self._send, failed=self._give_up_sending, name="exit")
-        self._entrance = Passage(self._take, failed=self._give_up_taking, name="entrance")
+        self._exit: Passage[InFlight] = Passage(
+            self._send, failed=self._give_up_sending, died=self._give_up_carrying, name="exit"
+        )
+        self._entrance = Passage(
+            self._take, failed=self._give_up_taking, died=self._give_up_carrying, name="entrance"
+        )
         self._channel: Channel | None = None
         # Of each follower, what it says of models that come while it serves; None: it is gone.
         self._answers: list[SimpleQueue[Ready | Refused | None]] = [SimpleQueue() for _ in self._hosts]
@@ -196,9 +200,12 @@ class Crew:
             link.send(note)
 
     def _hear(self, number: int) -> None:
-        why = self._links[number].serve(
-            lambda note: self._receive(number, note), silence_s=self._spec.peer_timeout_s
-        )
+        try:
+            why = self._links[number].serve(
+                lambda note: self._receive(number, note), silence_s=self._spec.peer_timeout_s
+            )
+        except Exception as error:
+            why = f"what it said could not be heeded: {error!r}"
         self._give_up(self._hosts[number], why)
 
     def _receive(self, number: int, note: Note) -> None:
@@ -237,6 +244,9 @@ class Crew:
     def _give_up_taking(self, note: Coming, error: Exception) -> None:
         _log.error("results did not arrive", why=str(error))
         self._give_up(self._hosts[-1], "a transfer from it failed")
+
+    def _give_up_carrying(self, error: Exception) -> None:
+        self._give_up(self._hosts[0], f"nothing is carried to it any more: {error!r}")
 
     def _give_up(self, host: str, why: str) -> None:
         if self._is_over.acquire(blocking=False):

@@ -193,14 +193,15 @@ class _Serving:
             target=self._after,
             target_devices=stage_devices if self._after else (0,),
         )
-        self._entrance = Passage(self._take, failed=self._lose, name="entrance")
-        self._exit: Passage[InFlight] = Passage(self._send, failed=self._lose, name="exit")
+        self._entrance = Passage(self._take, failed=self._lose, died=self._die, name="entrance")
+        self._exit: Passage[InFlight] = Passage(self._send, failed=self._lose, died=self._die, name="exit")
         self._line = StageLine(
             self._stages,
             leave=self._exit.give,
             freed=lambda job: None,
             used=self._tell_taken,
             failed=self._fail,
+            died=self._die,
         )
 
     def hear(self, note: Note) -> None:
@@ -255,6 +256,11 @@ class _Serving:
             "stage failed", stage=stage, model=ticket.model, batch=ticket.number, exception=trace_of(error)
         )
         self._link.send(Broken(job.ticket.number, f"{type(error).__name__} in stage {stage}"))
+
+    def _die(self, error: Exception) -> None:
+        """A thread of ours is gone: so is the group."""
+        _log.error("a follower stands still", exception=trace_of(error))
+        self._link.close()
 
     def _lose(self, job: object, error: Exception) -> None:
         """What cannot be carried ends the group: the leader hears it from the link that closes."""

@@ -1,7 +1,9 @@
 """What travels between the controller and the worker that leads a group, and how it is framed.
 
-A frame is: u32 length of what follows, u32 length of the header, the header (msgpack), the tensors' bytes one
-after another. Little-endian. Times are seconds on the controller's clock.
+A frame is: u32 length of the header and all tensors, u32 length of the header, u32 CRC-32 of both and of the
+header, the header (msgpack), the tensors' bytes one after another. Little-endian. Times are seconds on the
+controller's clock. The sum guards what a wrong bit would turn into another request's fate; tensors are large,
+and sockets have sums of their own.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, final
+from zlib import crc32
 
 import msgspec
 
@@ -17,9 +20,14 @@ from vocabulary.errors import RuntimeFailure
 from vocabulary.sampling import SampledToken, Sampling
 from vocabulary.tensors import Tensor
 
-_PREFIX = struct.Struct("<II")
+_LENGTHS = struct.Struct("<II")
+_PREFIX = struct.Struct("<III")
 # A frame holds one request or one reply; the endpoint refuses larger messages long before this.
 MAX_FRAME_BYTES = 512 * 2**20
+# A million tokens' hashes take half a megabyte.
+MAX_HEADER_BYTES = 2**23
+# Of who has not shown the fleet's key yet.
+MAX_GREETING_BYTES = 2**12
 
 
 class TensorHeader(msgspec.Struct, frozen=True, array_like=True):
@@ -28,7 +36,7 @@ class TensorHeader(msgspec.Struct, frozen=True, array_like=True):
     name: str
     datatype: str
     shape: tuple[int, ...]
-    num_bytes: int
+    num_bytes: Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag=0):
@@ -172,15 +180,20 @@ def encode_frame(header: Header, tensors: tuple[Tensor, ...] = ()) -> list[bytes
     """The frame as buffers to write one after another; tensors are not copied."""
     encoded = _encode(header)
     num_tensor_bytes = sum(len(tensor.raw) for tensor in tensors)
-    prefix = _PREFIX.pack(4 + len(encoded) + num_tensor_bytes, len(encoded))
-    return [prefix + encoded, *(tensor.raw for tensor in tensors)]
+    lengths = _LENGTHS.pack(len(encoded) + num_tensor_bytes, len(encoded))
+    check = crc32(encoded, crc32(lengths)).to_bytes(4, "little")
+    return [lengths + check + encoded, *(tensor.raw for tensor in tensors)]
 
 
 @final
 class FrameReader:
-    """Bytes in, frames out (sans I/O). A frame that cannot be right raises RuntimeFailure: close the link."""
+    """Bytes in, frames out (sans I/O). A frame that cannot be right raises RuntimeFailure: close the link.
 
-    def __init__(self) -> None:
+    max_bytes: of a frame; it may be changed between two.
+    """
+
+    def __init__(self, *, max_bytes: int = MAX_FRAME_BYTES) -> None:
+        self.max_bytes = max_bytes
         self._buffer = bytearray()
 
     def feed(self, chunk: bytes) -> Iterator[Frame]:
@@ -197,22 +210,25 @@ class FrameReader:
     def _frame_end(self, start: int) -> int | None:
         if len(self._buffer) - start < _PREFIX.size:
             return None
-        length, header_length = _PREFIX.unpack_from(self._buffer, start)
-        if not header_length + 4 <= length <= MAX_FRAME_BYTES:
+        length, header_length, _ = _PREFIX.unpack_from(self._buffer, start)
+        if not header_length <= length <= self.max_bytes or header_length > MAX_HEADER_BYTES:
             raise RuntimeFailure(
-                f"frame of {length} bytes with a header of {header_length} bytes: link is corrupt"
+                f"frame of {length} bytes with a header of {header_length} bytes, at most {self.max_bytes} "
+                "are taken: link is corrupt"
             )
-        end = start + 4 + length
+        end = start + _PREFIX.size + length
         return end if len(self._buffer) >= end else None
 
 
 def _parse(frame: bytes) -> Frame:
-    _, header_length = _PREFIX.unpack_from(frame)
+    _, header_length, check = _PREFIX.unpack_from(frame)
     body = memoryview(frame)[_PREFIX.size :]
+    if crc32(body[:header_length], crc32(frame[: _LENGTHS.size])) != check:
+        raise RuntimeFailure("the header of a frame is not what was sent: link is corrupt")
     try:
         header = _decode(body[:header_length])
     except msgspec.MsgspecError as error:
-        raise RuntimeFailure(f"frame header does not decode: {error}") from error
+        raise RuntimeFailure(f"frame header does not decode: {error}: link is corrupt") from error
     described = header.tensors if isinstance(header, Run | Done) else ()
     return Frame(header, _tensors(described, body[header_length:]))
 

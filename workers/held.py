@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import isfinite, isnan
 
 import msgspec
 import numpy as np
@@ -63,6 +64,25 @@ class Held:
             self.num_cached,
         )
         self.front.send(done, answer.tensors)
+
+
+def why_not(run: Run, inputs: Tensors, *, generates: bool) -> str:
+    """Why a request cannot be taken, whatever its model: what no endpoint of ours lets through. Else empty.
+
+    generates: whether its model does.
+    """
+    ask = run.generation
+    if not isfinite(run.arrival_s) or isnan(run.slo_s) or isnan(run.deadline_s):
+        return "its times are no numbers"
+    if ask is None:
+        return ""
+    if not generates:
+        return f"{run.model} does not generate"
+    if ask.num_samples < 1 or ask.output_tokens < 1:
+        return f"{ask.num_samples} answers of {ask.output_tokens} tokens cannot be made"
+    if len(inputs) != 1 or not len(inputs[0].raw) or len(inputs[0].raw) % _TOKEN_BYTES:
+        return "its prompt is not one tensor of at least one token"
+    return ""
 
 
 def request_of(run: Run, *, clock_offset_s: float) -> Request:

@@ -6,7 +6,10 @@ import asyncio
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import final
+from traceback import format_exception
+from typing import Any, final
+
+import structlog
 
 from resharding.transport.host import HostTransport
 from scheduling.group import GroupScheduler
@@ -17,6 +20,8 @@ from workers.precise_timers import ask_for_precise_timers, precise_loop
 from workers.reception import Reception
 from workers.server import GroupServer
 from workers.spec import Address, WorkerSpec
+
+_log = structlog.get_logger("statmux.worker")
 
 
 def _ignore(news: object) -> None:
@@ -40,6 +45,7 @@ class WorkerHost:
     ) -> None:
         self._spec = spec
         self._loop = precise_loop()
+        self._loop.set_exception_handler(self._fail)
         self._thread = threading.Thread(target=self._run_loop, name="group-server", daemon=True)
         self._engine = _engine(spec, self._loop, lost=self._end, transport=transport)
         machine = GroupScheduler(
@@ -147,6 +153,14 @@ class WorkerHost:
     def _end(self, why: str) -> None:
         """The group cannot go on. What has failed is answered in this turn of the loop, then that is told."""
         self._loop.call_soon(self._reception.say_goodbye, why)
+
+    def _fail(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+        """An error of ours on the loop: what it left undone nobody would do."""
+        error = context.get("exception")
+        words = context["message"] if error is None else "".join(format_exception(error))
+        _log.error("the group's server failed", group=self._spec.group.id, exception=words)
+        if isinstance(error, Exception) and not isinstance(error, OSError):
+            self._end(f"its server failed: {error!r}")
 
     def _beat(self) -> None:
         self._server.beat()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from numpy.typing import NDArray
+
 from vocabulary.errors import InvalidInput
 from vocabulary.messages import Batch
 from vocabulary.numpy_tensors import array_of, tensor_of
+from vocabulary.tensors import Tensor
 from workers.engine import (
     GENERATION_INPUTS,
     GENERATION_OUTPUTS,
@@ -68,12 +71,20 @@ def packed(job: InFlight) -> InFlight:
     prepared, invalid = [], []
     for tensors in job.ticket.inputs:
         try:
-            prepared.append(job.model.prepare({tensor.name: array_of(tensor) for tensor in tensors}))
+            prepared.append(job.model.prepare({tensor.name: _array(tensor) for tensor in tensors}))
             invalid.append("")
         except InvalidInput as error:
             invalid.append(error.message)
     parts = tuple(job.model.parts(prepared))
     return replace(job, parts=parts, ticket=replace(job.ticket, invalid=tuple(invalid)))
+
+
+def _array(tensor: Tensor) -> NDArray:
+    """Raises InvalidInput for a tensor that does not hold what it says: its request fails alone."""
+    try:
+        return array_of(tensor)
+    except (ValueError, KeyError) as error:
+        raise InvalidInput(f"{tensor.name} does not hold what it says: {error}") from error
 
 
 def answers_of(job: InFlight) -> tuple[Answer, ...]:

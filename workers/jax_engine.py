@@ -39,6 +39,8 @@ from workers.spec import WorkerSpec
 from workers.stage_line import InFlight, StageLine, trace_of
 
 _log = structlog.get_logger("statmux.worker")
+# How XLA's errors begin where a device has no room for a batch.
+_OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 
 
 # Hears that a stage is done with a batch: its number, the stage, when. From the stage's thread.
@@ -87,6 +89,7 @@ class JaxEngine:
             leave=self._answer if self._crew is None else self._depart,
             freed=self._free,
             failed=self._fail,
+            died=lambda error: self._lose(f"its stages stand still: {error!r}"),
             ended=lambda job, stage: stage_ended(job.ticket.batch.id, stage, time.monotonic()),
         )
 
@@ -281,7 +284,7 @@ class JaxEngine:
         batch = job.ticket.batch
         _log.error("stage failed", stage=stage, model=batch.model, batch=batch.id, exception=trace_of(error))
         # The client gets the kind, the log the words: they may hold what is not the client's to see.
-        words = f"{type(error).__name__} in stage {stage}"
+        words = f"{_kind_of(error)} in stage {stage}"
         if isinstance(job.model, GeneratingModel) and not job.model.has_pages(stage):
             self._lose(f"the pages of {batch.model} are lost: {words}")
         else:
@@ -307,3 +310,9 @@ class JaxEngine:
         # A loop that is closed already needs no news.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback, *arguments)
+
+
+def _kind_of(error: Exception) -> str:
+    """What a client may know of it."""
+    is_memory = isinstance(error, MemoryError) or _OUT_OF_MEMORY in str(error)
+    return "out of memory" if is_memory else type(error).__name__

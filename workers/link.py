@@ -8,7 +8,10 @@ from typing import Protocol, final
 
 from vocabulary.errors import RuntimeFailure
 from vocabulary.tensors import Tensor
-from workers.frames import Frame, FrameReader, Header, encode_frame
+from workers.frames import MAX_FRAME_BYTES, Frame, FrameReader, Header, encode_frame
+
+# What a peer that does not read may leave unsent before it is cut off: some replies of the largest size.
+MAX_UNSENT_BYTES = 2**30
 
 Receive = Callable[[Frame], None]
 Lost = Callable[[str], None]
@@ -28,18 +31,29 @@ class Link(Protocol):
 
 @final
 class SocketLink(asyncio.Protocol):
-    """Frames over a stream socket."""
+    """Frames over a stream socket. A peer that leaves more than `max_unsent_bytes` unread is cut off."""
 
-    def __init__(self, receive: Receive, lost: Lost) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        lost: Lost,
+        *,
+        max_frame_bytes: int = MAX_FRAME_BYTES,
+        max_unsent_bytes: int = MAX_UNSENT_BYTES,
+    ) -> None:
         self._receive = receive
         self._lost = lost
-        self._reader = FrameReader()
+        self._max_unsent_bytes = max_unsent_bytes
+        self._reader = FrameReader(max_bytes=max_frame_bytes)
         self._transport: asyncio.Transport | None = None
         self._unsent: list[bytes | memoryview] = []
+        self._why = ""
 
     def receive_with(self, receive: Receive, lost: Lost) -> None:
-        """From the next frame on, `receive` hears them (after the greeting of a new connection)."""
+        """From the next frame on, `receive` hears them (after the greeting of a new connection), of any size
+        that is one."""
         self._receive, self._lost = receive, lost
+        self._reader.max_bytes = MAX_FRAME_BYTES
 
     def send(self, header: Header, tensors: tuple[Tensor, ...] = ()) -> None:
         if self._transport is None or self._transport.is_closing():
@@ -54,6 +68,10 @@ class SocketLink(asyncio.Protocol):
         unsent, self._unsent = self._unsent, []
         if unsent and self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(unsent))
+            num_unsent = self._transport.get_write_buffer_size()
+            if num_unsent > self._max_unsent_bytes:
+                self._why = f"the peer does not read: {num_unsent} bytes wait for it"
+                self._transport.abort()
 
     def close(self) -> None:
         if self._transport is not None:
@@ -64,6 +82,8 @@ class SocketLink(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment] (uvloop has transports of its own)
 
     def data_received(self, data: bytes) -> None:
+        if not self.is_open:
+            return
         try:
             for frame in self._reader.feed(data):
                 self._receive(frame)
@@ -71,7 +91,8 @@ class SocketLink(asyncio.Protocol):
             self._end(str(error))
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._end(f"the peer closed the connection ({error})" if error else "the peer closed the connection")
+        why = f"the peer closed the connection ({error})" if error else "the peer closed the connection"
+        self._end(self._why or why)
 
     def _end(self, why: str) -> None:
         lost, self._lost = self._lost, _ignore

@@ -16,12 +16,18 @@ def _never(job: object) -> bool:
     return False
 
 
+def raise_it(error: Exception) -> None:
+    """Where nobody hears of an error of ours, the thread's end says so."""
+    raise error
+
+
 @final
 class Passage(Generic[J]):
     """Takes batches onward in their order, each as soon as it is given; at most NUM_BUFFERS are not used up.
 
     carry: brings a batch to where it is used, on a thread of the passage, or on the giver's if `is_instant`
-    says that it takes no time. failed: hears of a batch that could not be carried.
+    says that it takes no time. failed: hears of a batch that could not be carried; died: of an error of ours,
+    after which nothing is carried any more.
     """
 
     def __init__(
@@ -31,7 +37,9 @@ class Passage(Generic[J]):
         failed: Callable[[J, Exception], None],
         name: str,
         is_instant: Callable[[J], bool] = _never,
+        died: Callable[[Exception], None] = raise_it,
     ) -> None:
+        self._died = died
         self._carry = carry
         self._failed = failed
         self._is_instant = is_instant
@@ -71,8 +79,19 @@ class Passage(Generic[J]):
         _join(self._thread, timeout_s)
 
     def _serve(self) -> None:
-        while (job := self._queue.get()) is not None and not self._is_closed:
-            self._carry_one(job)
+        try:
+            while self._serve_one():
+                pass
+        except Exception as error:
+            self._died(error)
+
+    def _serve_one(self) -> bool:
+        """Its batch is forgotten, and so are its model's weights, before the next is waited for."""
+        job = self._queue.get()
+        if job is None or self._is_closed:
+            return False
+        self._carry_one(job)
+        return True
 
     def _carry_one(self, job: J) -> None:
         try:
@@ -90,7 +109,8 @@ class StageThread(Generic[J]):
     """Computes one batch after another.
 
     compute: blocks until it is done. onward: takes what was made; blocks while what follows is full. freed:
-    called when the next batch can be computed. failed: hears of a batch that could not be computed.
+    called when the next batch can be computed. failed: hears of a batch that could not be computed; died: of
+    an error of ours, after which nothing is computed any more.
     """
 
     def __init__(
@@ -101,7 +121,9 @@ class StageThread(Generic[J]):
         freed: Callable[[J], None],
         failed: Callable[[J, Exception], None],
         name: str,
+        died: Callable[[Exception], None] = raise_it,
     ) -> None:
+        self._died = died
         self._compute = compute
         self._onward = onward
         self._freed = freed
@@ -124,13 +146,24 @@ class StageThread(Generic[J]):
         _join(self._thread, timeout_s)
 
     def _serve(self) -> None:
-        while (job := self._queue.get()) is not None and not self._is_closed:
-            try:
-                self._onward(self._compute(job))
-            except Exception as error:
-                self._failed(job, error)
-            finally:
-                self._freed(job)
+        try:
+            while self._serve_one():
+                pass
+        except Exception as error:
+            self._died(error)
+
+    def _serve_one(self) -> bool:
+        """Its batch is forgotten, and so are its model's weights, before the next is waited for."""
+        job = self._queue.get()
+        if job is None or self._is_closed:
+            return False
+        try:
+            self._onward(self._compute(job))
+        except Exception as error:
+            self._failed(job, error)
+        finally:
+            self._freed(job)
+        return True
 
 
 def _start(thread: threading.Thread) -> None:

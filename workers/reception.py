@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import final
 
 from vocabulary.errors import RuntimeFailure
-from workers.frames import Frame, Gone, Hello
+from workers.frames import MAX_GREETING_BYTES, Frame, Gone, Hello
 from workers.link import SocketLink
 from workers.server import GroupServer
 from workers.spec import Address, WorkerSpec
@@ -86,7 +86,11 @@ class Reception:
 
     def _accept(self) -> SocketLink:
         """A connection says nothing until its first frame proves the fleet's key."""
-        link = SocketLink(lambda frame: self._greet(link, frame), lambda why: self._forget(link))
+        link = SocketLink(
+            lambda frame: self._greet(link, frame),
+            lambda why: self._forget(link),
+            max_frame_bytes=MAX_GREETING_BYTES,
+        )
         self._strangers[link] = self._loop.call_later(GREETING_S, link.close)
         return link
 

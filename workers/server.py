@@ -26,12 +26,14 @@ from vocabulary.units import NEVER_S
 from workers.engine import BatchResult, Engine, Tensors
 from workers.frames import Beat, Frame, GenerationAsk, ModelBeat, ReplicaBeat, Run, Withdrawn
 from workers.fronts import Front, Fronts, tell_at_work, tell_tokens
-from workers.held import Held, generating_request, prompt_of, request_of
+from workers.held import Held, generating_request, prompt_of, request_of, why_not
 from workers.link import Link
 from workers.spec import WorkerSpec
 
 # Runs a callback after everything that is already due at this instant; `loop.call_soon` in production.
 Soon = Callable[[Callable[[], None]], object]
+# More than any front end's limits let through: what floods a group is refused, and its memory bounded.
+MAX_HELD = 100_000
 
 
 @final
@@ -147,13 +149,19 @@ class GroupServer:
         if run.request_id in self._held:
             raise RuntimeFailure(f"request {run.request_id} came twice: link is corrupt")
         held = self._held[run.request_id] = Held(front, run.model, inputs, self._loop.time())
-        request = request_of(run, clock_offset_s=front.clock_offset_s)
+        held.error = why_not(run, inputs, generates=run.model in self._page_tokens)
         if not self._machine.has(run.model):
             held.error = f"{run.model} is not on this group"
-            self._refuse(request.id, Fate.UNAVAILABLE)
+            self._refuse(run.request_id, Fate.UNAVAILABLE)
+        elif held.error:
+            self._refuse(run.request_id, Fate.INVALID)
+        elif len(self._held) > MAX_HELD:
+            held.error = f"the group holds {MAX_HELD} requests"
+            self._refuse(run.request_id, Fate.QUEUE_FULL)
         elif run.generation is None:
-            self._post(Arrived(request))
+            self._post(Arrived(request_of(run, clock_offset_s=front.clock_offset_s)))
         else:
+            request = request_of(run, clock_offset_s=front.clock_offset_s)
             self._take_prompt(request, run.generation, held)
 
     def _take_prompt(self, request: Request, ask: GenerationAsk, held: Held) -> None:

@@ -12,7 +12,7 @@ import jax
 
 from workers.model import ShardedModel
 from workers.padding import PaddedBatch
-from workers.passages import Passage, StageThread
+from workers.passages import Passage, StageThread, raise_it
 
 # How long an end waits for what is being computed.
 _LAST_BATCH_S = 10.0
@@ -42,7 +42,7 @@ class StageLine:
     pack: makes the parts of a batch, on the first stage's thread. leave: takes a batch from the last stage;
     while it blocks, so does the stage. used: what came in has been computed on, its memory is free again.
     freed: the first stage can take the next. ended: (batch, stage), computed. failed: (batch, stage, what was
-    raised). None of them may raise.
+    raised). None of them may raise; died: one did, and the line stands still.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class StageLine:
         freed: Callable[[InFlight], None],
         failed: Callable[[InFlight, int, Exception], None],
         used: Callable[[InFlight], None] = lambda job: None,
+        died: Callable[[Exception], None] = raise_it,
         ended: Callable[[InFlight, int], None] = lambda job, stage: None,
         pack: Callable[[InFlight], InFlight] = lambda job: job,
     ) -> None:
@@ -63,6 +64,7 @@ class StageLine:
         self._leave = leave
         self._freed = freed
         self._failed = failed
+        self._died = died
         self._busy_s = [0.0] * len(stages)
         self._passages = [self._passage(stage) for stage in stages[1:]]
         self._threads = [self._thread(stage) for stage in stages]
@@ -97,6 +99,7 @@ class StageLine:
             carry,
             failed=lambda job, error: self._failed(job, stage, error),
             name=f"to-stage-{stage}",
+            died=self._died,
             is_instant=lambda job: not any(job.model.is_copied_to(stage, part) for part in job.parts),
         )
 
@@ -109,6 +112,7 @@ class StageLine:
             freed=self._freed if is_first else lambda job: None,
             failed=lambda job, error: self._failed(job, stage, error),
             name=f"stage-{stage}",
+            died=self._died,
         )
 
     def _compute(self, stage: int, job: InFlight) -> InFlight:

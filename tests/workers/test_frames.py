@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import struct
 from itertools import pairwise
+from zlib import crc32
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,12 +15,14 @@ from vocabulary.errors import RuntimeFailure
 from vocabulary.tensors import Tensor
 from workers.frames import (
     MAX_FRAME_BYTES,
+    MAX_GREETING_BYTES,
     Beat,
     Done,
     Frame,
     FrameReader,
     Hello,
     Run,
+    TensorHeader,
     Withdrawn,
     encode_frame,
     tensor_headers,
@@ -84,24 +88,81 @@ def test_a_large_tensor_is_not_copied_into_the_frame():
 @pytest.mark.parametrize(
     "prefix",
     [
-        struct.pack("<II", MAX_FRAME_BYTES + 1, 8),
-        struct.pack("<II", 8, 5),
-        struct.pack("<II", 0, 0),
+        struct.pack("<III", MAX_FRAME_BYTES + 1, 8, 0),
+        struct.pack("<III", 4, 5, 0),
         b"GET / HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x00",
     ],
-    ids=["too long", "header longer than the frame", "empty", "another protocol"],
+    ids=["too long", "header longer than the frame", "another protocol", "TLS"],
 )
 def test_a_prefix_that_cannot_be_right_is_refused_before_its_bytes_are_awaited(prefix: bytes):
     with pytest.raises(RuntimeFailure, match="link is corrupt"):
         read([prefix])
 
 
-def test_a_header_that_does_not_decode_is_refused():
+def test_who_has_not_greeted_yet_may_not_send_much():
+    reader = FrameReader(max_bytes=MAX_GREETING_BYTES)
+    assert list(reader.feed(encoded(STREAM[0]))) == [STREAM[0]]
+    with pytest.raises(RuntimeFailure, match="at most 4096 are taken"):
+        list(reader.feed(struct.pack("<III", MAX_GREETING_BYTES + 1, 8, 0)))
+
+
+def framed(header: bytes, tensors: bytes = b"") -> bytes:
+    lengths = struct.pack("<II", len(header) + len(tensors), len(header))
+    return lengths + struct.pack("<I", crc32(header, crc32(lengths))) + header + tensors
+
+
+@pytest.mark.parametrize("header", [b"\xff\xff\xff\xff", b"", b"\x93\x01\x02\x03", b"\xc1" * 9])
+def test_a_header_that_does_not_decode_is_refused(header: bytes):
     with pytest.raises(RuntimeFailure, match="does not decode"):
-        read([struct.pack("<II", 8, 4) + b"\xff\xff\xff\xff"])
+        read([framed(header)])
+
+
+def test_a_tensor_of_less_than_no_bytes_is_refused():
+    sizes = (TensorHeader("a", "UINT8", (1,), 12), TensorHeader("b", "UINT8", (1,), -8))
+    lying = msgspec.msgpack.encode(Run(1, "m", 0.0, 1.0, 1.0, sizes))
+    with pytest.raises(RuntimeFailure, match="does not decode"):
+        read([framed(lying, bytes(4))])
+
+
+def headers_alone() -> bytes:
+    """Frames whose every byte is guarded: tensors have none."""
+    return encoded(
+        Frame(Hello("key", 0.125)), Frame(Run(7, "bert", 1.25, 0.5, 9.75, ())), Frame(Withdrawn(7))
+    )
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.integers(0, len(headers_alone()) - 1), st.integers(1, 255))
+def test_no_wrong_byte_of_a_header_passes_for_another_header(place: int, change: int):
+    whole = bytearray(headers_alone())
+    expected = read([bytes(whole)])
+    whole[place] ^= change
+    found: list[Frame] = []
+    reader = FrameReader()
+    try:
+        for frame in reader.feed(bytes(whole)):
+            found.append(frame)
+    except RuntimeFailure as error:
+        assert "link is corrupt" in str(error)
+    # What came before it is right; of the rest nothing comes.
+    assert plain(found) == plain(expected[: len(found)])
+    assert len(found) < len(expected)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.binary(max_size=400), st.integers(0, 400))
+def test_any_bytes_at_all_are_frames_or_a_corrupt_link(noise: bytes, cut: int):
+    reader = FrameReader(max_bytes=300)
+    whole = encoded(STREAM[0]) + noise
+    try:
+        for chunk in (whole[:cut], whole[cut:]):
+            list(reader.feed(chunk))
+    except RuntimeFailure as error:
+        assert "link is corrupt" in str(error)
 
 
 def test_tensor_bytes_that_the_header_does_not_describe_are_refused():
-    header_only = encode_frame(RUN)[0]
+    header = msgspec.msgpack.encode(RUN)
     with pytest.raises(RuntimeFailure, match="tensor bytes"):
-        read([bytes(header_only)])
+        read([framed(header, bytes(7))])
