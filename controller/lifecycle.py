@@ -15,11 +15,12 @@ import structlog
 from controller.control import ControlServer, socket_path
 from controller.drain import drain
 from controller.endpoints import Endpoints
+from controller.fleet_journal import journal_of, journal_path
 from controller.fleet_specs import worker_specs
 from controller.front.opening import further_front_ends, on_ports_of, sharing_of
 from controller.front.together import Together
-from controller.journal import Journal
 from controller.keys import ensure_keys, forget_keys
+from controller.look_verbs import LookVerbs
 from controller.members import Members
 from controller.metrics import FleetMetrics
 from controller.observed_traffic import ObservedTraffic
@@ -73,8 +74,9 @@ class Fleet:
         self._start_s = time.monotonic()
         # Their errors come before anything runs.
         guard = open_guard(deployment.security, folder=deployment.folder, environment=os.environ)
+        looking = LookVerbs(self._status, journal=journal_path(deployment.name)).by_name()
         self._control = ControlServer(
-            socket_path(deployment.name), {"status": self._status, "stop": self._stop}
+            socket_path(deployment.name), {"status": self._status, "stop": self._stop, **looking}
         )
         self._endpoints = Endpoints(
             deployment,
@@ -85,7 +87,7 @@ class Fleet:
         )
         self._metrics = FleetMetrics(deployment.model_names)
         self._members = Members(plan.placement)
-        self._journal = journal_of(deployment)
+        self._journal = journal_of(deployment, environment=os.environ)
         self._past = Past(self._journal)
         self._further = further_front_ends(
             deployment, members=self._members, past=self._past, journal=self._journal
@@ -268,12 +270,3 @@ async def _converged(supervisor: Supervisor, *, is_first: bool) -> None:
         if is_first and supervisor.failure is not None:
             raise supervisor.failure
         await supervisor.changed.wait()
-
-
-def journal_of(deployment: Deployment) -> Journal:
-    """The fleet's, in the folder where it is started; not open yet."""
-    return Journal(
-        socket_path(deployment.name).with_name("journal.db"),
-        max_rows=deployment.journal.max_rows,
-        requests=deployment.journal.requests,
-    )

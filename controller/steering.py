@@ -106,7 +106,8 @@ class Steering:
         await supervisor.adopt(found)
         supervisor.watch()
         self._past.remember_plan(plan)
-        self._journal.event("started", resumed=bool(found))
+        router = supervisor.deployment.policy.router
+        self._journal.event("started", resumed=bool(found), router=router)
         supervisor.want(plan.placement, why="serve")
 
     def plan_anew_when_due(self) -> None:
