@@ -143,7 +143,7 @@ class RayCluster:
 
     def kill_group(self, group_id: str) -> None:
         """End a group that does not answer, at once, and give its devices back; not told as a loss."""
-        self._opened.kill(group_id, here=self._nodes.here)
+        self._opened.kill(group_id)
 
     def watch(self, lost: Lost) -> None:
         """Call `lost(group_id, why)`, on another thread, once for each group that dies before it is stopped;
@@ -225,7 +225,10 @@ class RayCluster:
             watch.stop()
 
     def _look_at_nodes(self) -> frozenset[str]:
-        self._hosts = present_hosts(self._deployment, living_nodes(), known=self._hosts)
+        nodes = living_nodes()
+        # None at all: Ray itself is away, which says nothing about nodes.
+        if nodes:
+            self._hosts = present_hosts(self._deployment, nodes, known=self._hosts)
         return devices_on(self._hosts, self._deployment.cluster)
 
     def _shares(self, spec: WorkerSpec) -> list[Share]:

@@ -74,12 +74,16 @@ def join(address: str, *, empty_folder: Path, timeout_s: float, namespace: str |
 
 
 def living_nodes() -> tuple[RayNode, ...]:
-    """Those of the cluster that this process has joined."""
+    """Those of the cluster that this process has joined; empty where Ray does not answer."""
     import ray
 
+    try:
+        listed = ray.nodes()
+    except ray.exceptions.RayError:
+        return ()
     return tuple(
         RayNode(node["NodeID"], node["NodeManagerAddress"], node["Resources"], node.get("Labels") or {})
-        for node in ray.nodes()
+        for node in listed
         if node["Alive"]
     )
 

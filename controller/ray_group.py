@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import signal
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, final
 
 import ray
@@ -179,16 +175,9 @@ class RayGroup:
         )
         return actor.remote(**arguments)
 
-    def end_processes_here(self, addresses: frozenset[str]) -> None:
-        """SIGKILL those on nodes of these addresses, which are this machine: at once, also one that is
-        stopped; Ray gives it five seconds first."""
-        for share, identity in zip(self.shares, self.identities, strict=False):
-            if share.node.address in addresses and _is_worker_of_ray(identity.pid):
-                with suppress(ProcessLookupError, PermissionError):
-                    os.kill(identity.pid, signal.SIGKILL)
-
     def release(self) -> None:
-        """Kill the actors, give the devices back."""
+        """Kill the actors, give the devices back: that ends also a process that is stopped, at once, where
+        killing an actor alone would take Ray five seconds."""
         self.is_warm = False
         for actor in self._actors:
             ray.kill(actor)
@@ -219,14 +208,6 @@ def cause_of_death(error: BaseException) -> str:
     """The telling line of what Ray says about a dead actor."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else repr(error)
-
-
-def _is_worker_of_ray(pid: int) -> bool:
-    """A process may have ended long ago, and its number be another's."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::")
-    except OSError:
-        return False
 
 
 def _actor_resources(share: Share) -> Mapping[str, Any]:

@@ -96,11 +96,9 @@ class RayGroups:
     def stop(self, group_ids: Collection[str]) -> None:
         self._release([group for group in self._groups if group.id in group_ids])
 
-    def kill(self, group_id: str, *, here: frozenset[str]) -> None:
+    def kill(self, group_id: str) -> None:
         """At once, without a word to its processes."""
-        groups = self._taken_out([group for group in self._groups if group.id == group_id])
-        for group in groups:
-            group.end_processes_here(here)
+        for group in self._taken_out([group for group in self._groups if group.id == group_id]):
             group.release()
 
     def stop_all(self) -> None:

@@ -14,6 +14,8 @@ from controller import ray_keeper
 from vocabulary.errors import RuntimeFailure
 
 _ANSWER_S = 5.0
+# A holder that has just been killed may not be quite gone.
+_HELD_S = 1.0
 # A keeper kills its session, and waits for the ends, before it closes its connections.
 _END_S = 20.0
 
@@ -31,18 +33,20 @@ class KeptRay:
         """Be its holder from now on; False where no keeper runs. Raises RuntimeFailure when it has one."""
         if not self._connect():
             return False
-        match self._ask(b"hold\n"):
-            case b"yours\n":
-                return True
-            case b"held\n":
-                self.leave()
-                raise RuntimeFailure(
-                    f"the Ray of this fleet ({self._folder}) is held by a process that lives",
-                    hint="the fleet runs already: `statmux stop` ends it",
-                )
-            case _:
-                self.leave()
-                return False
+        answer = self._ask(b"hold\n")
+        deadline_s = time.monotonic() + _HELD_S
+        while answer == b"held\n" and time.monotonic() < deadline_s:
+            time.sleep(0.1)
+            answer = self._ask(b"hold\n")
+        if answer == b"yours\n":
+            return True
+        self.leave()
+        if answer == b"held\n":
+            raise RuntimeFailure(
+                f"the Ray of this fleet ({self._folder}) is held by a process that lives",
+                hint="the fleet runs already: `statmux stop` ends it",
+            )
+        return False
 
     def is_alive(self) -> bool:
         if self._connection is None:

@@ -26,8 +26,10 @@ class NodeWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        """No call comes afterwards, but one that is going on."""
+        """No call comes afterwards, but one that takes longer than a second."""
         self._ended.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(1.0)
 
     def _run(self) -> None:
         told: frozenset[str] | None = None

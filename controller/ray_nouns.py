@@ -56,7 +56,7 @@ class Limits:
     process_s: float = 120.0
     load_s: float = 900.0
     stop_s: float = 5.0
-    resume_s: float = 10.0
+    resume_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,7 +204,7 @@ def test_a_jax_group_computes_on_two_hosts_and_is_lost_with_either(
     cluster.stop_groups(["wide"])
 
 
-def test_new_replicas_get_their_weights_from_living_ones(
+def test_new_replicas_and_groups_that_get_a_model_have_its_weights_from_living_ones(
     cluster: RayCluster, started: tuple[StartedGroup, ...], said: list[str]
 ):
     fleet = deployment(engine="jax", weight_bytes=10**9)
@@ -212,8 +212,11 @@ def test_new_replicas_get_their_weights_from_living_ones(
     first, second = cluster.start_groups([quick(spec) for spec in specs])
     assert [(one.model, one.origin) for one in first.loads] == [("a", "store")]
     assert [(one.model, one.origin, one.why) for one in second.loads] == [("a", "first", "")]
-    (third,) = cluster.start_groups([quick(*specs_of(fleet, group("third", ["n-0:3"], ONE)))])
-    assert [(one.model, one.origin, one.why) for one in third.loads] == [("a", "first, second", "")]
+    (third,) = cluster.start_groups([quick(*specs_of(fleet, group("third", ["n-0:3"], ONE, "b")))])
+    assert [(one.model, one.origin) for one in third.loads] == [("b", "store")]
+    both = quick(*specs_of(fleet, group("third", ["n-0:3"], ONE, "ab")))
+    third = cluster.change_group(both, add=("a",))
+    assert [(one.origin, one.why) for one in third.loads if one.model == "a"] == [("first, second", "")]
     assert any(
         words.startswith("group third: ") and " of a from group first, second in " in words for words in said
     )
