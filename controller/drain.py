@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Protocol
 
-from controller.server import FleetServer
 from vocabulary.deployment import Drain
 
 
-async def drain(server: FleetServer, settings: Drain, *, now: asyncio.Event) -> None:
+class Drained(Protocol):
+    """A server of calls, or several (`FleetServer`, `controller.front.together`)."""
+
+    def start_leaving(self) -> None: ...
+
+    def start_draining(self) -> None: ...
+
+    async def until_idle(self) -> None: ...
+
+
+async def drain(server: Drained, settings: Drain, *, now: asyncio.Event) -> None:
     """Return when all that was accepted is answered, when its time is up, or as soon as `now` is set."""
     server.start_leaving()
     grace = asyncio.ensure_future(_finish(server, settings))
@@ -19,7 +29,7 @@ async def drain(server: FleetServer, settings: Drain, *, now: asyncio.Event) -> 
         task.cancel()
 
 
-async def _finish(server: FleetServer, settings: Drain) -> None:
+async def _finish(server: Drained, settings: Drain) -> None:
     await asyncio.sleep(settings.readiness_lead_s)
     server.start_draining()
     with suppress(TimeoutError):

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import final
 
+from controller.fleet import Fleet as AnsweringFleet
 from controller.grpc_v2.server import RunningEndpoint, start_grpc
 from controller.http import RunningHttp, start_http
 from controller.http.admin import Verbs, admin_routes
 from controller.http.v2 import v2_routes
 from controller.metrics import FleetMetrics
+from controller.ports import Sharing
 from controller.security.guard import Guard
 from controller.security.metrics_endpoint import open_metrics
-from controller.server import FleetServer
 from controller.text.model_text import ModelText
 from vocabulary.deployment import Deployment
 
@@ -23,20 +24,28 @@ class Endpoints:
     """`addresses`: as in URLs; a port of 0 is known once it is open."""
 
     def __init__(
-        self, deployment: Deployment, *, guard: Guard, texts: Mapping[str, ModelText], verbs: Verbs
+        self,
+        deployment: Deployment,
+        *,
+        guard: Guard,
+        texts: Mapping[str, ModelText],
+        verbs: Verbs,
+        sharing: Sharing = Sharing.ALONE,
     ) -> None:
-        """verbs: what the fleet answers at the moment, for the admin routes."""
+        """verbs: what the fleet answers at the moment, for the admin routes. sharing: of the ports for calls
+        with further front ends."""
         self._deployment = deployment
         self._guard = guard
         self._texts = texts
         self._verbs = verbs
+        self._sharing = sharing
         self._open: list[RunningEndpoint | RunningHttp] = []
         self.addresses = {
             "grpc": authority(deployment.grpc.host, deployment.grpc.port),
             "metrics": authority(deployment.metrics.host, deployment.metrics.port),
         }
 
-    async def open(self, server: FleetServer, metrics: FleetMetrics, stack: AsyncExitStack) -> None:
+    async def open(self, server: AnsweringFleet, metrics: FleetMetrics, stack: AsyncExitStack) -> None:
         """Closed with the stack, at once. Raises RuntimeFailure for a port that is taken."""
         self._open_metrics(metrics, stack)
         await self._open_grpc(server, stack)
@@ -48,7 +57,7 @@ class Endpoints:
         for one in self._open:
             await one.stop(grace_s)
 
-    async def _open_grpc(self, server: FleetServer, stack: AsyncExitStack) -> None:
+    async def _open_grpc(self, server: AnsweringFleet, stack: AsyncExitStack) -> None:
         grpc = self._deployment.grpc
         endpoint = await start_grpc(
             server,
@@ -60,12 +69,13 @@ class Endpoints:
             texts=self._texts,
             certificates=self._guard.certificates,
             limits=self._deployment.limits,
+            sharing=self._sharing,
         )
         stack.push_async_callback(endpoint.stop, 0.0)
         self._open.append(endpoint)
         self.addresses["grpc"] = authority(grpc.host, endpoint.port)
 
-    async def _open_http(self, server: FleetServer, stack: AsyncExitStack) -> None:
+    async def _open_http(self, server: AnsweringFleet, stack: AsyncExitStack) -> None:
         http = self._deployment.http
         endpoint = await start_http(
             server,
@@ -77,6 +87,7 @@ class Endpoints:
             routing=[v2_routes, admin_routes(self._verbs)],
             certificates=self._guard.certificates,
             limits=self._deployment.limits,
+            sharing=self._sharing,
         )
         stack.push_async_callback(endpoint.stop, 0.0)
         self._open.append(endpoint)

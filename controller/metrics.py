@@ -65,6 +65,23 @@ class _Totals:
     prediction_error_sum: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How many requests met their objective, and how many did not."""
+
+    num_met: int = 0
+    num_missed: int = 0
+
+    @property
+    def attainment(self) -> float | None:
+        """Share of those that met it; None without any."""
+        num_judged = self.num_met + self.num_missed
+        return self.num_met / num_judged if num_judged else None
+
+    def __add__(self, other: Judged) -> Judged:
+        return Judged(self.num_met + other.num_met, self.num_missed + other.num_missed)
+
+
 @final
 class FleetMetrics:
     """One per fleet, with a registry of its own. Labels hold models, groups and codes, never ids."""
@@ -168,11 +185,14 @@ class FleetMetrics:
             last_inference_s=totals.last_unix_s,
         )
 
+    def judged(self, model: str) -> Judged:
+        """The model's requests that had an objective."""
+        totals = self._totals[model]
+        return Judged(totals.num_met, totals.num_missed)
+
     def attainment(self, model: str) -> float | None:
         """Share of the model's requests that met their objective so far; None before the first with one."""
-        totals = self._totals[model]
-        num_judged = totals.num_met + totals.num_missed
-        return totals.num_met / num_judged if num_judged else None
+        return self.judged(model).attainment
 
     def prediction_error(self, model: str) -> float | None:
         """Mean of observed over predicted time until the last stage ended; None before the first."""
