@@ -26,7 +26,7 @@ from workers.emulated_engine import EmulatedEngine
 from workers.link import memory_pair
 from workers.server import GroupServer
 
-ROUTERS = ("round_robin", "least_loaded", "min_stage_clock", "shortest_expected_delay")
+ROUTERS = ("round_robin", "least_loaded", "min_stage_clock", "shortest_expected_delay", "power_of_two")
 QUEUES = ("fcfs", "edf")
 ADMISSIONS = ("none", "slo")
 BATCHINGS = ("none", "deadline")
