@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from enum import StrEnum
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from statmux.render import Console, table
-from vocabulary.errors import InvalidInput
 
 if TYPE_CHECKING:
     from controller.lifecycle import Ready
     from vocabulary.deployment import Deployment
     from vocabulary.plan import Plan
+    from vocabulary.serve_flags import ServeFlags
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 EMULATED_WORDS = "emulated: stages sleep for their profiled latency, models answer with their input"
@@ -53,10 +51,11 @@ def serve(
     from vocabulary.exposure import check_exposure
     from vocabulary.fit import check_fit
     from vocabulary.formats.disk import load_deployment, load_plan
+    from vocabulary.serve_flags import ServeFlags
 
     console = Console(ctx.obj)
-    read = _with_engine(load_deployment(deployment, overrides=ctx.obj.overrides), engine)
-    read = _with_ports(read, grpc=grpc_port, http=http_port, metrics=metrics_port)
+    flags = ServeFlags(engine.value if engine else None, grpc_port, http_port, metrics_port)
+    read = flags.applied_to(load_deployment(deployment, overrides=ctx.obj.overrides))
     check_exposure(read, insecure=insecure)
     chosen = _searched(console, read) if plan is None else load_plan(plan, deployment=read)
     check_fit(chosen.placement, read)
@@ -68,7 +67,7 @@ def serve(
     if dry_run:
         console.say(f"{deployment} can be served with {plan or 'a plan searched now'}")
         return
-    _run(console, read, chosen)
+    _run(console, read, chosen, flags)
 
 
 def _searched(console: Console, deployment: Deployment) -> Plan:
@@ -80,39 +79,7 @@ def _searched(console: Console, deployment: Deployment) -> Plan:
         return place(deployment, expected_trace(deployment))
 
 
-def _with_engine(deployment: Deployment, engine: Engine | None) -> Deployment:
-    if engine is None:
-        return deployment
-    models = tuple(replace(model, engine=engine.value) for model in deployment.models)
-    return replace(deployment, models=models)
-
-
-def _with_ports(
-    deployment: Deployment, *, grpc: int | None, http: int | None, metrics: int | None
-) -> Deployment:
-    """The deployment with the ports that the command line names. Raises InvalidInput where two are one."""
-    asked = {"grpc": grpc, "http": http, "metrics": metrics}
-    deployment = replace(
-        deployment,
-        **{
-            name: replace(getattr(deployment, name), port=port)
-            for name, port in asked.items()
-            if port is not None
-        },
-    )
-    named = {"gRPC": deployment.grpc.port, "metrics": deployment.metrics.port}
-    if deployment.http.is_enabled:
-        named["HTTP"] = deployment.http.port
-    for (one, port), (other, other_port) in combinations(named.items(), 2):
-        if port == other_port != 0:
-            flag = "--metrics-port" if "metrics" in (one, other) else "--http-port"
-            raise InvalidInput(
-                f"{one} and {other} are both on port {port}", hint=f"choose another with {flag}"
-            )
-    return deployment
-
-
-def _run(console: Console, deployment: Deployment, plan: Plan) -> None:
+def _run(console: Console, deployment: Deployment, plan: Plan, flags: ServeFlags) -> None:
     import uvloop
 
     from controller.lifecycle import Fleet
@@ -121,7 +88,7 @@ def _run(console: Console, deployment: Deployment, plan: Plan) -> None:
     set_up_logs(log_format=deployment.log_format, level=deployment.log_level)
 
     async def main() -> None:
-        fleet = Fleet(deployment, plan, progress=console.say)
+        fleet = Fleet(deployment, plan, progress=console.say, flags=flags)
         await fleet.run(lambda ready: _show_ready(console, deployment, plan, ready))
 
     uvloop.run(main())
