@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,15 +34,22 @@ class ProposedNodes:
 
 
 def propose(nodes: Sequence[RayNode]) -> tuple[ProposedNodes, ...]:
-    """The most hosts first. A node that offers no device, as a head often does, is none."""
-    offers = Counter(offer for node in nodes if (offer := _offer(node)) is not None)
-    ranked = sorted(offers.items(), key=lambda each: (-each[1], each[0]))
+    """The most hosts first. A node that offers no device, as a head often does, is none.
+
+    Equal nodes have as many devices of one type; where they have more or less memory, the least counts.
+    """
+    memories: dict[tuple[str, int, str], list[int]] = defaultdict(list)
+    for node in nodes:
+        if (offer := _offer(node)) is not None:
+            device_type, number, memory_mib, evidence = offer
+            memories[device_type, number, evidence].append(memory_mib)
+    ranked = sorted(memories.items(), key=lambda each: (-len(each[1]), each[0]))
     names: Counter[str] = Counter()
     found = []
-    for (device_type, number, memory_mib, evidence), count in ranked:
+    for (device_type, number, evidence), each_mib in ranked:
         names[device_type] += 1
         name = device_type if names[device_type] == 1 else f"{device_type}-{names[device_type]}"
-        found.append(ProposedNodes(name, count, device_type, number, memory_mib, evidence))
+        found.append(ProposedNodes(name, len(each_mib), device_type, number, min(each_mib), evidence))
     return tuple(found)
 
 

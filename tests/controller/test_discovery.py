@@ -122,8 +122,8 @@ def test_nodes_of_ray_are_proposed_by_class_as_they_would_be_matched():
         (one.name, one.count, one.num_devices, one.memory_mib, one.evidence) for one in propose(NODES)
     ] == [
         ("a100", 2, 8, 40960, "GPU: 8"),
-        ("cpu", 1, 4, 2048, "statmux_device: 4"),
-        ("cpu-2", 1, 4, 4096, "CPU: 4"),
+        ("cpu", 1, 4, 4096, "CPU: 4"),
+        ("cpu-2", 1, 4, 2048, "statmux_device: 4"),
         ("tpu-v5p", 1, 4, 95 * 1024, "TPU: 4"),
     ]
 
@@ -136,6 +136,11 @@ def test_the_proposal_is_what_a_deployment_says():
         ("cpu-2", 1, 4),
         ("tpu-v5p", 1, 4),
     ]
+
+
+def test_equal_nodes_are_one_class_though_their_memory_is_not_quite_equal():
+    (found,) = propose([node(1, CPU=4, memory=16 * 2**30), node(2, CPU=4, memory=15 * 2**30)])
+    assert (found.count, found.memory_mib) == (2, 15 * 1024 // 4)
 
 
 def test_memory_that_ray_does_not_tell_is_left_to_the_reader():
