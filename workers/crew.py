@@ -33,7 +33,7 @@ from workers.notes import (
 from workers.padding import PaddedBatch
 from workers.passages import Passage
 from workers.spec import WorkerSpec, host_stages
-from workers.stage_line import InFlight
+from workers.stage_line import InFlight, trace_of
 
 _log = structlog.get_logger("statmux.worker")
 _EPOCH = 1
@@ -205,7 +205,8 @@ class Crew:
                 lambda note: self._receive(number, note), silence_s=self._spec.peer_timeout_s
             )
         except Exception as error:
-            why = f"what it said could not be heeded: {error!r}"
+            _log.error("a note was not heeded", exception=trace_of(error))
+            why = f"what it said was not heeded: {type(error).__name__}"
         self._give_up(self._hosts[number], why)
 
     def _receive(self, number: int, note: Note) -> None:
@@ -246,7 +247,8 @@ class Crew:
         self._give_up(self._hosts[-1], "a transfer from it failed")
 
     def _give_up_carrying(self, error: Exception) -> None:
-        self._give_up(self._hosts[0], f"nothing is carried to it any more: {error!r}")
+        _log.error("nothing is carried any more", exception=trace_of(error))
+        self._give_up(self._hosts[0], f"nothing is carried to it any more: {type(error).__name__}")
 
     def _give_up(self, host: str, why: str) -> None:
         if self._is_over.acquire(blocking=False):

@@ -160,7 +160,7 @@ def _first_note(link: NoteLink, *, within_s: float) -> Note | None:
     """None of who says nothing, or what is no note: anybody may call, and must not end this process."""
     try:
         return link.next(within_s=within_s)
-    except (OSError, MsgspecError):
+    except (OSError, MsgspecError, UnicodeDecodeError):
         return None
 
 

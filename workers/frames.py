@@ -227,7 +227,7 @@ def _parse(frame: bytes) -> Frame:
         raise RuntimeFailure("the header of a frame is not what was sent: link is corrupt")
     try:
         header = _decode(body[:header_length])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise RuntimeFailure(f"frame header does not decode: {error}: link is corrupt") from error
     described = header.tensors if isinstance(header, Run | Done) else ()
     return Frame(header, _tensors(described, body[header_length:]))

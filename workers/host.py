@@ -160,7 +160,7 @@ class WorkerHost:
         words = context["message"] if error is None else "".join(format_exception(error))
         _log.error("the group's server failed", group=self._spec.group.id, exception=words)
         if isinstance(error, Exception) and not isinstance(error, OSError):
-            self._end(f"its server failed: {error!r}")
+            self._end(f"its server failed: {type(error).__name__}")
 
     def _beat(self) -> None:
         self._server.beat()

@@ -89,7 +89,7 @@ class JaxEngine:
             leave=self._answer if self._crew is None else self._depart,
             freed=self._free,
             failed=self._fail,
-            died=lambda error: self._lose(f"its stages stand still: {error!r}"),
+            died=self._die,
             ended=lambda job, stage: stage_ended(job.ticket.batch.id, stage, time.monotonic()),
         )
 
@@ -289,6 +289,11 @@ class JaxEngine:
             self._lose(f"the pages of {batch.model} are lost: {words}")
         else:
             self._finish(batch.id, error=words)
+
+    def _die(self, error: Exception) -> None:
+        """A thread of ours is gone."""
+        _log.error("stages stand still", exception=trace_of(error))
+        self._lose(f"its stages stand still: {type(error).__name__}")
 
     def _lose(self, why: str) -> None:
         if self._why_lost:

@@ -169,7 +169,7 @@ class NoteLink:
             return f"it has said nothing for {silence_s:g} s"
         except ConnectionError:
             return _ENDED
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             return str(error)
         return _ENDED
 

@@ -48,8 +48,10 @@ class GroupServer:
         loop: asyncio.AbstractEventLoop,
         soon: Soon,
         page_tokens: Mapping[str, int] | None = None,
+        max_held: int = MAX_HELD,
     ) -> None:
-        """page_tokens: of a page of every model that generates."""
+        """page_tokens: of a page of every model that generates. max_held: requests; others are refused."""
+        self._max_held = max_held
         self._machine = machine
         self._engine = engine
         self._loop = loop
@@ -155,8 +157,8 @@ class GroupServer:
             self._refuse(run.request_id, Fate.UNAVAILABLE)
         elif held.error:
             self._refuse(run.request_id, Fate.INVALID)
-        elif len(self._held) > MAX_HELD:
-            held.error = f"the group holds {MAX_HELD} requests"
+        elif len(self._held) > self._max_held:
+            held.error = f"the group holds {self._max_held} requests"
             self._refuse(run.request_id, Fate.QUEUE_FULL)
         elif run.generation is None:
             self._post(Arrived(request_of(run, clock_offset_s=front.clock_offset_s)))
