@@ -11,6 +11,7 @@ from controller.own_process import in_own_process
 from controller.traffic_expected import traffic_expected
 from placement.constraints import without_devices
 from placement.difference import difference
+from placement.replan_devices import named_as
 from placement.replanning import DEFAULT_BUDGET_S, Answer, Question, answer
 from placement.still_known import still_known
 from resharding.move_costs import Store
@@ -115,6 +116,8 @@ async def applied(asked: Asked, running: Running) -> Application:
     found = changes(running.deployment, deployment, devices=running.devices)
     if asked.plan is not None:
         plan = parse_plan(asked.plan.text, name=asked.plan.name, deployment=deployment)
+        # A group that only has another name stays as it is.
+        plan = replace(plan, placement=Placement(tuple(named_as(plan.placement.groups, running.placement))))
         return _checked(_with_plan(plan, deployment, running, found, why=f"plan {asked.plan.name}"), running)
     if not found.needs_plan:
         why = "; ".join(found.sentences) or _NOTHING

@@ -33,11 +33,11 @@ def with_fewest_moves(current: Placement, proposed: Placement, *, deployment: De
     bill = _Bill(current, deployment)
     groups = _on_equal_hosts(proposed.groups, current, deployment.cluster, bill)
     groups = _on_equal_blocks(groups, current, deployment.cluster, bill)
-    moved = Placement(tuple(_named(groups, current)))
+    moved = Placement(tuple(named_as(groups, current)))
     rules = Constraints(deployment)
     if bill.of(groups) < bill.of(proposed.groups) and not rules.violations(moved):
         return moved
-    return Placement(tuple(_named(proposed.groups, current)))
+    return Placement(tuple(named_as(proposed.groups, current)))
 
 
 class _Bill:
@@ -219,7 +219,7 @@ def _kind(block: Block, devices: Mapping[str, Device]) -> Hashable:
     )
 
 
-def _named(groups: Sequence[Group], current: Placement) -> Iterator[Group]:
+def named_as(groups: Sequence[Group], current: Placement) -> Iterator[Group]:
     """Ids of the current groups where they stay, of nobody elsewhere."""
     ids = {(group.devices, group.config): group.id for group in current.groups}
     free = (f"g{number}" for number in range(len(ids) + len(groups)) if f"g{number}" not in ids.values())

@@ -105,6 +105,14 @@ async def test_a_plan_is_taken_as_it_is_and_says_what_it_moves(folder: Path) -> 
 
 
 @pytest.mark.asyncio
+async def test_a_group_that_only_has_another_name_in_a_plan_stays(folder: Path) -> None:
+    plan = Written(PLAN.replace("g0", "first").replace("g1", "second"), "new.yaml")
+    found = await applied(Asked(plan=plan), running(folder))
+    assert found.plan.placement == running(folder).placement
+    assert found.moves == ()
+
+
+@pytest.mark.asyncio
 async def test_a_plan_that_drops_a_model_says_so(folder: Path) -> None:
     plan = Written(PLAN.replace("[b]", "[a]"), "new.yaml")
     found = await applied(Asked(plan=plan), running(folder))
