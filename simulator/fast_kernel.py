@@ -164,6 +164,18 @@ def _two_of(num_choices, count):
 
 
 @njit(inline="always")
+def _better_of_two(now_s, choices, slot_group, slot_stages_s, num_stages, free_s, side):
+    begin, stop, count = choices
+    if stop - begin == 1:
+        return begin
+    first, second = _two_of(stop - begin, count)
+    one, other = begin + first, begin + second
+    one_s = _run(now_s, one, slot_group[one], slot_stages_s, num_stages, free_s, side)
+    other_s = _run(now_s, other, slot_group[other], slot_stages_s, num_stages, free_s, side)
+    return one if one_s <= other_s else other
+
+
+@njit(inline="always")
 def _earliest_end(now_s, begin, stop, slot_group, slot_stages_s, num_stages, free_s, side):
     chosen, earliest_s = begin, np.inf
     for slot in range(begin, stop):
@@ -213,13 +225,8 @@ def replay(arrivals, replicas, rules, rows, scratch, by_group, by_slot, columns,
                 slot = begin + turns[model] % (stop - begin)
                 turns[model] += 1
             elif router == POWER_OF_TWO:
-                slot = begin
-                if stop - begin > 1:
-                    first, second = _two_of(stop - begin, turns[model])
-                    slot, other = begin + first, begin + second
-                    one_s = _run(now_s, slot, slot_group[slot], slot_stages_s, num_stages, free_s, side)
-                    other_s = _run(now_s, other, slot_group[other], slot_stages_s, num_stages, free_s, side)
-                    slot = slot if one_s <= other_s else other
+                choices = begin, stop, turns[model]
+                slot = _better_of_two(now_s, choices, slot_group, slot_stages_s, num_stages, free_s, side)
                 turns[model] += 1
             elif router == MIN_STAGE_CLOCK:
                 slot = _last_stage_free_first(begin, stop, slot_group, num_stages, free_s, side)
