@@ -30,7 +30,8 @@ class Rosters:
             member.is_known = True
             for roster in self._rosters:
                 roster.add_group(member.index, member.group, limits)
-        if not member.models_open:
+        # One that has closed its last replica is open all the same.
+        if not member.models_open and member.state is not GroupState.CLOSING:
             self._open_group(member, new)
         else:
             for model in new:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from controller.journal.lines import SERVED, EventLine, RequestLine
 from controller.journal.told_reasons import MEANINGS
@@ -149,7 +148,7 @@ def _tries(line: RequestLine) -> str:
 def _plan(line: RequestLine, plan: EventLine | None) -> str:
     if plan is None or not line.model:
         return ""
-    holders = [each["id"] for each in plan.words.get("groups", ()) if line.model in each.get("models", ())]
+    holders = [group for group, models in plan.words.get("groups", {}).items() if line.model in models]
     placed = f"has {line.model} on {', '.join(holders)}" if holders else f"does not place {line.model}"
     why = f" ({plan.words['why']})" if plan.words.get("why") else ""
     return f"The plan since {clock_time(plan.unix_s)}{why} {placed}."
@@ -161,10 +160,10 @@ def _event_words(event: EventLine) -> str:
     why = f": {words['why']}" if words.get("why") else ""
     match event.kind:
         case "plan":
-            return f"a plan is wanted{why}: {_groups(words.get('groups', ()))}"
+            return f"a plan is wanted{why}: {_groups(words.get('groups', {}))}"
         case "group_lost":
             return f"group {group} was lost{why}"
-        case "given_up":
+        case "group_given_up":
             return f"group {group} was given up{why}"
         case "converged":
             return "what runs is what is wanted"
@@ -186,8 +185,8 @@ def _ms(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms"
 
 
-def _groups(groups: Iterable[Mapping[str, Any]]) -> str:
-    return "; ".join(f"{each.get('id')} {', '.join(each.get('models', ()))}" for each in groups) or "nothing"
+def _groups(groups: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{group} {', '.join(models)}" for group, models in groups.items()) or "nothing"
 
 
 def _short(value: object) -> str:

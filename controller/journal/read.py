@@ -15,7 +15,10 @@ from controller.journal.storage import COLUMNS, SCHEMA_VERSION
 from vocabulary.errors import InvalidInput, RuntimeFailure
 
 # Kinds of events that change what runs, or what should.
-PLAN_KINDS = ("started", "plan", "apply", "replan", "drain", "undrain", "models", "given_up")
+PLAN_KINDS = (
+    "started", "plan", "apply", "replan", "autoscale", "on_demand", "drain", "undrain", "models", "devices",
+    "no_plan", "group_given_up",
+)  # fmt: skip
 _BUSY_S = 2.0
 _EVENT = 'SELECT unix_s, kind, "group", model, words FROM event'
 

@@ -40,7 +40,7 @@ async def test_models_are_told_with_their_groups(verbs):
 
 @pytest.mark.asyncio
 async def test_the_plan_is_told_with_how_it_came_about(verbs, journal):
-    journal.event("plan", why="serve", groups=[])
+    journal.event("plan", why="serve", groups={})
     journal.event("open", group="g0", models=["m"])
     journal.event("drain", target="n-0")
     journal.close()

@@ -15,7 +15,7 @@ from controller.journal.told_reasons import MEANINGS
 from tests.statmux.in_process import statmux
 
 NOON = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
-GROUPS = [{"id": "g0", "models": ["m", "n"]}, {"id": "g1", "models": ["m"]}]
+GROUPS = {"g0": ["m", "n"], "g1": ["m"]}
 
 
 def line(**words: object) -> RequestLine:
@@ -96,9 +96,9 @@ def test_which_groups_were_open_follows_from_what_was_decided():
     ("told", "words"),
     [
         (event("plan", groups=GROUPS, why="apply"), "a plan is wanted: apply: g0 m, n; g1 m"),
-        (event("plan", groups=[]), "a plan is wanted: nothing"),
+        (event("plan", groups={}), "a plan is wanted: nothing"),
         (event("group_lost", "g0", why="killed"), "group g0 was lost: killed"),
-        (event("given_up", "g0", why="5 times", models=["m"]), "group g0 was given up: 5 times"),
+        (event("group_given_up", "g0", why="5 times", models=["m"]), "group g0 was given up: 5 times"),
         (event("converged"), "what runs is what is wanted"),
         (event("stop", "g0", models=["m"]), "group g0 is to stop (m)"),
         (event("load", "g0", models=["m", "n"]), "group g0 is to load m, n"),
