@@ -35,7 +35,7 @@ def json_of(body: bytes) -> Any:
     """Any JSON. Raises Refused."""
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         message = f"the body is not JSON: {error}" if body else "the body is empty; send a JSON object"
         raise Refused(Reason.INVALID_REQUEST, message) from error
 

@@ -66,7 +66,7 @@ def asking_of(body: bytes, header_length: str | None, *, model: str, version: st
     num_json = _json_length(body, header_length)
     try:
         parsed = _DECODER.decode(memoryview(body)[:num_json])
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(Reason.INVALID_REQUEST, f"the body is not an inference request: {error}") from error
     message = ModelInferRequest(model_name=model, model_version=version, id=parsed.id)
     is_all_binary = parsed.parameters.pop(_ALL_BINARY, False) is True

@@ -26,7 +26,7 @@ class Store:
     def load(self, probe: Probe) -> Result | None:
         try:
             return msgspec.json.decode(self._path(probe).read_bytes(), type=Result)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
     def save(self, probe: Probe, result: Result) -> None:
