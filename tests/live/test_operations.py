@@ -57,11 +57,6 @@ def placed(fleet: ServedFleet) -> dict[str, list[str]]:
     return {group["id"]: group["models"] for group in fleet.ask("status")["groups"]}
 
 
-def devices(fleet: ServedFleet) -> set[str]:
-    """On which something runs."""
-    return {device for group in fleet.ask("status")["groups"] for device in group["devices"]}
-
-
 def test_a_plan_is_shown_and_applied_under_load_and_no_request_fails(fleet: ServedFleet, address: str):
     shown = told(fleet, "apply", "other.yaml", "--dry-run")
     assert shown["steps"] == ["load m1 on g0", "open m1 on g0"]
@@ -93,24 +88,22 @@ def test_a_deployment_changes_what_may_change_and_names_what_may_not(fleet: Serv
 
 
 def test_a_group_is_drained_under_load_and_taken_back(fleet: ServedFleet, address: str):
+    told(fleet, "apply", "other.yaml")
     with crowd(address, "m0", "m1", "m2") as clients:
         clients.until_served("m1", after_s=0.0)
         assert told(fleet, "drain", "g1")["unplaced"] == []
-        assert "n-0:1" not in devices(fleet)
+        assert placed(fleet) == {"g0": ["m0", "m1"], "g2": ["m2"]}
         assert "drained: g1" in fleet.run_verb("status").stdout
         assert told(fleet, "drain", "g1", "--undo")["state"] == "open"
-        assert devices(fleet) == {"n-0:0", "n-0:1", "n-0:2"}
         clients.until_served("m1", after_s=time.monotonic())
     clients.check()
-    assert placed(fleet)["g1"] == ["m1"]
-    ran = fleet.run_verb("drain", "g7")
-    assert (ran.returncode, "neither a group nor a host" in ran.stderr) == (2, True)
+    assert placed(fleet) == {"g0": ["m0", "m1"], "g1": ["m1"], "g2": ["m2"]}
 
 
 def test_a_request_is_explained_and_so_is_its_refusal(fleet: ServedFleet, address: str):
     with Client(address) as client:
         client.infer("m0", {"INPUT0": X}, request_id="good")
-        told(fleet, "models", "unload", "m0")
+        fleet.run_verb("models", "unload", "m0")
         with pytest.raises(ClientError):
             client.infer("m0", {"INPUT0": X}, request_id="bad", timeout_s=5.0)
         assert told(fleet, "models", "load", "m0")["models"]["m0"]["state"] == "READY"
