@@ -1,12 +1,11 @@
-"""How long the stages of a group need for all that it holds, by its profiles: what heartbeats tell."""
+"""How long the stages of a group need for the answers that it has to generate: what heartbeats tell."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from scheduling.generation_sequence import Sequence as Answer
-from vocabulary.catalog import BatchCosts, StageSeconds
 from vocabulary.generation import GenerationLimits, StepTimes
 from vocabulary.request import Request
 
@@ -54,10 +53,3 @@ def generation_s(left: Unfinished, times: Sequence[StepTimes], limits: Generatio
     kv_tokens = left.held_tokens * together / left.num_answers
     num_steps = left.output_tokens / together
     return tuple(num_steps * one.of(together, kv_tokens) + one.token_s * left.prompt_tokens for one in times)
-
-
-def one_shot_s(num_waiting: Mapping[str, int], costs: Mapping[str, BatchCosts]) -> list[StageSeconds]:
-    """Seconds of each stage for so many requests of each model, one at a time."""
-    return [
-        tuple([num * stage_s for stage_s in costs[model].single]) for model, num in num_waiting.items() if num
-    ]

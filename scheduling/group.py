@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import assert_never, final
 
-from scheduling.backlog import one_shot_s
-from scheduling.batching import BATCHING, Situation
 from scheduling.generation import GenerationScheduler
 from scheduling.generation_models import GeneratingModels, ModelStep
+from scheduling.one_shot_models import OneShotModels
 from scheduling.pipeline import PipelineClock
-from scheduling.queueing import ORDERS, Queue
 from vocabulary.catalog import Catalog
 from vocabulary.deployment import Policy
 from vocabulary.generation import GenerationLimits
@@ -53,18 +51,11 @@ class GroupScheduler:
         self._group = group
         self._policy = policy
         self._tells_pages = tells_pages
-        self._costs = {model: catalog.costs(model, group.config) for model in group.models}
-        self._overhead_s = catalog.latency.fixed_overhead_s
-        self._drops_late = policy.admission == "slo"
-        self._batch_size = BATCHING[policy.batching]
-        self._max_batch_size = policy.max_batch_size
-        self._queue = Queue(ORDERS[policy.queue])
-        # A batch takes requests of one model, in order; without batching the one queue is enough.
-        self._by_model = (
-            {} if policy.batching == "none" else {m: Queue(ORDERS[policy.queue]) for m in group.models}
+        self._clock = PipelineClock(group.config.pipeline)
+        self._one_shot = OneShotModels(
+            group.models, config=group.config, catalog=catalog, policy=policy, clock=self._clock
         )
         self._generating = self._generating_models(limits, catalog=catalog) if limits else None
-        self._clock = PipelineClock(group.config.pipeline)
         self._running: dict[int, Batch] = {}
         self._num_batches = 0
         self._is_stage_free = True
@@ -77,9 +68,7 @@ class GroupScheduler:
                 if self._generating is not None and self._generating.takes(request):
                     self._generating.push(request)
                     return
-                self._queue.push(request)
-                if self._by_model:
-                    self._by_model[request.model].push(request)
+                self._one_shot.push(request)
             case StageFreed():
                 self._is_stage_free = True
             case BatchFinished():
@@ -108,7 +97,7 @@ class GroupScheduler:
     @property
     def num_waiting(self) -> int:
         """Requests that nothing has been computed for, or that were preempted."""
-        return len(self._queue) + (self._generating.num_waiting().total() if self._generating else 0)
+        return len(self._one_shot) + (self._generating.num_waiting().total() if self._generating else 0)
 
     @property
     def num_running(self) -> int:
@@ -129,18 +118,15 @@ class GroupScheduler:
     @property
     def models(self) -> tuple[str, ...]:
         """All that it takes requests of."""
-        return tuple(self._costs)
+        return self._one_shot.names
 
     def has(self, model: str) -> bool:
         """Whether it takes requests of the model."""
-        return model in self._costs
+        return model in self._one_shot
 
     def add_model(self, model: str, *, catalog: Catalog, limits: GenerationLimits | None = None) -> None:
         """It takes requests of one model more. limits: if that generates."""
-        assert model not in self._costs, model
-        self._costs[model] = catalog.costs(model, self._group.config)
-        if self._policy.batching != "none":
-            self._by_model[model] = Queue(ORDERS[self._policy.queue])
+        self._one_shot.add(model, catalog=catalog)
         if limits is not None and self._generating is None:
             self._generating = self._generating_models({}, catalog=catalog)
         if limits is not None and self._generating is not None:
@@ -149,16 +135,14 @@ class GroupScheduler:
     def remove_model(self, model: str) -> None:
         """It takes no more requests of the model, of which none waits or runs."""
         assert all(batch.model != model for batch in self._running.values()), model
-        assert all(request.model != model for request in self._queue.members()), model
-        del self._costs[model]
-        self._by_model.pop(model, None)
+        self._one_shot.remove(model)
         if self._generating is not None:
             self._generating.remove(model)
 
     def backlog_s(self, now_s: float) -> float:
         """How long its busiest stage needs for all that is here, by the profiles; O(n): for heartbeats."""
         running_s = [free_s - now_s if self._running else 0.0 for free_s in self._clock.free_s]
-        waiting = one_shot_s(Counter([request.model for request in self._queue.members()]), self._costs)
+        waiting = self._one_shot.backlog_s()
         steps = self._generating.backlog_s() if self._generating is not None else []
         return max(
             max(running, 0.0) + sum(one[stage] for one in (*waiting, *steps))
@@ -166,8 +150,7 @@ class GroupScheduler:
         )
 
     def waiting_by_model(self) -> Counter[str]:
-        waiting = Counter(dict.fromkeys(self._costs, 0))
-        waiting.update(request.model for request in self._queue.members())
+        waiting = self._one_shot.num_waiting()
         if self._generating is not None:
             waiting.update(self._generating.num_waiting())
         return waiting
@@ -197,24 +180,21 @@ class GroupScheduler:
         """Waiting requests go at once; one that runs is settled with its batch."""
         cancelled, self._cancelled = sorted(set(self._cancelled)), []
         gone = tuple(request_id for request_id in cancelled if self._forget(request_id))
-        for queue in self._by_model.values():
-            for request_id in gone:
-                queue.remove(request_id)
         return [Settle(gone, Fate.CANCELLED)] if gone else []
 
     def _forget(self, request_id: int) -> bool:
         """Remove a request that is in no batch."""
         if self._generating is not None and self._generating.cancel(request_id):
             return True
-        return self._queue.remove(request_id)
+        return self._one_shot.drop(request_id)
 
     def _start_next(self, now_s: float) -> list[GroupCommand]:
         commands: list[GroupCommand] = []
         self._believe_what_is_seen(now_s)
-        late = self._pop_late(now_s)
+        late = self._one_shot.pop_late(now_s)
         if late:
             commands.append(Settle(late, Fate.SLO_INFEASIBLE))
-        head = self._queue.head()
+        head = self._one_shot.head()
         if self._generating is not None:
             commands += self._generating.settle_late(now_s)
             # What has waited longest goes next: one-shot heads since they came.
@@ -233,21 +213,10 @@ class GroupScheduler:
         else:
             self._clock.idle_by(now_s)
 
-    def _pop_late(self, now_s: float) -> tuple[int, ...]:
-        """Remove heads that would end late even alone: a reordering or a delay made them so."""
-        late: list[int] = []
-        while self._drops_late and (head := self._queue.head()) is not None:
-            finish_s = self._clock.finish_s(now_s, self._costs[head.model].single)
-            if head.is_in_time(finish_s + self._overhead_s):
-                break
-            late.append(self._pop_head().id)
-        return tuple(late)
-
     def _take_batch(self, head: Request, now_s: float) -> Batch:
-        costs = self._costs[head.model]
-        requests = self._pop_batch(head, now_s) if self._by_model else (self._queue.pop(),)
-        self._clock.occupy(now_s, costs.of(len(requests)))
-        return self._run(Batch(self._num_batches, head.model, requests))
+        taken = self._one_shot.take(head, now_s)
+        self._clock.occupy(now_s, taken.stages_s)
+        return self._run(Batch(self._num_batches, taken.model, taken.requests))
 
     def _take_step(self, started: ModelStep, now_s: float) -> Batch:
         assert self._generating is not None
@@ -259,18 +228,3 @@ class GroupScheduler:
         self._running[batch.id] = batch
         self._is_stage_free = False
         return batch
-
-    def _pop_batch(self, head: Request, now_s: float) -> tuple[Request, ...]:
-        """The head and those of its model that run with it."""
-        queue, costs = self._by_model[head.model], self._costs[head.model]
-        situation = Situation(now_s, queue, costs, self._clock, self._overhead_s, self._max_batch_size)
-        members = tuple(queue.pop() for _ in range(self._batch_size(situation)))
-        for request in members:
-            self._queue.remove(request.id)
-        return members
-
-    def _pop_head(self) -> Request:
-        head = self._queue.pop()
-        if self._by_model:
-            self._by_model[head.model].remove(head.id)
-        return head

@@ -125,7 +125,7 @@ async def test_a_thread_that_dies_takes_the_group_along_and_all_it_held_is_answe
         # Those that run fail in words; of those that wait, the link that ends says the rest.
         assert "closed" in await visitor.loss()
         assert [(one.request_id, one.fate) for one in done][:1] == [(0, "failed")]
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(OSError):
             async with visit(host.address, KEY, front=2):
                 pass
 
