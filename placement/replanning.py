@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from placement.budget import Budget
 from placement.constraints import Constraints
 from placement.difference import difference
-from placement.greedy import fill_up
+from placement.greedy import Scored, fill_up
 from placement.problem import Problem
-from placement.replan import KEEP, Option, replan
+from placement.replan import KEEP, Option, Replan, replan
 from placement.required import open_as_needed
+from placement.scenario import full
 from placement.search import Found, planned, search
 from placement.still_known import still_known
+from placement.walk import HEAT, Walk
 from placement.why import candidate_of
 from resharding.move_costs import Store
 from resharding.network import network_of
+from simulator.plan_changes import Costs, Wanted, carried_out
 from vocabulary.deployment import Deployment
 from vocabulary.errors import Infeasible, StatmuxError
 from vocabulary.fit import check_fit
@@ -25,6 +29,8 @@ from vocabulary.trace import Trace
 
 # Without a budget in the deployment: long enough to be better than what runs, short enough to be in time.
 DEFAULT_BUDGET_S = 10.0
+# Of a walk that exchanges models of the groups that are there: its steps, and its share of the time.
+WALK_STEPS, WALK_SHARE = 200, 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +100,15 @@ def answer(question: Question) -> Answer:
         network=network,
         store=store,
         restart_s=question.restart_s,
-        proposals={"search": found.placement, **_beside(current, held, question.trace)},
+        proposals={
+            "search": found.placement,
+            **_beside(current, held, question.trace),
+            **_improved(current, held, question.trace, question.budget_s * WALK_SHARE),
+        },
         max_moves=question.max_moves,
     )
     kept = next(one for one in weighed.options if one.name == KEEP)
-    best = weighed.chosen
+    best = _best_gradual(current, weighed, held)
     is_worth_it = not weighed.can_stay or best.net >= _least_gain(question)
     chosen = best if is_worth_it else kept
     moved = difference(current, chosen.placement, deployment=held, network=network, store=store)
@@ -111,6 +121,22 @@ def answer(question: Question) -> Answer:
         num_bytes=sum(move.num_bytes for move in moved.moves),
         moves=tuple(f"{move.model} to {move.group} from {move.origin}" for move in moved.moves),
     )
+
+
+def _best_gradual(current: Placement, weighed: Replan, deployment: Deployment) -> Option:
+    """The best on whose way no model is without a replica; where none is so and one has to be, the best."""
+    for option in weighed.options:
+        if option.name == KEEP and weighed.can_stay:
+            return option
+        if option.name != KEEP and is_gradual(current, option.placement, deployment=deployment):
+            return option
+    return weighed.chosen
+
+
+def is_gradual(current: Placement, wanted: Placement, *, deployment: Deployment) -> bool:
+    """Whether the fleet comes from one to the other with a replica of each model that both have, always."""
+    plans = [Wanted(0.0, wanted)]
+    return not carried_out(current, plans, deployment=deployment, costs=Costs()).given_up
 
 
 def _least_gain(question: Question) -> float:
@@ -153,6 +179,20 @@ def _is_sound(placement: Placement, deployment: Deployment) -> bool:
     except StatmuxError:
         return False
     return bool(placement.num_replicas) and not Constraints(deployment).violations(placement)
+
+
+def _improved(
+    current: Placement, deployment: Deployment, trace: Trace, budget_s: float
+) -> dict[str, Placement]:
+    """The groups as they are, their models exchanged step by step."""
+    if not _is_sound(current, deployment):
+        return {}
+    problem = Problem(deployment, trace.aligned_to(deployment.model_names))
+    start = Scored(candidate_of(current, deployment), 0.0)
+    walk = Walk(problem, start, full(problem, 0), seed=(deployment.seed, 0))
+    walk.run(WALK_STEPS, Budget(budget_s), heat=HEAT / 2)
+    found = walk.best.candidate.placement(deployment.model_names, keeps_devices=True)
+    return {} if Constraints(deployment).violations(found) else {"exchange": found}
 
 
 def _beside(current: Placement, deployment: Deployment, trace: Trace) -> dict[str, Placement]:

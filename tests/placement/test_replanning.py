@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from placement.replanning import Question, answer
+from placement.replanning import Question, answer, is_gradual
 from tests.placement.fleets import deployment, model, requests
 from tests.placement.test_difference import group
 from vocabulary.errors import Infeasible
@@ -89,3 +89,14 @@ def test_devices_that_are_new_are_used() -> None:
     found = answer(asked(NOW, larger, requests({"a": 9.0, "b": 9.0}), required=("a", "b")))
     assert found.is_move
     assert len({device for one in found.plan.placement.groups for device in one.devices}) == 4
+
+
+def test_a_plan_that_would_leave_a_model_without_a_replica_on_the_way_is_not_taken() -> None:
+    # a and b can change places only by way of a third place, and there is none.
+    fleet = deployment(model("a", 60), model("b", 60), model("c", 60), num_devices=3)
+    now = Placement((*NOW.groups, group("g2", "0.2", "c")))
+    swapped = Placement((group("g0", "0.0", "b"), group("g1", "0.1", "a"), group("g2", "0.2", "c")))
+    assert not is_gradual(now, swapped, deployment=fleet)
+    assert is_gradual(now, now, deployment=fleet)
+    found = answer(asked(now, fleet, requests({"a": 6.0, "b": 1.0, "c": 1.0}), required=("a", "b", "c")))
+    assert is_gradual(now, found.plan.placement, deployment=fleet)
