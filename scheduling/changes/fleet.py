@@ -25,6 +25,9 @@ class Fleet:
         # Desired groups of every desired model.
         self._places: dict[str, list[Group]] = {}
         self.lives: dict[str, Life] = {}
+        # Which process has a device, and by model, which have it in whatever way: fleets have thousands.
+        self._at: dict[str, Life] = {}
+        self._holders: dict[str, dict[str, Life]] = {}
         self.devices: frozenset[str] | None = None
         self.bridges: set[tuple[str, str]] = set()
 
@@ -59,7 +62,8 @@ class Fleet:
         return [life for life in self.lives.values() if life.phase is Phase.RUNNING]
 
     def num_serving(self, model: str, *, but: Life | None = None) -> int:
-        return sum(life.serves(model) for life in self.lives.values() if life is not but)
+        holders = self._holders.get(model, {})
+        return sum(life.serves(model) for life in holders.values() if life is not but)
 
     # What was observed.
 
@@ -68,11 +72,21 @@ class Fleet:
         hold = Hold.LOADING if phase is Phase.STARTING else Hold.LOADED
         # What cannot be known leaves no room for more.
         taken = self.memory.taken(group) or dict.fromkeys(group.models, self.memory.usable(group))
-        self.lives[group.id] = Life(group, phase, dict.fromkeys(group.models, hold), dict(taken))
+        self._drop(group.id)
+        life = self.lives[group.id] = Life(group, phase, {}, {})
+        self._at.update(dict.fromkeys(group.devices, life))
+        self.hold(life, taken, hold)
+
+    def hold(self, life: Life, taken: Mapping[str, StageBytes], hold: Hold) -> None:
+        """Its process has these models, or will."""
+        for model in taken:
+            life.holds[model] = hold
+            self._holders.setdefault(model, {})[life.group.id] = life
+        life.taken.update(taken)
 
     def end_life(self, group_id: str) -> bool:
         """Its process is gone; whether that was planned, or does not matter."""
-        life = self.lives.pop(group_id, None)
+        life = self._drop(group_id)
         self.bridges = {bridge for bridge in self.bridges if bridge[0] != group_id}
         if life is None or life.is_leaving or life.phase is Phase.STOPPING:
             return True
@@ -90,20 +104,17 @@ class Fleet:
         life = self.lives.get(group_id)
         for model in models:
             self.bridges.discard((group_id, model))
-            if life is not None:
-                life.holds.pop(model, None)
-                life.taken.pop(model, None)
+            if life is not None and life.holds.pop(model, None) is not None:
+                del life.taken[model], self._holders[model][group_id]
 
     # Of a desired group that has no process.
 
     def blockers(self, group: Group) -> list[Life]:
         """Processes that have its devices or its id."""
-        devices = set(group.devices)
-        return [
-            life
-            for life in self.lives.values()
-            if life.group.id == group.id or not devices.isdisjoint(life.group.devices)
-        ]
+        found = {self._at[device].group.id for device in group.devices if device in self._at}
+        if group.id in self.lives:
+            found.add(group.id)
+        return [self.lives[group_id] for group_id in sorted(found)]
 
     def is_possible(self, group: Group) -> bool:
         """Whether it may ever start, as things are."""
@@ -176,6 +187,16 @@ class Fleet:
             for model in models
             if model in self._places and life.serves(model) and not self.num_serving(model, but=life)
         )
+
+    def _drop(self, group_id: str) -> Life | None:
+        life = self.lives.pop(group_id, None)
+        if life is not None:
+            for device in life.group.devices:
+                if self._at.get(device) is life:
+                    del self._at[device]
+            for model in life.holds:
+                del self._holders[model][group_id]
+        return life
 
     def _life_of(self, group: Group) -> Life | None:
         life = self.lives.get(group.id)

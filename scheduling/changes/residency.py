@@ -87,9 +87,10 @@ def room_for(
 
     there: of every model that is resident, what it took when it was loaded.
     """
-    usable = memory.usable(group)
     fitting: dict[str, StageBytes] = {}
+    usable: StageBytes = ()
     for model in models:
+        usable = usable or memory.usable(group)
         together = replace(group, models=(*there, *fitting, model))
         taken = memory.taken(together)
         if taken is None:

@@ -123,8 +123,7 @@ class SafeSteps:
     # Steps, and what is known once they are told.
 
     def load_into(self, life: Life, fitting: Mapping[str, StageBytes]) -> LoadModels:
-        life.holds.update(dict.fromkeys(fitting, Hold.LOADING))
-        life.taken.update(fitting)
+        self._fleet.hold(life, fitting, Hold.LOADING)
         return LoadModels(life.group.id, tuple(fitting))
 
     def close_one(self, life: Life, model: str, now_s: float) -> CloseReplica:
