@@ -86,7 +86,7 @@ class FleetChanges:
         if left == before:
             return ()
         if left.models != before.models:
-            left = (await self._replan(self._devices() - drained, before)).placement
+            left = await self._replan(self._devices() - drained, before)
         lost = tuple(sorted(before.models - left.models))
         if lost and not may_interrupt:
             raise Infeasible(

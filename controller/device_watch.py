@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import final
 
 import structlog
 
-from controller.fewer_devices import Fallback
+from controller.fewer_devices import Fallback, Loss
 from controller.journal import AbstractJournal
 from controller.supervisor import Supervisor
 from vocabulary.errors import StatmuxError
 from vocabulary.placement import Placement
 
-# Plans for these devices, moving as little as possible of the placement.
-Replan = Callable[[frozenset[str], Placement], Awaitable[Fallback]]
+# A placement on these devices, from one that was planned for more; raises Infeasible.
+Replan = Callable[[frozenset[str], Placement], Awaitable[Placement]]
+# What models lose from the first placement to the second.
+Losses = Callable[[Placement, Placement], Awaitable[tuple[Loss, ...]]]
 _log = structlog.get_logger("statmux.controller")
 
 
@@ -28,17 +31,25 @@ class DeviceWatch:
     """
 
     def __init__(
-        self, supervisor: Supervisor, *, timeout_s: float, replan: Replan, journal: AbstractJournal
+        self,
+        supervisor: Supervisor,
+        *,
+        timeout_s: float,
+        replan: Replan,
+        losses: Losses,
+        journal: AbstractJournal,
     ) -> None:
+        """timeout_s: how long devices may be away before they are planned without."""
         self.fallback: Fallback | None = None
+        self.there: frozenset[str] = frozenset()
+        self.known = asyncio.Event()
         self._supervisor = supervisor
         self._timeout_s = timeout_s
         self._replan = replan
+        self._losses = losses
         self._journal = journal
-        self.there: frozenset[str] = frozenset()
-        self.known = asyncio.Event()
         self._planned = Placement(())
-        self._waiting: asyncio.Task[None] | None = None
+        self._planning: asyncio.Task[None] | None = None
 
     def hear(self, devices: frozenset[str]) -> None:
         """All that are there now."""
@@ -52,26 +63,32 @@ class DeviceWatch:
             _log.error("devices are gone", devices=sorted(gone))
         self._supervisor.devices_changed(devices)
         self._forget()
-        if self._is_missing(self._supervisor.desired) or (self.fallback is not None and come):
-            self._waiting = asyncio.get_running_loop().create_task(self._plan_anew())
+        if self._is_missing(self._supervisor.desired) or self._is_falling_back:
+            self._planning = asyncio.get_running_loop().create_task(self._plan_anew())
 
     async def close(self) -> None:
-        waiting = self._waiting
+        """Nothing is planned any more."""
+        planning = self._planning
         self._forget()
-        if waiting is not None:
-            await asyncio.gather(waiting, return_exceptions=True)
+        if planning is not None:
+            await asyncio.gather(planning, return_exceptions=True)
+
+    @property
+    def _is_falling_back(self) -> bool:
+        """Unless something else was wanted since."""
+        return self.fallback is not None and self._supervisor.desired == self.fallback.placement
 
     def _forget(self) -> None:
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
+        if self._planning is not None:
+            self._planning.cancel()
+            self._planning = None
 
     def _is_missing(self, placement: Placement) -> bool:
         return any(device not in self.there for group in placement.groups for device in group.devices)
 
     async def _plan_anew(self) -> None:
-        """A device that came back is used at once where the first plan is whole again."""
-        if self.fallback is None or self._supervisor.desired != self.fallback.placement:
+        """As before, at once, where all devices are back; else for those that are there, after a while."""
+        if not self._is_falling_back:
             self._planned = self._supervisor.desired
         if not self._is_missing(self._planned):
             self.fallback = None
@@ -79,11 +96,25 @@ class DeviceWatch:
             return
         await asyncio.sleep(self._timeout_s)
         try:
-            self.fallback = await self._replan(self.there, self._planned)
+            await self._fall_back()
         except StatmuxError as error:
             _log.error("no plan for the devices that are left", why=str(error))
             self._journal.event("no_plan", why=str(error))
-            return
+
+    async def _fall_back(self) -> None:
+        placement = await self._replan(self.there, self._planned)
+        missing = {device for group in self._planned.groups for device in group.devices} - self.there
+        self.fallback = Fallback(placement, tuple(sorted(missing)))
+        await self._carry_out(placement)
+        losses = await self._losses(self._planned, placement)
+        self.fallback = replace(self.fallback, losses=losses)
         _log.warning("planned for fewer devices", plan=self.fallback.sentence)
-        # Models whose replicas were lost are without one anyway; the others' may have to make room.
-        self._supervisor.want(self.fallback.placement, may_interrupt=True, why=self.fallback.sentence)
+        self._journal.event("fewer_devices", why=self.fallback.sentence)
+
+    async def _carry_out(self, placement: Placement) -> None:
+        """Without an interruption if there is a way, else with: others have lost all replicas they had."""
+        supervisor = self._supervisor
+        supervisor.want(placement, why="devices are gone")
+        await supervisor.converged()
+        if supervisor.desired == placement and any(one.models for one in supervisor.given_up):
+            supervisor.want(placement, may_interrupt=True, why="devices are gone, and others must make room")

@@ -1,21 +1,14 @@
-"""Another plan for the devices that are left, and what each model loses by it. For a process of its own."""
+"""What the models of a fleet lose by a plan for fewer devices. For a process of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from placement.explain import predict
-from placement.replan_devices import with_fewest_moves
-from placement.search import search
 from simulator.fast_or_events import outcomes_of
-from simulator.traffic.workload import expected_trace
-from vocabulary.deployment import Deployment, Workload
+from vocabulary.deployment import Deployment
 from vocabulary.placement import Placement
 from vocabulary.trace import Trace
-
-# What a model is taken to be asked where the file does not say.
-_UNKNOWN = Workload(rate_rps=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,55 +26,37 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """What to run on the devices that are left. losses: of models that lose any, the greatest first."""
+    """What is run on the devices that are left.
+
+    losses: of models that are predicted to lose any, the greatest first; None while that is worked out.
+    """
 
     placement: Placement
     missing: tuple[str, ...]
-    losses: tuple[Loss, ...]
+    losses: tuple[Loss, ...] | None = None
 
     @property
     def sentence(self) -> str:
-        lost = "; ".join(loss.sentence for loss in self.losses)
-        return f"without {', '.join(self.missing)}: {lost or 'no model is predicted to lose attainment'}"
+        if self.losses is None:
+            told = "planned for the others"
+        else:
+            told = "; ".join(loss.sentence for loss in self.losses) or "no model is predicted to lose any"
+        return f"without {', '.join(self.missing)}: {told}"
 
 
-def replan_for(
-    devices: Collection[str], deployment: Deployment, current: Placement, *, time_budget_s: float
-) -> Fallback:
-    """A plan that keeps to `devices` and moves as little as possible of what runs.
-
-    Raises Infeasible when nothing fits there.
-    """
-    cluster = deployment.cluster
-    missing = tuple(sorted(device.id for device in cluster.devices if device.id not in devices))
-    reserved = tuple(sorted({*cluster.reserved, *missing}))
-    left = replace(deployment, cluster=replace(cluster, reserved=reserved))
-    trace = _trace(deployment)
-    found = search(left, trace, time_budget_s=time_budget_s)
-    placement = with_fewest_moves(_on(current, devices), found.placement, deployment=left)
-    before, after = (_attainment(one, trace, deployment) for one in (current, placement))
-    losses = [
-        Loss(model, was, after.get(model, 0.0))
-        for model, was in before.items()
-        if after.get(model, 0.0) < was
-    ]
-    losses.sort(key=lambda loss: (loss.after - loss.before, loss.model))
-    return Fallback(placement, missing, tuple(losses))
-
-
-def _on(placement: Placement, devices: Collection[str]) -> Placement:
-    """The groups whose devices are all there."""
-    return Placement(tuple(group for group in placement.groups if set(group.devices) <= set(devices)))
-
-
-def _trace(deployment: Deployment) -> Trace:
-    models = tuple(replace(model, workload=model.workload or _UNKNOWN) for model in deployment.models)
-    return expected_trace(replace(deployment, models=models))
+def predicted_losses(
+    before: Placement, after: Placement, *, deployment: Deployment, trace: Trace
+) -> tuple[Loss, ...]:
+    """Both placements under the same traffic."""
+    was, now = (_attainment(one, trace, deployment) for one in (before, after))
+    losses = [Loss(model, share, now[model]) for model, share in was.items() if now[model] < share]
+    return tuple(sorted(losses, key=lambda loss: (loss.after - loss.before, loss.model)))
 
 
 def _attainment(placement: Placement, trace: Trace, deployment: Deployment) -> dict[str, float]:
-    """By model, of those that the trace asks for."""
+    """By model; one that nobody asks for has all."""
     aligned = trace.aligned_to(deployment.model_names)
     outcomes = outcomes_of(placement, aligned, deployment=deployment)
     models = predict(placement, outcomes, deployment=deployment)["models"]
-    return {name: float(one["slo_attainment"]) for name, one in models.items()}
+    return {name: 1.0 if one["slo_attainment"] is None else float(one["slo_attainment"])
+            for name, one in models.items()}  # fmt: skip

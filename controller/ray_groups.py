@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, final
 
@@ -12,7 +12,7 @@ import ray
 
 from controller.ray_gather import LOOK_S, Gathering
 from controller.ray_group import RayGroup, cause_of_death
-from controller.ray_nouns import Limits, Lost, Progress, StartedGroup
+from controller.ray_nouns import HostNode, Limits, Lost, Progress, StartedGroup
 from controller.weight_sources import Reached, WeightSources
 from vocabulary.errors import Infeasible, RuntimeFailure
 from vocabulary.units import format_bytes
@@ -25,11 +25,20 @@ from workers.spec import WorkerSpec
 class RayGroups:
     """Holds every group that was asked for until it is stopped, which may come while others wait.
 
-    Of two calls about the same group at once, the later is the caller's mistake.
+    Of two calls about the same group at once, the later is the caller's mistake. is_there: whether the node
+    is still the host's; a start need not wait for one that is not.
     """
 
-    def __init__(self, *, progress: Progress, limits: Limits, weights: WeightSources) -> None:
+    def __init__(
+        self,
+        *,
+        progress: Progress,
+        limits: Limits,
+        weights: WeightSources,
+        is_there: Callable[[HostNode], bool],
+    ) -> None:
         self._progress = progress
+        self._is_there_now = is_there
         self._weights = weights
         self._limits = limits
         self._is_stopping = threading.Event()
@@ -224,8 +233,19 @@ class RayGroups:
         for group in groups:
             while not group.is_reserved(timeout_s=LOOK_S):
                 self._gathering.check()
+                self._check_nodes(group)
+                if group not in self._groups:
+                    raise RuntimeFailure(f"group {group.id} was ended while it waited for its devices")
                 if time.monotonic() > deadline_s:
                     raise _not_reserved(group, timeout_s)
+
+    def _check_nodes(self, group: RayGroup) -> None:
+        for share in group.shares:
+            if not self._is_there_now(share.node):
+                raise Infeasible(
+                    f"group {group.id} needs {share.node.host}, whose node has just gone",
+                    hint="start the node again (`ray start --address=...`), or plan without it",
+                )
 
     def _several(
         self, groups: Sequence[RayGroup], promises: Sequence[Sequence[ray.ObjectRef]], *, doing: str

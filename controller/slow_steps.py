@@ -135,6 +135,10 @@ class SlowSteps:
         self._post(GroupEnded(member.group.id))
         self._done()
 
+    async def cut_short(self, member: Member) -> None:
+        """Its start fails at once, which is told as the end of that."""
+        await self._release(member, lambda group_ids: self._cluster.kill_group(*group_ids))
+
     async def bury(self, member: Member, why: str) -> None:
         """Its process is dead, or is to be; what it held of the cluster's is given back."""
         member.state, member.why = GroupState.LOST, why

@@ -135,5 +135,5 @@ def _model(
 
 def _predicted_loss(model: str, fallback: Fallback | None) -> float:
     """How much SLO attainment the model is predicted to lose for want of devices."""
-    losses = () if fallback is None else fallback.losses
+    losses = () if fallback is None else fallback.losses or ()
     return next((round(loss.before - loss.after, 6) for loss in losses if loss.model == model), 0.0)

@@ -6,15 +6,17 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from typing import final
 
 from controller.apply_verb import ApplyVerb
-from controller.applying import Running
+from controller.applying import Running, replanned
 from controller.changes import FleetChanges
 from controller.control import Verb
 from controller.device_watch import DeviceWatch
-from controller.fewer_devices import Fallback, replan_for
+from controller.elastic import Elastic
+from controller.fewer_devices import Loss, predicted_losses
 from controller.fleet_specs import worker_specs
 from controller.fleet_verbs import FleetVerbs
 from controller.group_cluster import Roster
@@ -22,25 +24,23 @@ from controller.journal import AbstractJournal
 from controller.links import open_link
 from controller.members import Members
 from controller.metrics import FleetMetrics
-from controller.observed_traffic import ObservedTraffic
 from controller.own_process import in_own_process
 from controller.past import Past
 from controller.ray_cluster import RayCluster
 from controller.ray_nouns import StartedGroup
-from controller.replanner import Replanner
 from controller.rosters import Rosters
 from controller.server import FleetServer
 from controller.supervisor import Supervisor
+from controller.traffic_expected import traffic_expected
 from scheduling.changes.residency import DeploymentMemory
 from scheduling.reconcile import Reconciler
 from vocabulary.deployment import Deployment
 from vocabulary.placement import Placement
 from vocabulary.plan import Plan
-from vocabulary.serve_flags import ServeFlags
 
-# Of a search for the devices that are left, and what its process may take besides.
+# Of a search for the devices that are left: somebody waits for it.
 _REPLAN_BUDGET_S = 5.0
-_REPLAN_TIMEOUT_S = 30.0
+_LOSSES_TIMEOUT_S = 120.0
 
 
 @final
@@ -59,18 +59,16 @@ class Steering:
         *,
         members: Members,
         metrics: FleetMetrics,
-        observed: ObservedTraffic,
+        elastic: Elastic,
         journal: AbstractJournal,
         past: Past,
         key: str,
         front: int,
-        flags: ServeFlags,
     ) -> None:
         self._cluster = cluster
-        self._observed = observed
+        self._elastic = elastic
         self._journal = journal
         self._past = past
-        self._flags = flags
         self._stack = AsyncExitStack()
         self.supervisor = supervisor = Supervisor(
             Reconciler(
@@ -88,12 +86,20 @@ class Steering:
             journal=journal,
             past=past,
             receive=server.receive,
-            loaded=lambda started: metrics.weights_loaded(started.group_id, started.loads),
+            loaded=partial(_loaded, metrics, elastic),
         )
         timeout_s = deployment.health.node_timeout_s
-        self.devices = DeviceWatch(supervisor, timeout_s=timeout_s, replan=self._replan, journal=journal)
+        self.devices = DeviceWatch(
+            supervisor, timeout_s=timeout_s, replan=self._replan, losses=self._losses, journal=journal
+        )
         self.changes = FleetChanges(
             supervisor, server, replan=self._replan, devices=lambda: self.devices.there, journal=journal
+        )
+
+        elastic.attach(
+            supervisor,
+            devices=lambda: self.devices.there,
+            in_flight=lambda model: sum(server.in_flight_of(index, model) for index in server.groups),
         )
 
     async def start(self, plan: Plan, found: Sequence[StartedGroup]) -> None:
@@ -108,15 +114,15 @@ class Steering:
         self._past.remember_plan(plan)
         router = supervisor.deployment.policy.router
         self._journal.event("started", resumed=bool(found), router=router)
+        self._start_s = time.monotonic()
         supervisor.want(plan.placement, why="serve")
 
-    def plan_anew_when_due(self) -> None:
-        """From now on, where the deployment asks for it."""
-        replanner = Replanner(
-            self.supervisor, self._observed, running=self.running, clock=time.monotonic, journal=self._journal
-        )
-        task = asyncio.get_running_loop().create_task(replanner.run())
-        self._stack.push_async_callback(_cancelled, task)
+    def plan_anew_when_due(self, plan: Plan) -> None:
+        """From now on, where the deployment asks for it. plan: that was started with."""
+        promised = plan.predicted.get("slo_attainment")
+        start_s = time.monotonic() - self._start_s
+        self._elastic.start(attainment=promised if isinstance(promised, float) else None, start_s=start_s)
+        self._stack.push_async_callback(self._elastic.close)
 
     async def close(self) -> None:
         """Nothing changes any more."""
@@ -129,28 +135,26 @@ class Steering:
 
     def running(self) -> Running:
         """What is served now, for who plans a change of it."""
-        supervisor = self.supervisor
-        now_s, window_s = time.monotonic(), supervisor.deployment.replanning.window_s
-        return Running(
-            supervisor.deployment,
-            supervisor.desired,
-            flags=self._flags,
-            devices=self.devices.there,
-            observed=self._observed.trace(now_s, window_s),
-        )
+        return self._elastic.running()
 
-    async def _replan(self, devices: frozenset[str], placement: Placement) -> Fallback:
+    async def _replan(self, devices: frozenset[str], placement: Placement) -> Placement:
+        running = replace(self.running(), placement=placement, devices=devices)
+        found, _ = await replanned(running, why="devices are gone", budget_s=_REPLAN_BUDGET_S)
+        return found.plan.placement
+
+    async def _losses(self, before: Placement, after: Placement) -> tuple[Loss, ...]:
+        running = self.running()
         return await in_own_process(
-            replan_for,
-            devices,
-            self.supervisor.deployment,
-            placement,
-            time_budget_s=_REPLAN_BUDGET_S,
-            timeout_s=_REPLAN_TIMEOUT_S,
-            what="a plan for fewer devices",
+            predicted_losses,
+            before,
+            after,
+            deployment=running.deployment,
+            trace=traffic_expected(running.deployment, running.observed),
+            timeout_s=_LOSSES_TIMEOUT_S,
+            what="prediction",
         )
 
 
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+def _loaded(metrics: FleetMetrics, elastic: Elastic, started: StartedGroup) -> None:
+    metrics.weights_loaded(started.group_id, started.loads)
+    elastic.loaded(started)

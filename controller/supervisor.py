@@ -145,6 +145,11 @@ class Supervisor:
 
     def devices_changed(self, device_ids: Collection[str]) -> None:
         """All that are there now."""
+        for member in self.members:
+            is_waiting = member.state is GroupState.STARTING and not member.is_running
+            if is_waiting and not set(member.group.devices) <= set(device_ids):
+                # It would wait for its devices for as long as a start may take.
+                self._slow.begin(self._slow.cut_short(member))
         self._post(DevicesChanged(frozenset(device_ids)))
 
     async def adopt(self, found: Sequence[StartedGroup]) -> None:

@@ -32,12 +32,14 @@ serving:
 _MODELS = ("quick", "quick", "steady", "steady")
 
 
-def write_fault_fleet(folder: Path, *, num_hosts: int = 1, grace_s: float = 30.0) -> Path:
+def write_fault_fleet(
+    folder: Path, *, num_hosts: int = 1, grace_s: float = 30.0, beat_timeout_s: float = BEAT_TIMEOUT_S
+) -> Path:
     """quick on g0 and g1, steady on g2 and g3, each group on a device of its own, hosts filled in order."""
     write_profile(folder / "quick.json", stage_s=0.002)
     write_profile(folder / "steady.json", stage_s=STEADY_S)
     per_host = len(_MODELS) // num_hosts
-    words = {"hosts": num_hosts, "devices": per_host, "beat_timeout_s": BEAT_TIMEOUT_S, "grace_s": grace_s}
+    words = {"hosts": num_hosts, "devices": per_host, "beat_timeout_s": beat_timeout_s, "grace_s": grace_s}
     (folder / "deployment.yaml").write_text(_DEPLOYMENT.format(**words))
     groups = [
         f'- {{id: g{index}, devices: ["n-{index // per_host}:{index % per_host}"], models: [{model}]}}\n'

@@ -96,7 +96,7 @@ class ServedFleet:
         """Ask again until it holds; each look is a round trip to the fleet."""
         end_s = time.monotonic() + timeout_s
         while not claim():
-            assert time.monotonic() < end_s, f"never came true: {self.ask('status')}"
+            assert time.monotonic() < end_s, f"never came true: {self.ask('status')}\n{self.said[-6000:]}"
 
     def run_verb(self, *arguments: str, timeout_s: float = 90.0) -> subprocess.CompletedProcess[str]:
         """Another verb, in the fleet's folder."""
