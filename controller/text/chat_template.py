@@ -25,7 +25,8 @@ from vocabulary.errors import InvalidInput
 _OURS = ("messages", "tools", "documents", "add_generation_prompt")
 # What a template's own words can raise on messages that it was not written for.
 _TEMPLATE_ERRORS = (
-    jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
+    jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, NameError,
+    RecursionError, TypeError, ValueError,
 )  # fmt: skip
 
 

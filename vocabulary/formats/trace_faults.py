@@ -149,9 +149,15 @@ def _jsonl_parts(source: Source, types: Types) -> Iterator[SlowReading]:
                 lines.append(number)
                 rows.append(row)
         columns = {
-            name: pa.chunked_array([[row.get(name) for row in rows]], kind) for name, kind in types.items()
+            name: pa.chunked_array([[_plain(row.get(name), kind) for row in rows]], kind)
+            for name, kind in types.items()
         }
         yield SlowReading(pa.table(columns), np.array(lines, np.int64), _by_line(faults))
+
+
+def _plain(value: object, kind: pa.DataType) -> object:
+    """Whole numbers of a column of floats may be longer than arrow takes."""
+    return float(value) if pa.types.is_floating(kind) and isinstance(value, int) else value
 
 
 def _json_row(number: int, line: bytes) -> Mapping[str, object] | Fault:

@@ -1,0 +1,56 @@
+"""Inputs that fuzzing found, each with what was wrong."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from controller.http.chat_request import parse_chat
+from controller.http.v2_tensors import asking_of
+from controller.text import Refused
+from controller.text.chat_template import ChatTemplate
+from vocabulary.errors import InvalidInput, RuntimeFailure
+from vocabulary.formats.trace import read_trace
+from workers.frames import FrameReader, Gone, encode_frame
+
+
+def test_text_of_a_body_that_is_no_utf8_is_the_clients_fault() -> None:
+    """msgspec says UnicodeDecodeError, which is no DecodeError of its own: it was answered with 500."""
+    for body in (b'{"model": "\xff"}', b'{"mod\xe0el": "a"}'):
+        with pytest.raises(Refused, match="not JSON"):
+            parse_chat(body)
+        with pytest.raises(Refused, match="not an inference request"):
+            asking_of(body, None, model="m", version="")
+
+
+def test_text_of_a_frame_that_is_no_utf8_ends_the_link_only() -> None:
+    """The same in a frame's header: it went through the loop's callback as an unknown error."""
+    frame = b"".join(bytes(part) for part in encode_frame(Gone("why")))
+    with pytest.raises(RuntimeFailure, match="what was sent"):
+        list(FrameReader().feed(frame.replace(b"why", b"\xff\xff\xff")))
+    assert msgspec.msgpack.encode(Gone("why"))[-3:] == b"why"
+    with pytest.raises(RuntimeFailure, match="does not decode"):
+        list(FrameReader().feed(_summed(msgspec.msgpack.encode(Gone("why"))[:-3] + b"\xff\xff\xff")))
+
+
+def test_template_that_computes_with_infinity_is_refused() -> None:
+    """jinja writes the constant 1e309 as `inf`, which is no name: NameError, answered with 500."""
+    template = ChatTemplate("{{ messages[0]['content'][:1e309] }}", tokens={}, where="t")
+    with pytest.raises(Refused, match="does not take these messages"):
+        template.prompt([{"role": "user", "content": "a"}])
+
+
+@pytest.mark.parametrize("number", ["9" * 30, "1" * 300])
+def test_whole_number_that_no_int64_holds_is_a_time_or_is_told(number: str) -> None:
+    """arrow makes a float of a whole number only where it fits int64: ArrowInvalid, a traceback."""
+    lines = f'{{"timestamp_s": {number}, "model": "a"}}\n{{"timestamp_s": 0, "model": 1}}\n'
+    with pytest.raises(InvalidInput):
+        read_trace(lines.encode(), name="t.jsonl")
+    assert len(read_trace(lines.encode(), name="t.jsonl", skips_bad=True).trace) <= 1
+
+
+def _summed(header: bytes) -> bytes:
+    from workers import frames
+
+    lengths = frames._LENGTHS.pack(len(header), len(header))
+    return lengths + frames.crc32(header, frames.crc32(lengths)).to_bytes(4, "little") + header
