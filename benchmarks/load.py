@@ -1,4 +1,4 @@
-"""Closed-loop load on one gRPC method from h2load, a native client: one connection, no TLS.
+"""Closed-loop load on one gRPC method from h2load, a native client: one connection or several, no TLS.
 
 h2load knows HTTP/2, not gRPC: it counts every HTTP 200 as a success, and a gRPC error is an HTTP 200 without
 a body. So a run is accepted only if the bytes received are those of as many whole replies as it counted.
@@ -66,11 +66,16 @@ def find_h2load() -> str:
     return path
 
 
-def run_load(call: Call, *, num_in_flight: int, seconds: float) -> Cell:
-    """Keep `num_in_flight` calls open for `seconds`. Raises StatmuxError unless all replies are right."""
+def run_load(call: Call, *, num_in_flight: int, seconds: float, num_connections: int = 1) -> Cell:
+    """Keep `num_in_flight` calls open for `seconds`, as many on each connection.
+
+    Raises StatmuxError unless all replies are right.
+    """
+    assert num_in_flight % num_connections == 0, (num_in_flight, num_connections)
     with TemporaryDirectory(prefix="h2load-") as folder:
         log = Path(folder, "log")
-        summary = _h2load(call, num_in_flight, seconds, body=Path(folder, "body"), log=log)
+        streams = (num_connections, num_in_flight // num_connections)
+        summary = _h2load(call, streams, seconds, body=Path(folder, "body"), log=log)
         latencies_s = latencies_of(log.read_text())
     check_counts(call, counts_of(summary), num_in_flight)
     p50_s, p99_s = np.percentile(latencies_s, (50, 99)).tolist()
@@ -100,17 +105,18 @@ def counts_of(summary: str) -> Counts:
     return Counts(succeeded, sum(lost), int(body[1]))
 
 
-def _h2load(call: Call, num_in_flight: int, seconds: float, *, body: Path, log: Path) -> str:
+def _h2load(call: Call, streams: tuple[int, int], seconds: float, *, body: Path, log: Path) -> str:
+    """streams: connections, and calls at once on each."""
     body.write_bytes(b"\0" + len(call.request).to_bytes(4, "big") + call.request)
     url = f"http://127.0.0.1:{call.port}{call.path}"
     command = [
         find_h2load(),
         "-c",
-        "1",
+        str(streams[0]),
         "-t",
         "1",
         "-m",
-        str(num_in_flight),
+        str(streams[1]),
         "-D",
         f"{round(seconds * 1e3)}ms",
     ]

@@ -82,14 +82,14 @@ def verdicts(samples: Sequence[Sample]) -> list[Verdict]:
     ]
 
 
-def paired_ratios(samples: Iterable[Sample], bar: Bar) -> tuple[float, ...]:
-    """statmux against the best of `bar.other`, within each round."""
+def paired_ratios(samples: Iterable[Sample], bar: Bar, *, of: str = STATMUX) -> tuple[float, ...]:
+    """A peer against the best of `bar.other`, within each round."""
     by_round: dict[int, dict[str, float]] = {}
     for one in samples:
         if one.cell.num_in_flight == bar.num_in_flight:
             by_round.setdefault(one.round_index, {})[one.peer] = getattr(one.cell, bar.measure)
     best = max if bar.is_rate else min
-    return tuple(values[STATMUX] / best(values[other] for other in bar.other) for values in by_round.values())
+    return tuple(values[of] / best(values[other] for other in bar.other) for values in by_round.values())
 
 
 def table(samples: Sequence[Sample]) -> str:

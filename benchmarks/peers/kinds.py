@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -39,7 +40,10 @@ PEERS: dict[str, Callable[[Path], Launch]] = {
     "serve-haproxy": _serve_haproxy,
     "serve-default": _serve_default,
     "statmux": statmux_noop.launch,
+    "statmux-2": partial(statmux_noop.launch, front_ends=2),
 }
+# What is started unless others are asked for.
+USUAL = ("echo", "serve-haproxy", "serve-default", "statmux")
 
 
 @contextmanager

@@ -24,17 +24,25 @@ _TIMEOUT_S = 10.0
 _VARYING_BYTES = 2
 
 
-def launch(folder: Path) -> Launch:
+def launch(folder: Path, *, front_ends: int = 1) -> Launch:
     """`statmux serve` on a copy of noop/deployment.yaml in `folder`."""
-    port, metrics_port = free_ports(2)
+    # Each front end has its metrics on a port of its own, one after the other.
+    port, http_port, metrics_port, *_ = free_ports(2 + front_ends)
     deployment = yaml.safe_load((FOLDER / "deployment.yaml").read_text())
     deployment["endpoints"]["grpc"]["port"] = port
+    deployment["endpoints"]["http"] = {"port": http_port}
     deployment["observability"]["metrics"]["port"] = metrics_port
+    if front_ends > 1:
+        deployment["serving"] = deployment.get("serving", {}) | {"front_ends": front_ends}
     (folder / "deployment.yaml").write_text(yaml.safe_dump(deployment, sort_keys=False))
     shutil.copy(FOLDER / "noop.json", folder)
     statmux = str(Path(sys.executable).with_name("statmux"))
     command = [statmux, "serve", str(folder / "deployment.yaml"), "--engine", "emulated"]
-    return Launch(port, command, lambda: errors_in(_metrics(metrics_port)), _VARYING_BYTES)
+
+    def num_errors() -> int:
+        return sum(errors_in(_metrics(metrics_port + index)) for index in range(front_ends))
+
+    return Launch(port, command, num_errors, _VARYING_BYTES)
 
 
 def errors_in(metrics: str) -> int:

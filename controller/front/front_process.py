@@ -136,5 +136,5 @@ def _started(descriptor: int) -> subprocess.Popen[bytes]:
         [sys.executable, "-P", "-m", "controller.front", str(descriptor)],
         stdin=subprocess.DEVNULL,
         pass_fds=(descriptor,),
-        start_new_session=True,
+        process_group=0,
     )

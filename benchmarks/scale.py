@@ -1,0 +1,126 @@
+"""What a fleet of 1,000 hosts, 8,000 devices, 500 models and 100,000 requests/s asks of the controller.
+
+    python -m benchmarks.scale --out scale.json                  # dispatcher, heartbeats, reconciliation
+    python -m benchmarks.scale --parts search --out search.json  # minutes: searches of growing fleets
+
+Seconds are of the processor (process time), so that other work on the machine counts little. What was not run
+at full size is fitted by a power law and called estimated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.scale_fleet import DEVICES_PER_HOST, MODELS_PER_GROUP
+from benchmarks.scale_measures import Search, dispatcher, heartbeat, power_law, reconciled, searched
+
+NUM_HOSTS, NUM_MODELS, RATE_RPS = 1000, 500, 100_000
+ROUTERS = ("power_of_two", "shortest_expected_delay")
+# Of the endpoint in all, not only its scheduler, measured with benchmarks/endpoint.py on one core.
+FRONT_RPS = 3000
+BEAT_INTERVALS_S = (0.2, 0.5, 2.0)
+DISPATCHERS = ((10, 50), (100, 500), (NUM_HOSTS, NUM_MODELS))
+RECONCILERS = ((100, 50), (400, 200), (NUM_HOSTS, NUM_MODELS))
+SEARCHES = ((1, 4), (2, 8), (4, 16), (8, 32))
+PARTS = ("dispatcher", "heartbeats", "reconcile", "search")
+
+
+def dispatchers() -> list[dict[str, object]]:
+    found = []
+    print(f"{'groups':>7} {'models':>7} {'state MB':>9} {'B/replica':>10} {'B/in flight':>12}  decisions/s")
+    for num_hosts, num_models in DISPATCHERS:
+        one = dispatcher(num_hosts, num_models, ROUTERS)
+        rates = ", ".join(f"{name} {rate:,.0f}" for name, rate in one.decisions_per_s.items())
+        print(
+            f"{one.num_groups:>7} {num_models:>7} {one.state_bytes / 1e6:>9.2f} "
+            f"{one.bytes_per_replica:>10.0f} {one.bytes_in_flight:>12.0f}  {rates}"
+        )
+        found.append(asdict(one))
+    return found
+
+
+def heartbeats() -> list[dict[str, object]]:
+    """At full size, with as many front ends as FRONT_RPS asks for."""
+    beat, num_fronts = heartbeat(), -(-RATE_RPS // FRONT_RPS)
+    print(
+        f"a beat of {MODELS_PER_GROUP} models: {beat.frame_bytes} bytes, {beat.heard_s * 1e6:.1f} us to "
+        f"hear; {num_fronts} front ends at {FRONT_RPS} requests/s each"
+    )
+    rows = []
+    for interval_s in BEAT_INTERVALS_S:
+        per_front = NUM_HOSTS / interval_s
+        row = {
+            "interval_s": interval_s,
+            "beats_per_s_and_front": per_front,
+            "beats_per_s": per_front * num_fronts,
+            "bytes_per_s": per_front * num_fronts * beat.frame_bytes,
+            "cores_of_a_front": per_front * beat.heard_s,
+        }
+        print(
+            f"  every {interval_s:g} s: {row['beats_per_s']:,.0f} frames/s in all, "
+            f"{row['bytes_per_s'] / 1e6:.1f} MB/s, "
+            f"{100 * row['cores_of_a_front']:.1f} % of a core in each front end"
+        )
+        rows.append(row)
+    return [asdict(beat), *rows]
+
+
+def reconciliations() -> list[dict[str, object]]:
+    found = [reconciled(*size) for size in RECONCILERS]
+    for one in found:
+        print(
+            f"reconcile {one.num_groups:>5} groups: all start {one.start_s:.2f} s; a model leaves its groups "
+            f"in {one.num_steps} steps {one.change_s:.2f} s"
+        )
+    return [asdict(one) for one in found]
+
+
+def searches(algorithms: Sequence[str], sizes: Sequence[tuple[int, int]]) -> list[dict[str, object]]:
+    found: list[Search] = []
+    for algorithm in algorithms:
+        rows = []
+        for num_hosts, num_models in sizes:
+            one = searched(num_hosts, num_models, algorithm, rate_per_device_rps=RATE_RPS / NUM_HOSTS / 8)
+            print(
+                f"search {algorithm:<10} {one.num_devices:>5} devices {num_models:>4} models: "
+                f"{one.seconds:8.1f} s; again, from that placement: {one.again_s:8.1f} s",
+                flush=True,
+            )
+            rows.append(one)
+        factor, exponent = power_law([one.num_devices for one in rows], [one.seconds for one in rows])
+        full = NUM_HOSTS * DEVICES_PER_HOST
+        hours = factor * full**exponent / 3600
+        print(f"  devices ** {exponent:.2f}; estimated at {full} devices: {hours:,.1f} h")
+        found += rows
+    return [asdict(one) for one in found]
+
+
+def main() -> int:
+    """Prints each part, and writes the numbers to --out."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--parts", default=",".join(PARTS[:3]), help=f"from {','.join(PARTS)}")
+    parser.add_argument("--algorithms", default="sr-greedy,auto", help="of --parts search")
+    parser.add_argument("--largest", type=int, default=len(SEARCHES), help="how many sizes are searched")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    runs = {
+        "dispatcher": dispatchers,
+        "heartbeats": heartbeats,
+        "reconcile": reconciliations,
+        "search": lambda: searches(options.algorithms.split(","), SEARCHES[: options.largest]),
+    }
+    found = {name: runs[name]() for name in options.parts.split(",")}
+    if options.out:
+        options.out.write_text(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
