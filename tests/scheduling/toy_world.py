@@ -105,7 +105,7 @@ class Moods:
 
 
 class ToyWorld:
-    """`happen` at a time, then `run`; `told` is every step with its time."""
+    """`happen` at a time, then `run`; `told` is every step with its time, `log` what happened besides."""
 
     def __init__(
         self,
@@ -122,6 +122,7 @@ class ToyWorld:
         self.desired = Desired(Placement(()))
         self.devices: frozenset[str] | None = None
         self.told: list[tuple[float, Step]] = []
+        self.log: list[tuple[float, StepEvent | Step]] = []
         self.now_s = 0.0
         self._agenda: list[tuple[float, int, StepEvent, Process | None]] = []
         self._order = count()
@@ -173,12 +174,14 @@ class ToyWorld:
             _, _, event, process = heapq.heappop(self._agenda)
             if process is None or self.processes.get(process.group.id) is process:
                 self._occur(event, process)
+                self.log.append((self.now_s, event))
                 self.machine.observe(event)
         served = {model for model in self.desired.placement.models if self.num_open(model)}
         steps = self.machine.decide(self.now_s)
         assert self.machine.wake_s > self.now_s, "it asks to be woken at once"
         for step in steps:
             self.told.append((self.now_s, step))
+            self.log.append((self.now_s, step))
             self._perform(step)
             self._check_memory()
         if not self.desired.may_interrupt:
