@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from controller.control import socket_path
+from controller.control import is_alive, socket_path
 from controller.journal import Journal
+from controller.past import Past
 from controller.security.secrets import SecretPlaces
 from vocabulary.deployment import Deployment
+from vocabulary.plan import Plan
 
 # What is shorter stands in ordinary words, too; nobody should be let in with it.
 _MIN_SECRET_CHARS = 8
@@ -37,3 +39,16 @@ def _secrets(deployment: Deployment, environment: Mapping[str, str]) -> tuple[st
         return ()
     places = SecretPlaces(deployment.security.tokens, folder=deployment.folder, environment=environment)
     return tuple(one.text for one in places.read() if len(one.text) >= _MIN_SECRET_CHARS)
+
+
+def plan_left(deployment: Deployment) -> Plan | None:
+    """What a controller of this fleet that died wanted last; None where none died, or it does not fit."""
+    path = journal_path(deployment.name)
+    if not path.exists() or is_alive(socket_path(deployment.name)):
+        return None
+    journal = Journal(path)
+    journal.open()
+    try:
+        return Past(journal).plan(deployment)
+    finally:
+        journal.close()

@@ -9,6 +9,7 @@ from controller.journal import AbstractJournal
 from vocabulary.deployment import Deployment
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.plan import format_plan, parse_plan
+from vocabulary.placement import Placement
 from vocabulary.plan import Plan
 
 _CLUSTER, _FRONT, _PLAN = "cluster", "front", "plan"
@@ -42,8 +43,9 @@ class Past:
         except InvalidInput:
             return None
 
-    def remember_plan(self, plan: Plan) -> None:
-        self._journal.remember(_PLAN, format_plan(plan))
+    def remember_plan(self, placement: Placement) -> None:
+        """What is wanted now, however it came to be."""
+        self._journal.remember(_PLAN, format_plan(Plan(placement)))
 
     def next_front(self) -> int:
         """The number of a new front end; the one that had it before has long been gone."""

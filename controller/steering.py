@@ -70,6 +70,7 @@ class Steering:
         self._journal = journal
         self._past = past
         self._stack = AsyncExitStack()
+        self._start_s = 0.0
         self.supervisor = supervisor = Supervisor(
             Reconciler(
                 deployment.health.restarts,
@@ -111,7 +112,6 @@ class Steering:
         await self.devices.known.wait()
         await supervisor.adopt(found)
         supervisor.watch()
-        self._past.remember_plan(plan)
         router = supervisor.deployment.policy.router
         self._journal.event("started", resumed=bool(found), router=router)
         self._start_s = time.monotonic()

@@ -123,6 +123,7 @@ class Supervisor:
         self.given_up = ()
         self._is_converged = False
         self._journal.event("plan", why=why, groups={group.id: group.models for group in placement.groups})
+        self._past.remember_plan(placement)
         self._is_anything_wanted = True
         self._post(Desired(placement, may_interrupt))
 

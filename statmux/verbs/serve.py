@@ -57,7 +57,7 @@ def serve(
     flags = ServeFlags(engine.value if engine else None, grpc_port, http_port, metrics_port)
     read = flags.applied_to(load_deployment(deployment, overrides=ctx.obj.overrides))
     check_exposure(read, insecure=insecure)
-    chosen = _searched(console, read) if plan is None else load_plan(plan, deployment=read)
+    chosen = _left_or_searched(console, read) if plan is None else load_plan(plan, deployment=read)
     check_fit(chosen.placement, read)
     # Their refusals are for now, not for when Ray is up.
     worker_specs(read, chosen.placement, key="")
@@ -70,11 +70,16 @@ def serve(
     _run(console, read, chosen, flags)
 
 
-def _searched(console: Console, deployment: Deployment) -> Plan:
-    """As `statmux plan` without a trace does it."""
+def _left_or_searched(console: Console, deployment: Deployment) -> Plan:
+    """What a controller that was killed has left running, else as `statmux plan` without a trace does it."""
+    from controller.fleet_journal import plan_left
     from placement.search import place
     from simulator.traffic.workload import expected_trace
 
+    left = plan_left(deployment)
+    if left is not None:
+        console.say("going on with the plan that was served when the controller died")
+        return left
     with console.progress("searching a placement"):
         return place(deployment, expected_trace(deployment))
 

@@ -46,12 +46,11 @@ def test_a_host_that_goes_is_planned_without_and_taken_back_when_it_comes(
         monkeypatch.setenv("RAY_AUTH_MODE", "token")
         monkeypatch.setenv("RAY_AUTH_TOKEN", keys["ray_token"])
         (ray_address,) = re.findall(r"joining Ray at (\S+)", fleet.said)
-        with joined_node(ray_address, host="n-1", folder=Path(ray_folder), num_devices=2):
+        with joined_node(ray_address, host="n-1", folder=folder, num_devices=2):
             fleet.until(lambda: fleet.ask("status")["state"] == "ready", timeout_s=90.0)
             assert devices_of(fleet) == {"n-0:0", "n-0:1", "n-1:0", "n-1:1"}
             clients.stop()
             fleet.process.send_signal(signal.SIGTERM)
             assert fleet.wait() == 0, fleet.said
-    print(fleet.said)
     clients.check(may_be=["LOST"])
     fleet.check_clean_end()
