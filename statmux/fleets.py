@@ -13,9 +13,7 @@ JOURNAL_FILE = "journal.db"
 def control_socket(fleet: str | None) -> Path:
     """The named fleet's, else the only one's of this folder. Raises InvalidInput when several live."""
     if fleet is not None:
-        if fleet in ("", ".", "..") or "/" in fleet:
-            raise InvalidInput(f"--fleet: {fleet!r} is no name of a fleet", hint="give its metadata.name")
-        return socket_path(fleet)
+        return socket_path(_checked(fleet))
     found = sorted(path.parent.name for path in ROOT.glob("*/control.sock"))
     if not found:
         raise Unreachable(
@@ -35,7 +33,7 @@ def journal_path(fleet: str | None) -> Path:
     Raises InvalidInput when that leaves several, Unreachable when there is none.
     """
     if fleet is not None:
-        return ROOT / fleet / JOURNAL_FILE
+        return ROOT / _checked(fleet) / JOURNAL_FILE
     found = sorted(path.parent.name for path in ROOT.glob(f"*/{JOURNAL_FILE}"))
     if not found:
         raise Unreachable(
@@ -47,3 +45,10 @@ def journal_path(fleet: str | None) -> Path:
         several = ", ".join(alive or found)
         raise InvalidInput(f"several fleets kept journals here: {several}", hint="choose one with --fleet")
     return ROOT / alive[0] / JOURNAL_FILE
+
+
+def _checked(fleet: str) -> str:
+    """The name, which is no path to another folder."""
+    if fleet in ("", ".", "..") or "/" in fleet:
+        raise InvalidInput(f"--fleet: {fleet!r} is no name of a fleet", hint="give its metadata.name")
+    return fleet

@@ -15,6 +15,8 @@ from typing import final
 
 from controller.journal.lines import RequestLine
 
+# Without an index of request ids: these are random, so each line would dirty a page of its own, and the thread
+# that writes would cost several times as much, for a search that is rare and takes a second at worst.
 # Counted up with every change of the tables; a file of another version is put aside.
 SCHEMA_VERSION = 1
 TABLES = """
@@ -23,7 +25,6 @@ CREATE TABLE request (
     latency_s REAL NOT NULL, fate TEXT NOT NULL, words TEXT NOT NULL, tenant TEXT NOT NULL,
     "group" TEXT NOT NULL, predicted_latency_s REAL, slo_s REAL, timeout_s REAL, queue_s REAL,
     num_tries INTEGER NOT NULL, protocol TEXT NOT NULL);
-CREATE INDEX request_by_request_id ON request (request_id);
 CREATE TABLE event (
     id INTEGER PRIMARY KEY, unix_s REAL NOT NULL, kind TEXT NOT NULL, "group" TEXT NOT NULL,
     model TEXT NOT NULL, words TEXT NOT NULL);

@@ -176,3 +176,4 @@ def test_several_journals_need_a_name_and_none_is_unreachable(folder, tmp_path_f
     )
     done = statmux("explain", "r1", folder=tmp_path_factory.mktemp("empty"))
     assert done.returncode == 4
+    assert statmux("explain", "r1", "--fleet", "../f", folder=folder).returncode == 2
