@@ -87,6 +87,11 @@ class RayCluster:
         """Whether this is the Ray that was remembered."""
         return self._home.is_found
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether Ray may answer. One that was joined counts as alive: its nodes tell more."""
+        return self._home.is_alive()
+
     def open(self, memory: Mapping[str, Any] | None = None) -> None:
         """Find the Ray of `memory` again, else start or join one, as `cluster.address` says.
 
@@ -206,6 +211,7 @@ class RayCluster:
             progress=self._progress,
             limits=self._limits,
             weights=WeightSources(self._deployment.cluster),
+            is_there=lambda node: self._hosts.get(node.host) == node,
         )
         known = memory.hosts if memory is not None and self.is_found else {}
         self._hosts = present_hosts(self._deployment, self._nodes.alive, known=known) if known else {}

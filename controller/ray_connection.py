@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import secrets
 import socket
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import structlog
 
 from controller.ray_nouns import RayNode
 from vocabulary.errors import RuntimeFailure, Unreachable
+
+_log = structlog.get_logger("statmux.controller")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +123,17 @@ def _init(address: str, empty_folder: Path, namespace: str | None, failures: lis
             # there would shadow ours.
             runtime_env={"working_dir": str(empty_folder)},
         )
+        # Ray prints what befalls the cluster, with the ends of its logs, to standard output: that is for
+        # documents. There is no setting for it.
+        importlib.import_module("ray._private.worker").print_to_stdstream = _tell
     except BaseException as error:
         failures.append(error)
+
+
+def _tell(told: Mapping[str, Any], ignore_prefix: bool) -> None:
+    """Ray's words, without the ends of logs, to ours."""
+    first = str(told["lines"][0]).strip().partition("\n")[0]
+    _log.warning("ray tells", words=first)
 
 
 def _nodes(address: str) -> Nodes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,13 +12,12 @@ from controller.keys import FleetKeys
 from controller.ray_connection import Nodes, agree_on_token, join
 from controller.ray_hosts import local_devices
 from controller.ray_kept import KeptRay
+from controller.ray_leftovers import FOLDER_PREFIX, is_our_folder, remove_dead_folders
 from controller.ray_local import LocalRay
 from controller.ray_memory import RayMemory
 from controller.ray_nouns import Progress
 from vocabulary.deployment import Deployment
 from vocabulary.errors import RuntimeFailure, Unreachable
-
-_PREFIX = "statmux-"
 
 
 @final
@@ -144,8 +142,9 @@ class RayHome:
         return nodes
 
     def _make_folder(self) -> Path:
+        remove_dead_folders(Path(self._root))
         try:
-            return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._root))
+            return Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=self._root))
         except OSError as error:
             raise RuntimeFailure(
                 f"cannot make a folder for Ray's sockets and logs in {self._root}: {error.strerror}",
@@ -165,13 +164,3 @@ class RayHome:
 
     def _agree_on_token(self) -> None:
         agree_on_token(self._keys.ray_token if self._keys is not None else "")
-
-
-def is_our_folder(folder: Path) -> bool:
-    """What is written down may be old: only a folder of this user's that looks like ours is touched."""
-    return (
-        folder.name.startswith(_PREFIX)
-        and folder.is_dir()
-        and not folder.is_symlink()
-        and folder.stat().st_uid == os.getuid()
-    )

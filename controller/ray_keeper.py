@@ -115,9 +115,12 @@ class _Watch:
         self._holder: int | None = sys.stdin.fileno()
         self._callers: dict[int, socket.socket] = {}
         self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(f"{order.folder}/{SOCKET_NAME}")
-        os.chmod(f"{order.folder}/{SOCKET_NAME}", 0o600)
+        unheard = f"{order.folder}/unheard.sock"
+        self._listener.bind(unheard)
+        os.chmod(unheard, 0o600)
         self._listener.listen()
+        # Not before it listens: a socket of this name that refuses is a dead keeper's (`ray_leftovers`).
+        os.rename(unheard, f"{order.folder}/{SOCKET_NAME}")
         self._selector = selectors.DefaultSelector()
         for each in (self._holder, self._listener.fileno()):
             self._selector.register(each, selectors.EVENT_READ)
@@ -210,7 +213,7 @@ def _run(order: Order) -> None:
 
 
 def _node(order: Order, host: str, num_devices: int, *, is_head: bool) -> dict[str, object]:
-    grpc, http, environment, metrics, dashboard = _free_ports(5)
+    grpc, http, environment, metrics, dashboard = free_ports(5)
     node = {
         "node_ip_address": LOOPBACK,
         "num_cpus": 0,  # nothing is started ahead of the groups' workers
@@ -234,7 +237,8 @@ def _node(order: Order, host: str, num_devices: int, *, is_head: bool) -> dict[s
     return node | head_only if is_head else node
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """That nobody listens on at the moment. Raises RuntimeError where there are not so many."""
     ports: list[int] = []
     for port in random.SystemRandom().sample(_PORTS, k=1000):
         with socket.socket() as probe:

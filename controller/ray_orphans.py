@@ -10,9 +10,9 @@ from typing import Any
 
 from controller.keys import FleetKeys
 from controller.ray_connection import agree_on_token, join
-from controller.ray_home import is_our_folder
 from controller.ray_keeper import kill_session, session_processes
 from controller.ray_kept import KeptRay
+from controller.ray_leftovers import is_our_folder
 from controller.ray_memory import RayMemory, read_memory
 from vocabulary.errors import RuntimeFailure
 

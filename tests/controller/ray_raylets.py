@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from controller.ray_hosts import DEVICE_RESOURCE, HOST_LABEL
-from controller.ray_keeper import LOOPBACK, kill_session
+from controller.ray_keeper import LOOPBACK, free_ports, kill_session
 from tests.controller.ray_fleet import processes_of
 
 
 @contextmanager
 def joined_node(address: str, *, host: str, folder: Path, num_devices: int = 4) -> Iterator[None]:
     """`ray start` as an operator would, until the end of the context."""
+    agent, runtime_env = free_ports(2)
     options = [
         f"--address={address}",
         f"--node-ip-address={LOOPBACK}",
@@ -27,6 +28,9 @@ def joined_node(address: str, *, host: str, folder: Path, num_devices: int = 4) 
         f'--resources={{"{DEVICE_RESOURCE}": {num_devices}}}',
         f"--labels={HOST_LABEL}={host}",
         f"--object-store-memory={80 * 2**20}",
+        # A node waits seconds for agents that look for ports themselves.
+        f"--dashboard-agent-listen-port={agent}",
+        f"--runtime-env-agent-port={runtime_env}",
         "--disable-usage-stats",
         "--block",
     ]
