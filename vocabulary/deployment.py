@@ -196,7 +196,7 @@ class Health:
     node_timeout_s: a group whose host is gone for so long is planned anew, on the others.
     """
 
-    beat_interval_s: float = 0.5
+    beat_interval_s: float = 0.2
     beat_timeout_s: float = 5.0
     orphan_grace_s: float = 30.0
     node_timeout_s: float = 10.0

@@ -51,7 +51,7 @@ class FrontRoster:
     def words(self) -> Iterator[GroupWord]:
         """All that is there now."""
         for index, known in self._groups.items():
-            yield AddGroup(index, known.group, known.limits)
+            yield AddGroup(index, known.group, dict(known.limits))
             if known.address is not None:
                 yield self._opening(index, known)
 
@@ -106,4 +106,4 @@ class FrontRoster:
     def _opening(self, index: int, known: _Known) -> OpenGroup:
         assert known.address is not None, known
         closed = tuple(model for model in known.group.models if model not in known.taking)
-        return OpenGroup(index, known.address, known.interfaces, closed)
+        return OpenGroup(index, known.address, dict(known.interfaces), closed)
