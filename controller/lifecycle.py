@@ -14,6 +14,7 @@ import structlog
 
 from controller.control import ControlServer, socket_path
 from controller.drain import drain
+from controller.elastic import Elastic
 from controller.endpoints import Endpoints
 from controller.fleet_journal import journal_of, journal_path
 from controller.fleet_specs import worker_specs
@@ -23,7 +24,6 @@ from controller.keys import ensure_keys, forget_keys
 from controller.look_verbs import LookVerbs
 from controller.members import Members
 from controller.metrics import FleetMetrics
-from controller.observed_traffic import ObservedTraffic
 from controller.past import Past
 from controller.plan_facts import plan_facts
 from controller.ray_cluster import RayCluster
@@ -37,6 +37,7 @@ from controller.supervisor import Supervisor
 from controller.text import open_texts
 from scheduling.cluster import ClusterScheduler
 from vocabulary.deployment import Deployment
+from vocabulary.errors import RuntimeFailure
 from vocabulary.page_budget import generation_limits
 from vocabulary.plan import Plan
 from vocabulary.serve_flags import ServeFlags
@@ -92,7 +93,7 @@ class Fleet:
         self._further = further_front_ends(
             deployment, members=self._members, past=self._past, journal=self._journal
         )
-        self._observed = ObservedTraffic()
+        self._elastic = Elastic(clock=time.monotonic, journal=self._journal, flags=flags)
         self._steering: Steering | None = None
         self._is_ours = False
 
@@ -113,7 +114,7 @@ class Fleet:
             if await self._open_groups(stack):
                 await self._further.opened()
                 self._tell_ready(on_ready)
-                await self._stopping.asked.wait()
+                await self._until_stopped()
                 self._state = "draining"
                 self._progress("draining")
                 await drain(self._together, self._deployment.drain, now=self._stopping.at_once)
@@ -121,6 +122,18 @@ class Fleet:
             self._server.abandon()
             await self._endpoints.close(_LAST_WORDS_S)
         _log.info("fleet stopped", fleet=name)
+
+    async def _until_stopped(self) -> None:
+        """Raises RuntimeFailure when the fleet cannot go on."""
+        assert self._steering is not None
+        died = asyncio.ensure_future(self._steering.ray_died.wait())
+        if await self._stopping.outlasted_by(died):
+            self._server.abandon()
+            raise RuntimeFailure(
+                "the Ray of this fleet died, and all groups with it: its head or its keeper is gone",
+                hint="start the fleet again; was memory short, or did somebody end it?",
+            )
+        died.cancel()
 
     def _new_server(self) -> FleetServer:
         placement, deployment = self._plan.placement, self._deployment
@@ -139,7 +152,8 @@ class Fleet:
             front=self._front,
             hears_others=deployment.front_ends > 1,
             journal=self._journal,
-            observed=self._observed.answered,
+            observed=self._elastic.observed.answered,
+            demand=self._elastic,
         )
 
     async def _open_groups(self, stack: AsyncExitStack) -> bool:
@@ -166,7 +180,7 @@ class Fleet:
         self._control.verbs.update(steering.verbs())
         if not await self._until_served(steering.supervisor, is_first=not found):
             return False
-        steering.plan_anew_when_due()
+        steering.plan_anew_when_due(self._plan)
         return True
 
     def _start_further(self, key: str) -> None:
@@ -209,12 +223,11 @@ class Fleet:
             [self._server, self._further.roster] if self._deployment.front_ends > 1 else [self._server],
             members=self._members,
             metrics=self._metrics,
-            observed=self._observed,
+            elastic=self._elastic,
             journal=self._journal,
             past=self._past,
             key=key,
             front=self._front,
-            flags=self._flags,
         )
 
     async def _until_served(self, supervisor: Supervisor, *, is_first: bool) -> bool:

@@ -41,13 +41,15 @@ from vocabulary.plan import Plan
 # Of a search for the devices that are left: somebody waits for it.
 _REPLAN_BUDGET_S = 5.0
 _LOSSES_TIMEOUT_S = 120.0
+# How often it is asked whether Ray lives: its calls would be waited for in vain.
+_LOOK_S = 0.5
 
 
 @final
 class Steering:
     """One fleet's, once its cluster is open. `start`, then `close` before the cluster is closed.
 
-    rosters: of all front ends, the server's own first.
+    rosters: of all front ends, the server's own first. ray_died: nothing can be started or stopped any more.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Steering:
         self._journal = journal
         self._past = past
         self._stack = AsyncExitStack()
+        self.ray_died = asyncio.Event()
         self._start_s = 0.0
         self.supervisor = supervisor = Supervisor(
             Reconciler(
@@ -112,6 +115,8 @@ class Steering:
         await self.devices.known.wait()
         await supervisor.adopt(found)
         supervisor.watch()
+        watching = loop.create_task(self._watch_ray())
+        self._stack.push_async_callback(_cancelled, watching)
         router = supervisor.deployment.policy.router
         self._journal.event("started", resumed=bool(found), router=router)
         self._start_s = time.monotonic()
@@ -137,6 +142,11 @@ class Steering:
         """What is served now, for who plans a change of it."""
         return self._elastic.running()
 
+    async def _watch_ray(self) -> None:
+        while self._cluster.is_alive:
+            await asyncio.sleep(_LOOK_S)
+        self.ray_died.set()
+
     async def _replan(self, devices: frozenset[str], placement: Placement) -> Placement:
         running = replace(self.running(), placement=placement, devices=devices)
         found, _ = await replanned(running, why="devices are gone", budget_s=_REPLAN_BUDGET_S)
@@ -158,3 +168,8 @@ class Steering:
 def _loaded(metrics: FleetMetrics, elastic: Elastic, started: StartedGroup) -> None:
     metrics.weights_loaded(started.group_id, started.loads)
     elastic.loaded(started)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

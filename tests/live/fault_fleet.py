@@ -64,10 +64,10 @@ def until_back(fleet: ServedFleet, group_id: str, *, not_pid: int) -> int:
 
 def workers_of(fleet: ServedFleet) -> set[int]:
     """Processes of Ray's that lead groups, or are about to."""
-    return {pid for pid in fleet.marked_processes() if _command(pid).startswith("ray::GroupWorker")}
+    return {pid for pid in fleet.marked_processes() if command_of(pid).startswith("ray::GroupWorker")}
 
 
-def _command(pid: int) -> str:
+def command_of(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
     except OSError:
