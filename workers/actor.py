@@ -157,10 +157,13 @@ class GroupWorker:
 
     def stop(self) -> None:
         self._watch.close()
+        self._stop_host()
+        self._ended.set()
+
+    def _stop_host(self) -> None:
         host, self._host = self._host, None
         if host is not None:
             host.stop()
-        self._ended.set()
 
     def _running(self) -> WorkerHost:
         assert self._host is not None, "read first"
@@ -174,7 +177,8 @@ class GroupWorker:
 
     def _end_orphaned(self) -> None:
         path = "" if self._host is None else self._host.spec.socket_path
-        end_orphaned(self.stop, socket_path=path, give_back=lambda: _give_back(self._reservation))
+        # `wait` is not kept: who still listens to it hears that the process died.
+        end_orphaned(self._stop_host, socket_path=path, give_back=lambda: _give_back(self._reservation))
 
 
 @final
