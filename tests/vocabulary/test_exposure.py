@@ -40,7 +40,7 @@ def deployment(
     )
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "::1", "[::1]"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "::1", "[::1]", "::ffff:127.0.0.1"])
 def test_loopback_needs_nothing(host):
     assert is_loopback(host)
     check_exposure(deployment(grpc=host, metrics=host))
