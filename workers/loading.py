@@ -22,7 +22,7 @@ from workers.generation.model import GeneratingModel
 from workers.generation.opening import OpenGeneratingModel
 from workers.model import OpenModel, ShardedModel, StageWeights
 from workers.multicast import STORE, Load, Multicast
-from workers.opening import devices_of, load_function, named, open_one, profiled_cut
+from workers.opening import devices_of, load_function, named, open_one, profiled_cut, room_for
 from workers.python_model import PythonModel
 from workers.python_source import is_python_source
 from workers.spec import WorkerSpec
@@ -199,7 +199,8 @@ class Loader:
         start_s = time.monotonic()
         structs = {name: self._structs(self._opened[name]) for name in multicast.models}
         try:
-            self._weights |= self._carry(multicast, channel, weights={}, structs=structs)
+            with room_for(", ".join(multicast.models)):
+                self._weights |= self._carry(multicast, channel, weights={}, structs=structs)
         except TransferFailed as error:
             for name in multicast.models:
                 with named(name):

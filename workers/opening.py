@@ -24,17 +24,24 @@ from workers.spec import WorkerSpec
 def named(model: str) -> Iterator[None]:
     """Errors inside say which model they are about."""
     try:
-        yield
+        with room_for(model):
+            yield
     except StatmuxError as error:
         place = f"model {model}, {error.where}" if error.where else f"model {model}"
         raise type(error)(error.message, where=place, hint=error.hint) from error
+
+
+@contextlib.contextmanager
+def room_for(model: str) -> Iterator[None]:
+    """What finds no memory inside, on devices or the host, raises RuntimeFailure."""
+    try:
+        yield
     except (jax.errors.JaxRuntimeError, MemoryError) as error:
         why = next(iter(str(error).splitlines()), "") or type(error).__name__
         # What its frames hold is what there is no room for.
         traceback.clear_frames(error.__traceback__)
         raise RuntimeFailure(
-            f"it does not load: {why}",
-            where=f"model {model}",
+            f"{model} does not load: {why}",
             hint="if memory is what lacks, place fewer models there, lower kv_cache, or raise memory_gb",
         ) from error
 
