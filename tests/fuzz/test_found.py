@@ -10,7 +10,10 @@ from controller.http.v2_tensors import asking_of
 from controller.text import Refused
 from controller.text.chat_template import ChatTemplate
 from vocabulary.errors import InvalidInput, RuntimeFailure
+from vocabulary.formats.outcomes import parse_outcomes
 from vocabulary.formats.trace import read_trace
+from vocabulary.parallel import ParallelConfig
+from vocabulary.placement import Group, Placement
 from workers.frames import FrameReader, Gone, encode_frame
 
 
@@ -47,6 +50,24 @@ def test_whole_number_that_no_int64_holds_is_a_time_or_is_told(number: str) -> N
     with pytest.raises(InvalidInput):
         read_trace(lines.encode(), name="t.jsonl")
     assert len(read_trace(lines.encode(), name="t.jsonl", skips_bad=True).trace) <= 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("0,a,0.5,g0,1,0.75,\n1,a,0.25,g0,1,0.75,", "arrives before the one above"),
+        ("0,a,nan,g0,1,0.75,", "not finite"),
+        ("0,a,0.5,g0,1,inf,", "not finite"),
+        ("0,a,0.5\r,g0,1,0.75,", "not CSV"),
+    ],
+)
+def test_outcome_file_with_times_that_cannot_be_is_told_with_its_line(rows: str, words: str) -> None:
+    """Arrivals that went back were an assertion of the trace; carriage returns an error of csv's own."""
+    placement = Placement((Group("g0", ("n-0:0",), ParallelConfig(1, 1), ("a",)),))
+    text = f"request_id,model,arrival_s,group,good,finish_s,reason\n{rows}\n"
+    with pytest.raises(InvalidInput, match=words) as caught:
+        parse_outcomes(text, name="o.csv", placement=placement)
+    assert str(caught.value.where).startswith("o.csv:")
 
 
 def _summed(header: bytes) -> bytes:

@@ -57,7 +57,7 @@ def format_outcomes(outcomes: Outcomes, *, placement: Placement) -> str:
 def parse_outcomes(text: str, *, name: str, placement: Placement) -> Outcomes:
     """The file that `format_outcomes` wrote. Raises InvalidInput with the line."""
     reader = csv.reader(text.rstrip("\n").split("\n"))
-    header = tuple(next(reader, ()))
+    header = tuple(_next_row(reader, name) or ())
     if header not in (COLUMNS, COLUMNS + TOKEN_COLUMNS):
         hint = "write it with `statmux simulate --outcomes`"
         raise InvalidInput(f"the columns are not {','.join(COLUMNS)}", where=f"{name}:1", hint=hint)
@@ -65,9 +65,10 @@ def parse_outcomes(text: str, *, name: str, placement: Placement) -> Outcomes:
     model_index: dict[str, int] = {}
     rows = []
     token_rows = []
-    for row in reader:
+    while (row := _next_row(reader, name)) is not None:
         try:
             rows.append(_row(row[: len(COLUMNS)], model_index, group_index))
+            _check_times(rows)
             token_rows.append(_token_row(row[len(COLUMNS) :], header[len(COLUMNS) :]))
         except (ValueError, KeyError) as error:
             where = f"{name}:{reader.line_num}"
@@ -90,6 +91,24 @@ def parse_outcomes(text: str, *, name: str, placement: Placement) -> Outcomes:
         np.array(goods, dtype=bool),
         first_token_s,
     )
+
+
+def _next_row(reader: csv._reader, name: str) -> list[str] | None:
+    """None at the end."""
+    try:
+        return next(reader, None)
+    except csv.Error as error:
+        where = f"{name}:{reader.line_num}"
+        raise InvalidInput(f"not CSV: {error}", where=where, hint="is this an outcome file?") from None
+
+
+def _check_times(rows: list[tuple[int, float, int, bool, float, int]]) -> None:
+    """Of the last row. Raises ValueError."""
+    arrival_s, finish_s = rows[-1][1], rows[-1][4]
+    if not math.isfinite(arrival_s) or not math.isfinite(finish_s):
+        raise ValueError("its times are not finite")
+    if len(rows) > 1 and arrival_s < rows[-2][1]:
+        raise ValueError("it arrives before the one above it")
 
 
 def _row(
@@ -120,7 +139,10 @@ def _token_ends(outcomes: Outcomes) -> Iterator[str]:
 def _token_row(cells: list[str], names: tuple[str, ...]) -> tuple[float, ...]:
     if len(cells) != len(names):
         raise ValueError(f"{len(cells)} cells after {COLUMNS[-1]}, not {len(names)}")
-    return tuple(float(cell or "nan") for cell in cells)
+    counts = tuple(map(int, cells[:-1]))
+    if not all(0 <= count < 2**31 for count in counts):
+        raise ValueError("a number of tokens is out of range")
+    return *map(float, counts), *(float(cell or "nan") for cell in cells[-1:])
 
 
 def _quoted(names: tuple[str, ...]) -> list[str]:
