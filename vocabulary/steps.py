@@ -134,8 +134,8 @@ Step = StartGroups | StopGroup | LoadModels | UnloadModels | OpenReplica | Close
 class RestartPolicy(msgspec.Struct, frozen=True):
     """How a group that dies, or does not start, is built again: `serving.health.restarts`.
 
-    After the n-th failure within `within_s` it waits backoff_s * 2 ** (n - 1), at most max_backoff_s; with more
-    than `max_restarts` of them it is given up.
+    After the n-th failure within `within_s` it waits backoff_s * 2 ** (n - 1), at most max_backoff_s;
+    after more than `max_restarts` of them it is given up.
     """
 
     max_restarts: int = 5
