@@ -90,10 +90,14 @@ class Fleet:
         self._members = Members(plan.placement)
         self._journal = journal_of(deployment, environment=os.environ)
         self._past = Past(self._journal)
-        self._further = further_front_ends(
-            deployment, members=self._members, past=self._past, journal=self._journal
-        )
         self._elastic = Elastic(clock=time.monotonic, journal=self._journal, flags=flags)
+        self._further = further_front_ends(
+            deployment,
+            members=self._members,
+            past=self._past,
+            journal=self._journal,
+            elastic=self._elastic,
+        )
         self._steering: Steering | None = None
         self._is_ours = False
 

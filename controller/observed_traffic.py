@@ -7,6 +7,7 @@ from typing import final
 import numpy as np
 
 from controller.calls import Reason, Refusal
+from controller.journal.lines import SERVED, RequestLine
 from controller.pending import Answer, Pending
 from placement.drift import Observation, rhythms_of
 from vocabulary.trace import Tokens, Trace
@@ -21,6 +22,7 @@ _OF_CLIENTS = frozenset({
     Reason.CONTEXT_LENGTH_EXCEEDED, Reason.UNKNOWN_MODEL, Reason.UNKNOWN_VERSION, Reason.UNAUTHENTICATED,
     Reason.NOT_LOADED, Reason.DRAINING,
 })  # fmt: skip
+_FATES_OF_CLIENTS = frozenset(reason.value for reason in _OF_CLIENTS)
 
 
 @final
@@ -49,6 +51,15 @@ class ObservedTraffic:
             output_tokens=request.predicted_tokens,
             outcome=_outcome(pending, answer, now_s),
         )
+
+    def told(self, line: RequestLine, *, arrival_s: float) -> None:
+        """What a further front end has answered. How many tokens it was about is not known."""
+        if line.fate in _FATES_OF_CLIENTS or line.slo_s is None:
+            outcome = _NOT_JUDGED
+        else:
+            in_time = line.latency_s <= line.slo_s + TIME_TOLERANCE_S
+            outcome = _GOOD if line.fate == SERVED and in_time else _MISSED
+        self.add(line.model, arrival_s, outcome=outcome)
 
     def add(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, final
@@ -15,6 +15,7 @@ from controller.fleet import Fleet, Pulse
 from controller.http.admin import CHANGING, LOOKING, OF_MODELS
 from controller.journal import AbstractJournal, NoJournal, RequestLine
 from controller.token_streams import GenerateCall, TokenStream
+from vocabulary.deployment import Deployment
 from vocabulary.errors import RuntimeFailure, StatmuxError
 
 # A model loads as long as its weights take.
@@ -99,6 +100,22 @@ class ForwardingFleet:
         except StatmuxError as error:
             return Refusal(Reason.UNAVAILABLE, str(error))
         return None
+
+
+@final
+class ForwardedDemand:
+    """Implements `controller.waiting_room.Demand`: the fleet's process is told, and loads."""
+
+    def __init__(self, deployment: Deployment, tell: Callable[[str], None]) -> None:
+        self.deployment = deployment
+        self._tell = tell
+
+    def asked(self, model: str) -> float | None:
+        spec = next((one for one in self.deployment.models if one.name == model), None)
+        if spec is None or not spec.on_demand.is_enabled:
+            return None
+        self._tell(model)
+        return spec.on_demand.max_load_s
 
 
 @final

@@ -14,11 +14,12 @@ import structlog
 
 from controller.endpoints import Endpoints
 from controller.front.channel import Channel
-from controller.front.forwarded import ForwardedJournal, ForwardedVerbs, ForwardingFleet
+from controller.front.forwarded import ForwardedDemand, ForwardedJournal, ForwardedVerbs, ForwardingFleet
 from controller.front.group_doors import GroupDoors
 from controller.front.words import (
     AddGroup,
     Adopt,
+    Asked,
     CloseReplica,
     Drain,
     DropReplica,
@@ -84,6 +85,7 @@ class Front:
         self._metrics = FleetMetrics(deployment.model_names)
         self._journal = ForwardedJournal()
         self._verbs = ForwardedVerbs(Path(start.control))
+        self._demand = ForwardedDemand(deployment, lambda model: channel.send(Asked(model)))
         self._deployment = deployment
         self._server = FleetServer(
             deployment,
@@ -96,6 +98,7 @@ class Front:
             metrics=self._metrics,
             front=start.front,
             hears_others=True,
+            demand=self._demand,
             journal=self._journal,
         )
         self._doors = GroupDoors(self._server, key=start.key, front=start.front)
@@ -148,7 +151,7 @@ class Front:
                 doors.forget(index)
                 server.remove_group(index)
             case Adopt(deployment):
-                self._deployment = deployment
+                self._deployment = self._demand.deployment = deployment
                 server.adopt(deployment)
             case Leave():
                 server.start_leaving()

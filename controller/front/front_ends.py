@@ -18,6 +18,7 @@ from controller.front.words import Adopt, Drain, Leave, Start, Totals
 from controller.journal import AbstractJournal, RequestLine
 from controller.members import Members
 from controller.metrics import Judged
+from controller.waiting_room import Demand
 from vocabulary.deployment import Deployment
 from vocabulary.steps import RestartPolicy
 from workers.spec import Address
@@ -38,14 +39,21 @@ class FrontEnds:
         journal: AbstractJournal,
         restarts: RestartPolicy,
         clock: Callable[[], float],
+        answered: Callable[[RequestLine], None],
+        demand: Demand,
     ) -> None:
-        """next_front: a number that no front end had while the workers live. restarts: of one that dies."""
+        """next_front: a number that no front end had while the workers live. restarts: of one that dies.
+
+        answered: hears of each request that they have answered. demand: who loads models on demand.
+        """
         self.roster = FrontRoster(self._say, address_of=lambda index: _address_of(members, index))
         self._num_further = num_further
         self._next_front = next_front
         self._journal = journal
         self._restarts = restarts
         self._clock = clock
+        self._answered = answered
+        self._demand = demand
         self._processes: dict[int, FrontProcess] = {}
         # Of those that died: what they had answered still counts.
         self._past: dict[str, Totals] = {}
@@ -124,7 +132,12 @@ class FrontEnds:
         while not self._is_ending:
             front = self._next_front()
             numbered = msgspec.structs.replace(start, front=front)
-            process = FrontProcess(numbered, opened=partial(self._problems.pop, index, ""), lines=self._write)
+            process = FrontProcess(
+                numbered,
+                opened=partial(self._problems.pop, index, ""),
+                lines=self._write,
+                asked=self._demand.asked,
+            )
             self._processes[index] = process
             why = await process.run(self._greeting)
             self._count(process)
@@ -161,6 +174,7 @@ class FrontEnds:
     def _write(self, lines: tuple[RequestLine, ...]) -> None:
         for line in lines:
             self._journal.request(line)
+            self._answered(line)
 
     def _tell_death(self, index: int, process: FrontProcess, why: str) -> None:
         _log.error("front end lost", front_end=index, front=process.front, why=why)

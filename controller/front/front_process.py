@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from controller.front.channel import Channel, fleets_end
-from controller.front.words import Failed, FromFront, Idle, Opened, Pulse, Start, Totals
+from controller.front.words import Asked, Failed, FromFront, Idle, Opened, Pulse, Start, Totals
 from controller.journal import RequestLine
 
 # A front end that ends has so long before it is killed.
@@ -38,8 +38,10 @@ class FrontProcess:
         *,
         opened: Callable[[], object],
         lines: Callable[[tuple[RequestLine, ...]], None],
+        asked: Callable[[str], object],
     ) -> None:
-        """opened: called once it answers. lines: hears of requests that it has answered."""
+        """opened: called once it answers. lines: hears of requests that it has answered; asked: of models
+        that are to be loaded on demand."""
         self.front = start.front
         self.state = FrontState.STARTING
         self.metrics = ""
@@ -51,6 +53,7 @@ class FrontProcess:
         self._start = start
         self._tell_opened = opened
         self._lines = lines
+        self._asked = asked
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel[FromFront] | None = None
         self._is_ending = False
@@ -114,6 +117,8 @@ class FrontProcess:
             case Pulse(num_pending, totals, lines):
                 self.num_pending, self.totals = num_pending, totals
                 self._lines(lines)
+            case Asked(model):
+                self._asked(model)
             case Idle():
                 self.idle.set()
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+from controller.elastic import Elastic
 from controller.front.front_ends import FrontEnds
 from controller.journal import AbstractJournal
 from controller.members import Members
@@ -16,7 +17,7 @@ from vocabulary.page_budget import generation_limits
 
 
 def further_front_ends(
-    deployment: Deployment, *, members: Members, past: Past, journal: AbstractJournal
+    deployment: Deployment, *, members: Members, past: Past, journal: AbstractJournal, elastic: Elastic
 ) -> FrontEnds:
     """All but this process, not started yet; they know the groups that members do."""
     further = FrontEnds(
@@ -26,6 +27,8 @@ def further_front_ends(
         journal=journal,
         restarts=deployment.health.restarts,
         clock=time.monotonic,
+        answered=lambda line: elastic.observed.told(line, arrival_s=_monotonic_s(line.unix_s)),
+        demand=elastic,
     )
     for member in members:
         further.roster.add_group(member.index, member.group, generation_limits(member.group, deployment))
@@ -44,6 +47,11 @@ def on_ports_of(deployment: Deployment, addresses: Mapping[str, str]) -> Deploym
     if http.is_enabled:
         http = replace(http, port=_port(addresses["http"]))
     return replace(deployment, grpc=grpc, http=http)
+
+
+def _monotonic_s(unix_s: float) -> float:
+    """A time of a front end's on this host, on the clock that all of its processes share."""
+    return unix_s - time.time() + time.monotonic()
 
 
 def _port(address: str) -> int:

@@ -127,10 +127,16 @@ class Pulse(msgspec.Struct, frozen=True, tag=True):
     lines: tuple[RequestLine, ...] = ()
 
 
+class Asked(msgspec.Struct, frozen=True, tag=True):
+    """A call came for a model that is loaded on demand, and is not there."""
+
+    model: str
+
+
 class Idle(msgspec.Struct, frozen=True, tag=True):
     """All accepted calls are answered."""
 
 
 GroupWord = AddGroup | OpenGroup | OpenReplica | CloseReplica | DropReplica | LoseGroup | RemoveGroup
 ToFront = Start | GroupWord | Adopt | Leave | Drain
-FromFront = Opened | Failed | Pulse | Idle
+FromFront = Opened | Failed | Pulse | Asked | Idle

@@ -153,6 +153,13 @@ def test_words_are_told_apart_by_their_tags() -> None:
         assert len(set(tags)) == len(tags), tags
 
 
+class NoDemand:
+    """Loads nothing."""
+
+    def asked(self, model: str) -> float | None:
+        return None
+
+
 def front_ends(num_further: int) -> FrontEnds:
     return FrontEnds(
         num_further,
@@ -161,6 +168,8 @@ def front_ends(num_further: int) -> FrontEnds:
         journal=NoJournal(),
         restarts=RestartPolicy(),
         clock=lambda: 0.0,
+        answered=lambda line: None,
+        demand=NoDemand(),
     )
 
 
