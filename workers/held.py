@@ -38,6 +38,11 @@ class Held:
     num_cached: int = 0
 
     @property
+    def num_bytes(self) -> int:
+        """Of its inputs."""
+        return sum([len(tensor.raw) for tensor in self.inputs])
+
+    @property
     def token_ids(self) -> np.ndarray:
         """Of the prompt, int32 [tokens]."""
         return np.frombuffer(self.inputs[0].raw, np.int32)

@@ -34,6 +34,7 @@ from workers.spec import WorkerSpec
 Soon = Callable[[Callable[[], None]], object]
 # More than any front end's limits let through: what floods a group is refused, and its memory bounded.
 MAX_HELD = 100_000
+MAX_HELD_BYTES = 2**33
 
 
 @final
@@ -49,9 +50,14 @@ class GroupServer:
         soon: Soon,
         page_tokens: Mapping[str, int] | None = None,
         max_held: int = MAX_HELD,
+        max_held_bytes: int = MAX_HELD_BYTES,
     ) -> None:
-        """page_tokens: of a page of every model that generates. max_held: requests; others are refused."""
-        self._max_held = max_held
+        """page_tokens: of a page of every model that generates.
+
+        max_held, max_held_bytes: requests, and of their inputs; further ones are refused.
+        """
+        self._max_held, self._max_held_bytes = max_held, max_held_bytes
+        self._num_held_bytes = 0
         self._machine = machine
         self._engine = engine
         self._loop = loop
@@ -151,14 +157,16 @@ class GroupServer:
         if run.request_id in self._held:
             raise RuntimeFailure(f"request {run.request_id} came twice: link is corrupt")
         held = self._held[run.request_id] = Held(front, run.model, inputs, self._loop.time())
+        self._num_held_bytes += held.num_bytes
         held.error = why_not(run, inputs, generates=run.model in self._page_tokens)
         if not self._machine.has(run.model):
             held.error = f"{run.model} is not on this group"
             self._refuse(run.request_id, Fate.UNAVAILABLE)
         elif held.error:
             self._refuse(run.request_id, Fate.INVALID)
-        elif len(self._held) > self._max_held:
-            held.error = f"the group holds {self._max_held} requests"
+        elif len(self._held) > self._max_held or self._num_held_bytes > self._max_held_bytes:
+            num_bytes = self._num_held_bytes - held.num_bytes
+            held.error = f"the group holds {len(self._held) - 1} requests with {num_bytes} bytes"
             self._refuse(run.request_id, Fate.QUEUE_FULL)
         elif run.generation is None:
             self._post(Arrived(request_of(run, clock_offset_s=front.clock_offset_s)))
@@ -270,6 +278,7 @@ class GroupServer:
 
     def _settle(self, request_id: int, fate: Fate, now_s: float) -> None:
         held = self._held.pop(request_id)
+        self._num_held_bytes -= held.num_bytes
         if held.reasons:
             self._engine.forget(request_id)
         held.tell_done(request_id, fate, now_s)

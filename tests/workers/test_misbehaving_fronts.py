@@ -147,12 +147,13 @@ async def test_a_link_that_is_cut_in_the_middle_of_a_frame_withdraws_what_came_b
 
 
 @pytest.mark.asyncio
-async def test_a_front_end_that_floods_is_refused_beyond_a_number(tmp_path: Path):
+@pytest.mark.parametrize("limit", [{"max_held": 20}, {"max_held_bytes": 20 * 4}], ids=["number", "bytes"])
+async def test_a_front_end_that_floods_is_refused_beyond_a_limit(tmp_path: Path, limit: dict[str, int]):
     spec = spec_of(tmp_path, {"slow": (0.3, 0.1)})
     loop = asyncio.get_running_loop()
     machine = GroupScheduler(spec.group, catalog=spec.catalog, policy=spec.policy)
     engine = EmulatedEngine(spec.group, catalog=spec.catalog, loop=loop)
-    server = GroupServer(machine, engine, loop=loop, soon=loop.call_soon, max_held=20)
+    server = GroupServer(machine, engine, loop=loop, soon=loop.call_soon, **limit)
     heard: list[Frame] = []
     _, up = memory_pair(heard.append, server.receive)
     server.attach(up)
@@ -160,7 +161,7 @@ async def test_a_front_end_that_floods_is_refused_beyond_a_number(tmp_path: Path
         server.receive(Frame(Run(number, "slow", loop.time(), NEVER_S, NEVER_S, ()), INPUT))
     refused = [one.header for one in heard]
     assert [(one.request_id, one.fate) for one in refused] == [(n, "queue_full") for n in range(20, 100)]
-    assert {one.error for one in refused} == {"the group holds 20 requests"}
+    assert {one.error for one in refused} == {"the group holds 20 requests with 80 bytes"}
     for number in range(20):
         server.receive(Frame(Withdrawn(number)))
     while len(heard) < 100:

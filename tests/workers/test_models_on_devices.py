@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from resharding.transport.host import HostTransport
 from tests.workers.device_group import KEY, ids, prompt, spec_of
@@ -113,6 +114,13 @@ async def test_what_does_not_load_is_named_and_all_is_as_before(tmp_path: Path):
         host.read_more(good)
         assert bytes_on_devices() > before
         host.drop_unfinished()
+        assert bytes_on_devices() == before
+        # Expected from another group, which sends nothing; and what the store has is of another model.
+        save_file({"x": np.zeros(1, np.float32)}, tmp_path / "llama" / "model.safetensors")
+        host.read_more(good, expected=("chat",))
+        with pytest.raises(InvalidInput) as caught:
+            host.add(good)
+        assert caught.value.where.startswith("model chat")
         assert bytes_on_devices() == before
         async with visit(host.address, KEY) as visitor:
             await output(visitor, 1, "bert", 1)
