@@ -20,6 +20,7 @@ from controller.fleet_journal import journal_of, journal_path
 from controller.fleet_specs import worker_specs
 from controller.front.opening import further_front_ends, on_ports_of, sharing_of
 from controller.front.together import Together
+from controller.journal.metrics import JournalMetrics
 from controller.keys import ensure_keys, forget_keys
 from controller.look_verbs import LookVerbs
 from controller.members import Members
@@ -114,6 +115,7 @@ class Fleet:
             self._server = self._new_server()
             await self._endpoints.open(self._server, self._metrics, stack)
             self._metrics.watch(self._server)
+            self._metrics.registry.register(JournalMetrics(self._journal))
             self._metrics.plan(plan_facts(self._plan))
             if await self._open_groups(stack):
                 await self._further.opened()

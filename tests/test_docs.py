@@ -12,6 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from controller.journal import NoJournal
+from controller.journal.metrics import JournalMetrics
 from controller.metrics import FleetMetrics
 from statmux.main import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE
 from statmux.recording import TIMINGS_FILE
@@ -124,6 +126,7 @@ def test_every_key_of_the_status_document_is_in_the_reference() -> None:
 def test_every_metric_is_in_the_reference_with_its_type() -> None:
     metrics = FleetMetrics(["chat"])
     metrics.watch(SimpleNamespace(groups={}))
+    metrics.registry.register(JournalMetrics(NoJournal()))
     families = list(metrics.registry.collect())
     expected = {(family.name + "_total" * (family.type == "counter"), family.type) for family in families}
     told = set()
