@@ -16,6 +16,7 @@ from controller.journal import AbstractJournal
 from controller.rehearsal import Rehearsal, rehearse
 from controller.supervisor import Supervisor, group_words
 from scheduling.changes.residency import DeploymentMemory
+from vocabulary.deployment_changes import together
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.disk import read_text
 from vocabulary.placement import Placement
@@ -54,7 +55,8 @@ class ApplyVerb:
         before = self._supervisor.desired
         application = await applied(asked, self._running())
         wanted = application.plan.placement
-        memory = DeploymentMemory(lambda: application.deployment)
+        everything = together(application.deployment, self._supervisor.deployment)
+        memory = DeploymentMemory(lambda: everything)
         rehearsal = await asyncio.to_thread(rehearse, before, wanted, memory=memory)
         self._ticket = _Ticket(secrets.token_hex(8), application, before)
         return {"ticket": self._ticket.number, **described(application, rehearsal)}

@@ -45,23 +45,16 @@ class Elastic:
         self._on_demand: OnDemandModels | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(
+    def attach(
         self,
         fleet: Fleetwide,
         *,
         devices: Callable[[], frozenset[str] | None],
         in_flight: Callable[[str], int],
-        attainment: float | None = None,
-        start_s: float = 0.0,
     ) -> None:
-        """Once the fleet is served. devices: ids of those that are there; in_flight: requests of a model.
-
-        attainment: that the first plan promised. start_s: what the first start of groups took.
-        """
+        """Before anything else. devices: ids of those that are there; in_flight: requests of a model."""
         self._fleet = fleet
         self._devices = devices
-        _, seconds = self._read
-        self._restart_s = max(0.0, start_s - seconds)
         self._on_demand = OnDemandModels(
             fleet,
             self.observed,
@@ -70,8 +63,14 @@ class Elastic:
             clock=self._clock,
             journal=self._journal,
         )
+
+    def start(self, *, attainment: float | None = None, start_s: float = 0.0) -> None:
+        """Once the fleet is served. attainment: as the first plan promised; start_s: what the start took."""
+        assert self._fleet is not None and self._on_demand is not None, "attach first"
+        _, seconds = self._read
+        self._restart_s = max(0.0, start_s - seconds)
         self._replanner = Replanner(
-            fleet,
+            self._fleet,
             self.observed,
             running=self.running,
             clock=self._clock,
@@ -103,7 +102,7 @@ class Elastic:
 
     def running(self) -> Running:
         """What is served now, for `apply` and for plans."""
-        assert self._fleet is not None, "not started"
+        assert self._fleet is not None, "attach first"
         deployment = self._fleet.deployment
         num_bytes, seconds = self._read
         return Running(

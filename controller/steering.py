@@ -77,7 +77,7 @@ class Steering:
         self.supervisor = supervisor = Supervisor(
             Reconciler(
                 deployment.health.restarts,
-                memory=DeploymentMemory(lambda: supervisor.deployment),
+                memory=DeploymentMemory(lambda: supervisor.everything),
                 drain_timeout_s=deployment.drain.graceful_shutdown_timeout_s,
             ),
             cluster,
@@ -99,7 +99,7 @@ class Steering:
         self.changes = FleetChanges(
             supervisor, server, replan=self._replan, devices=lambda: self.devices.there, journal=journal
         )
-
+        server.residency = self.changes
         elastic.attach(
             supervisor,
             devices=lambda: self.devices.there,

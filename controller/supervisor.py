@@ -20,6 +20,7 @@ from controller.silence import Silence
 from controller.slow_steps import Connect, SlowSteps, SpecsOf
 from scheduling.machine import Machine
 from vocabulary.deployment import Deployment
+from vocabulary.deployment_changes import together
 from vocabulary.errors import StatmuxError
 from vocabulary.placement import Group, Placement
 from vocabulary.steps import (
@@ -49,6 +50,7 @@ class Supervisor:
 
     All methods run on one event loop; what blocks runs on threads (`SlowSteps`). `changed` beats after every
     round of steps. `given_up`: what the machine does not try any more, until something else is wanted.
+    `everything`: the deployment with what of the one before is still there, until a change is over.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Supervisor:
     ) -> None:
         """receive: hears the frames of groups that front ends know, by index. loaded: how weights came."""
         self.deployment = deployment
+        self.everything = deployment
         self.members = members
         self.desired = Placement(())
         self.given_up: tuple[GiveUp, ...] = ()
@@ -118,6 +121,7 @@ class Supervisor:
         """
         if deployment is not None:
             self.deployment = deployment
+            self.everything = together(deployment, self.everything)
             self._rosters.adopt(deployment)
         self.desired = placement
         self.given_up = ()
@@ -243,6 +247,7 @@ class Supervisor:
                 return  # with the others of its group, before
             case Converged():
                 self._is_converged = True
+                self.everything = self.deployment
                 self._journal.event("converged")
             case GiveUp():
                 self._give_up(step)
@@ -252,10 +257,10 @@ class Supervisor:
                 self._stop(self._known(group_id))
             case LoadModels(group_id, models):
                 self._tell("load", group_id, models)
-                self._slow.begin(self._slow.load(self._known(group_id), models, self.deployment))
+                self._slow.begin(self._slow.load(self._known(group_id), models, self.everything))
             case UnloadModels(group_id, models):
                 self._tell("unload", group_id, models)
-                self._slow.begin(self._slow.unload(self._known(group_id), models, self.deployment))
+                self._slow.begin(self._slow.unload(self._known(group_id), models, self.everything))
             case CloseReplica(group_id, model):
                 self._close_replica(self._known(group_id), model)
             case _:
@@ -281,7 +286,7 @@ class Supervisor:
                 for name in names:
                     self._idle.forget(group_id, name)
                 self._tell("open", group_id, names)
-                self._rosters.open(member, names, deployment=self.deployment)
+                self._rosters.open(member, names, deployment=self.everything)
 
     def _close_replica(self, member: Member, model: str) -> None:
         self._tell("close", member.group.id, [model])
@@ -296,7 +301,7 @@ class Supervisor:
             member.num_restarts += member.state in (GroupState.LOST, GroupState.GIVEN_UP)
             member.state = GroupState.STARTING
             self._tell("start", member.group.id, member.group.models)
-        self._slow.begin(self._slow.start(members, self.deployment))
+        self._slow.begin(self._slow.start(members, self.everything))
 
     def _member(self, group: Group) -> Member:
         """Who has the id, if front ends may go on to know it by the same index; else a new one."""

@@ -11,8 +11,8 @@ from simulator.traffic.workload import expected_trace, generate
 from vocabulary.deployment import Deployment, Workload
 from vocabulary.trace import Tokens, Trace
 
-# Fewer arrivals say nothing about rates.
-MIN_OBSERVED = 200
+# Fewer arrivals say nothing about rates; more than these, the latest, tell a search nothing new.
+MIN_OBSERVED, MAX_OBSERVED = 200, 50_000
 # Where nothing is known at all, every model is taken to be asked for as often.
 _UNKNOWN = Workload(1.0)
 
@@ -25,6 +25,7 @@ def traffic_expected(deployment: Deployment, observed: Trace | None) -> Trace:
     """
     if observed is None or len(observed) < MIN_OBSERVED or not observed.duration_s:
         return expected_trace(_with_workloads(deployment))
+    observed = _latest(observed, MAX_OBSERVED)
     known = _known(observed, deployment)
     unseen = {
         model.name: model.workload
@@ -37,6 +38,14 @@ def traffic_expected(deployment: Deployment, observed: Trace | None) -> Trace:
     if known.tokens is not None:
         drawn = replace(drawn, tokens=_mean_tokens(drawn, unseen, deployment))
     return _merged(known, drawn, deployment.model_names)
+
+
+def _latest(trace: Trace, count: int) -> Trace:
+    """From time 0."""
+    if len(trace) <= count:
+        return trace
+    part = trace.take(np.arange(len(trace) - count, len(trace)))
+    return replace(part, arrival_s=part.arrival_s - part.arrival_s[0])
 
 
 def _with_workloads(deployment: Deployment) -> Deployment:

@@ -9,6 +9,7 @@ from placement.budget import Budget
 from placement.constraints import Constraints
 from placement.difference import difference
 from placement.greedy import Scored, fill_up
+from placement.on_demand import without_models
 from placement.problem import Problem
 from placement.replan import KEEP, Option, Replan, replan
 from placement.required import open_as_needed
@@ -90,7 +91,7 @@ class Answer:
 def answer(question: Question) -> Answer:
     """Raises Infeasible where no plan serves what the deployment itself requires."""
     held, found = _searched(question)
-    current = still_known(question.current, held)
+    current = without_models(still_known(question.current, held), ())
     network, store = network_of(held.cluster), Store(question.store_bytes_per_s)
     weighed = replan(
         current,

@@ -258,7 +258,10 @@ class Deployment:
         return tuple(model.name for model in self.models)
 
     def model(self, name: str) -> ModelSpec:
-        return next(model for model in self.models if model.name == name)
+        found = next((model for model in self.models if model.name == name), None)
+        if found is None:  # a StopIteration would end whatever is iterated round it
+            raise KeyError(name)
+        return found
 
     def catalog(self) -> Catalog:
         """Costs of the models that have a profile."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
 
 from vocabulary.deployment import Deployment, ModelSpec
@@ -86,6 +86,23 @@ def changes(
     _check_live(found)
     _check_devices(there - here, devices)
     return found
+
+
+def together(wanted: Deployment, running: Deployment) -> Deployment:
+    """`wanted` with what only `running` knows: models and hosts that are there until the change is over."""
+    names = frozenset(wanted.model_names)
+    gone = tuple(model for model in running.models if model.name not in names)
+    kept = {node.name: node for node in wanted.cluster.nodes}
+    nodes = {node.name: node for node in running.cluster.nodes} | kept
+    for node in running.cluster.nodes:
+        new = nodes[node.name]
+        nodes[node.name] = replace(
+            new,
+            count=max(node.count, new.count),
+            devices_per_host=max(node.devices_per_host, new.devices_per_host),
+        )
+    cluster = replace(wanted.cluster, nodes=tuple(nodes.values()))
+    return replace(wanted, models=(*wanted.models, *gone), cluster=cluster)
 
 
 def _check_live(found: DeploymentChanges) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from vocabulary.deployment import Deployment, ModelSpec, Policy, Slo, Workload
-from vocabulary.deployment_changes import Effect, changes
+from vocabulary.deployment_changes import Effect, changes, together
 from vocabulary.errors import InvalidInput
 from vocabulary.mesh import Cluster, NodeClass
 from vocabulary.parallel import ParallelConfig
@@ -122,3 +122,13 @@ def test_what_the_command_line_said_holds_for_a_file_applied_later():
     assert flags_of(flags.document()) == flags
     with pytest.raises(InvalidInput, match="gRPC and HTTP are both on port 8000"):
         ServeFlags(grpc_port=8000).applied_to(fleet())
+
+
+def test_until_a_change_is_over_what_goes_is_known_too():
+    before, after = fleet(count=3), fleet(ModelSpec("a", profile=profile(0.9)), count=2)
+    both = together(after, before)
+    assert both.model_names == ("a", "b")
+    assert both.model("a").profile == profile(0.9)
+    assert len(both.cluster.devices) == 3
+    with pytest.raises(KeyError):
+        after.model("b")
