@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from controller.calls import Reason, Refusal
+from controller.security.secrets import Secret
 from controller.tenants import MAX_TENANT_CHARS, ONE_TENANT, Tenants, tenants_of
 from vocabulary.errors import InvalidInput
 from vocabulary.security import Security, TokenSpec
@@ -83,3 +85,20 @@ def test_fleet_does_not_start_with_a_secret_that_is_none(token, text):
         tenants(APP, token)
     assert text in str(caught.value)
     assert "a b" not in str(caught.value)
+
+
+def test_file_of_a_secret_that_others_may_read_is_warned_about(tmp_path):
+    path = tmp_path / "secret"
+    path.write_text("three")
+    token = TokenSpec("filed", "t", secret_file="secret")
+    for mode, num_warnings in ((0o644, 1), (0o640, 1), (0o600, 0), (0o400, 0)):
+        path.chmod(mode)
+        with capture_logs() as logs:
+            tenants(token, folder=tmp_path)
+        warned = [line for line in logs if "can be read by others" in line["event"]]
+        assert len(warned) == num_warnings and "three" not in str(logs)
+
+
+def test_secret_shows_in_no_words_about_it():
+    secret = Secret(APP, "hush")
+    assert "hush" not in repr(secret) and "app" in repr(secret)

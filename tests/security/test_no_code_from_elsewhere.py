@@ -18,20 +18,18 @@ CALLS = frozenset({"eval", "exec", "compile", "__import__"})
 ATTRIBUTES = frozenset(
     {
         "yaml.load", "yaml.load_all", "yaml.unsafe_load", "yaml.full_load", "torch.load", "joblib.load",
-        "os.system", "os.popen", "importlib.import_module", "loader.exec_module",
+        "os.system", "os.popen", "loader.exec_module",
         "jinja2.Environment", "jinja2.Template",
     }
 )  # fmt: skip
 ARGUMENTS = frozenset({"trust_remote_code", "allow_pickle", "shell"})
 _PYTHON_MODELS = "python:// models, which a deployment must allow (security.allow_python_models)"
-_OWN_MODULES = "modules of ours and of Ray, by names in our own source"
+_OWN_MODULES = "verbs of ours, by names in our own source"
 _PROGRAMS = "programs that the simulator writes from its own templates, kept in numba's cache of the user"
 # Where it is meant to be, and why nobody outside decides what is run.
 ALLOWED = {
     ("workers/python_source.py", "importlib.import_module"): _PYTHON_MODELS,
     ("workers/python_source.py", "loader.exec_module"): _PYTHON_MODELS,
-    ("controller/ray_cluster.py", "importlib.import_module"): _OWN_MODULES,
-    ("controller/ray_home.py", "importlib.import_module"): _OWN_MODULES,
     ("statmux/main.py", "importlib.import_module"): _OWN_MODULES,
     ("simulator/fast_programs.py", "exec"): _PROGRAMS,
     ("simulator/fast_programs.py", "compile"): _PROGRAMS,
@@ -65,6 +63,9 @@ def _uses(node: ast.AST) -> Iterator[str]:
     elif isinstance(node, ast.Call):
         if isinstance(node.func, ast.Name) and node.func.id in CALLS:
             yield node.func.id
+        is_named = bool(node.args) and isinstance(node.args[0], ast.Constant)
+        if ast.unparse(node.func).endswith("import_module") and not is_named:
+            yield "importlib.import_module"
         yield from (
             word.arg for word in node.keywords if word.arg in ARGUMENTS and _may_be_on(node, word.value)
         )

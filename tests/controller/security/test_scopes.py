@@ -16,12 +16,14 @@ import openai
 import pytest
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
+from prometheus_client import CollectorRegistry
 
 from controller.calls import Reason
 from controller.grpc_v2.server import start_grpc
 from controller.http import start_http
 from controller.http.admin import admin_routes
 from controller.http.v2 import v2_routes
+from controller.security.metrics_endpoint import open_metrics
 from controller.tenants import Tenants, tenants_of
 from statmux.client import AsyncClient, NotAllowed, NotFound, Rejected
 from tests.controller.http.story import story_fleet, story_texts
@@ -296,6 +298,19 @@ async def test_a_tenants_places_are_counted_over_grpc_too() -> None:
         opened.end()
         await held
         assert (await client.infer("embedder", text)).outputs
+
+
+@pytest.mark.parametrize(("host", "names"), [("127.0.0.1", "app ops slow"), ("0.0.0.0", "ops")])
+def test_metrics_beyond_this_machine_are_for_scrapers_with_a_token(host: str, names: str) -> None:
+    running = open_metrics(CollectorRegistry(), host=host, port=0, tenants=tenants())
+    try:
+        for name in ("app", "ops", "slow"):
+            told = httpx2.get(f"http://127.0.0.1:{running.port}/metrics", headers=bearer(name))
+            assert (told.status_code == 200) == (name in names), name
+        without = httpx2.get(f"http://127.0.0.1:{running.port}/metrics")
+        assert without.status_code == (200 if host == "127.0.0.1" else 401)
+    finally:
+        running.close()
 
 
 def test_a_secret_in_a_file_that_changes_counts_within_a_second(tmp_path: Path) -> None:
