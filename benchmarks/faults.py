@@ -180,6 +180,10 @@ def document_of(
         for name in trace.models
     }
     survivors = {"served": _attainment(outcomes, RING), "simulated": _attainment(predicted, RING)}
+    before = {
+        "served": _attainment(outcomes, RING, until_s=fault.killed_s),
+        "simulated": _attainment(predicted, RING, until_s=fault.killed_s),
+    }
     off = abs(survivors["served"] - survivors["simulated"]) * 100
     fates = {"served": _fates(outcomes), "simulated": _fates(predicted)}
     return {
@@ -187,16 +191,19 @@ def document_of(
         "rate_rps": len(trace) / trace.duration_s, "fault": asdict(fault),
         "noticed_s": fault.lost_s - fault.killed_s, "recovery_s": fault.open_s - fault.killed_s,
         "num_without_reply": fates["served"].get(Fate.DEADLINE_EXCEEDED.value, 0),
-        "survivors": survivors, "off_points": off, "is_within_bar": bool(off <= BAR_POINTS),
+        "survivors": survivors, "survivors_before": before, "off_points": off,
+        "is_within_bar": bool(off <= BAR_POINTS),
         "models": models, "fates": fates, "errors": dict(replayed.errors),
         "max_lag_s": replayed.max_lag_s,
         "num_restarts": next(one["num_restarts"] for one in status["groups"] if one["id"] == HIT),
     }  # fmt: skip
 
 
-def _attainment(outcomes: Outcomes, models: list[str] | tuple[str, ...]) -> float:
+def _attainment(outcomes: Outcomes, models: list[str] | tuple[str, ...], *, until_s: float = np.inf) -> float:
+    """until_s: of requests that arrived before."""
     names = outcomes.trace.models
     rows = np.isin(outcomes.trace.model_index, [names.index(model) for model in models])
+    rows &= outcomes.trace.arrival_s < until_s
     return float(outcomes.good[rows].mean())
 
 
@@ -253,7 +260,11 @@ def served(folder: Path) -> Iterator[Path]:
 
 def table(document: Mapping[str, Any]) -> str:
     """For people."""
-    rows = {**document["models"], "survivors": document["survivors"]}
+    rows = {
+        **document["models"],
+        "survivors": document["survivors"],
+        "  before": document["survivors_before"],
+    }
     lines = [
         f"{document['num_requests']} requests at {document['rate_rps']:.0f}/s; {HIT} killed after "
         f"{document['fault']['killed_s']:.1f} s: noticed after {document['noticed_s'] * 1e3:.0f} ms, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import final
 
 from controller.device_watch import Replan
@@ -33,8 +33,16 @@ class FleetChanges:
         self._replan = replan
         self._devices = devices
         self._journal = journal
-        self._planned = supervisor.desired
-        self._drained: dict[str, Placement] = {}
+        # What was wanted before each of these was unloaded.
+        self._homes: dict[str, Placement] = {}
+        # Devices of each group or host that is drained; the plan without that, and the one that is wanted.
+        self._drained: dict[str, frozenset[str]] = {}
+        self._whole = self._left = Placement(())
+
+    @property
+    def drained_devices(self) -> frozenset[str]:
+        """Ids of those that no plan is to use."""
+        return frozenset[str]().union(*self._drained.values())
 
     @property
     def drained(self) -> tuple[str, ...]:
@@ -48,14 +56,14 @@ class FleetChanges:
             supervisor.desired,
             model,
             deployment=supervisor.deployment,
-            before=self._planned,
+            before=self._homes.get(model, supervisor.desired),
             devices=self._devices(),
         )
         if wanted != supervisor.desired:
             self._journal.event("models", model=model, verb="load")
             supervisor.want(wanted, why=f"load {model}")
-            await supervisor.converged()
-        refusal = await self._server.load(model)
+            await self._until(lambda: model in self._resident())
+        refusal = await self._server.take_in(model)
         if refusal is not None:
             raise RuntimeFailure(f"model {model} did not load: {refusal.message}")
         return tuple(group.id for group in supervisor.desired.groups if model in group.models)
@@ -66,13 +74,13 @@ class FleetChanges:
         if model not in supervisor.deployment.model_names:
             known = ", ".join(supervisor.deployment.model_names)
             raise InvalidInput(f"the deployment has no model {model!r}", hint=f"it has {known}")
-        await self._server.unload(model)
+        await self._server.take_out(model)
         if not supervisor.desired.holders(model):
             return
-        self._planned = supervisor.desired
+        self._homes[model] = supervisor.desired
         self._journal.event("models", model=model, verb="unload")
         supervisor.want(without_model(supervisor.desired, model), may_interrupt=True, why=f"unload {model}")
-        await supervisor.converged()
+        await self._until(lambda: model not in self._resident())
 
     async def drain(self, target: str, *, may_interrupt: bool = False) -> tuple[str, ...]:
         """Nothing runs on the group or host any more; models that have no place now.
@@ -80,33 +88,57 @@ class FleetChanges:
         Raises InvalidInput for what is neither, Infeasible where models would have no replica, unless
         `may_interrupt`.
         """
-        supervisor, before = self._supervisor, self._supervisor.desired
-        drained = self._devices_of(target)
-        left = _on(before, self._devices() - drained)
-        if left == before:
+        supervisor = self._supervisor
+        if target in self._drained:
             return ()
-        if left.models != before.models:
-            left = await self._replan(self._devices() - drained, before)
+        drained = {**self._drained, target: self._devices_of(target)}
+        before = self._before()
+        left = await self._without(drained, before)
         lost = tuple(sorted(before.models - left.models))
         if lost and not may_interrupt:
             raise Infeasible(
                 f"without {target} there is no room for {', '.join(lost)}",
                 hint="drain it nevertheless with --force, or give the fleet more devices first",
             )
-        self._drained[target] = before
+        self._drained, self._whole, self._left = drained, before, left
         self._journal.event("drain", group=target, unplaced=list(lost))
         supervisor.want(left, may_interrupt=may_interrupt, why=f"drain {target}")
-        await supervisor.converged()
+        await self._until(lambda: self._is_empty(drained[target]))
         return lost
 
     async def undrain(self, target: str) -> None:
-        """What ran before it was drained, again."""
-        before = self._drained.pop(target, None)
-        if before is None:
+        """What ran before it was drained, again; unless something else was wanted since."""
+        if target not in self._drained:
             raise InvalidInput(f"{target} is not drained")
+        drained = {name: devices for name, devices in self._drained.items() if name != target}
+        before = self._before()
+        left = await self._without(drained, before)
+        self._drained, self._whole, self._left = drained, before, left
         self._journal.event("undrain", group=target)
-        self._supervisor.want(before, why=f"undrain {target}")
+        self._supervisor.want(left, why=f"undrain {target}")
         await self._supervisor.converged()
+
+    def _before(self) -> Placement:
+        """What would run if nothing was drained."""
+        is_as_left = bool(self._drained) and self._supervisor.desired == self._left
+        return self._whole if is_as_left else self._supervisor.desired
+
+    async def _without(self, drained: Mapping[str, frozenset[str]], before: Placement) -> Placement:
+        devices = self._devices().difference(*drained.values())
+        left = Placement(tuple(group for group in before.groups if devices.issuperset(group.devices)))
+        return left if left.models == before.models else await self._replan(devices, before)
+
+    def _is_empty(self, devices: frozenset[str]) -> bool:
+        return all(devices.isdisjoint(member.group.devices) for member in self._supervisor.members)
+
+    def _resident(self) -> set[str]:
+        members = self._supervisor.members.running()
+        return {model for member in members for model in member.group.models}
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        """Or until nothing more will change: other steps may take longer, or fail again and again."""
+        while not holds() and not self._supervisor.is_converged:
+            await self._supervisor.changed.wait()
 
     def _devices_of(self, target: str) -> frozenset[str]:
         """Of a group that is wanted, or of a host."""
@@ -122,7 +154,3 @@ class FleetChanges:
                 hint=f"groups are {', '.join(groups)}; hosts are {', '.join(hosts)}",
             )
         return found
-
-
-def _on(placement: Placement, devices: frozenset[str]) -> Placement:
-    return Placement(tuple(group for group in placement.groups if set(group.devices) <= devices))

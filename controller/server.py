@@ -19,6 +19,7 @@ from controller.journal import AbstractJournal
 from controller.metrics import FleetMetrics
 from controller.pending import Answer, Answered, Pending, PendingCalls
 from controller.request_lines import line_of, turned_away_line
+from controller.resident_models import Residency, performed
 from controller.server_groups import ServerGroups
 from controller.token_streams import Ended, GenerateCall, TokenStream
 from controller.waiting_room import Demand, WaitingRoom
@@ -43,8 +44,6 @@ from workers.frames import AtWork, Beat, Done, Frame, Run, Tokens, Withdrawn, te
 from workers.server import Soon
 
 Clock = Callable[[], float]
-# Each front end that ever speaks to the same workers has a number of its own, and so have its requests.
-MAX_FRONTS = 2**16
 _log = structlog.get_logger("statmux.controller")
 
 
@@ -87,6 +86,8 @@ class FleetServer(ServerGroups):
         self._pending = PendingCalls(metrics, self._tell_answer)
         self._hears_others = hears_others
         self._demand = demand
+        # Who makes models resident; until it is there, what is resident stays so.
+        self.residency: Residency | None = None
         self._waiting = WaitingRoom(clock=clock, later=_call_later, expired=self._expire)
         self._ids = count(front, MAX_FRONTS)
         self._is_decision_due = False
@@ -231,7 +232,19 @@ class FleetServer(ServerGroups):
         self._end(request.id, self._answering.refusal(request, fate, now_s=self._clock()), None)
 
     async def load(self, model: str) -> Refusal | None:
-        """Take the model (back) into service; returns when it is READY."""
+        """Make the model resident and take it (back) into service; returns when it is READY."""
+        if self.residency is not None:
+            return await performed(self.residency.load(name) for name in self._board.own_names(model))
+        return await self.take_in(model)
+
+    async def unload(self, model: str) -> Refusal | None:
+        """Take the model out of service, and give its memory back."""
+        if self.residency is not None:
+            return await performed(self.residency.unload(name) for name in self._board.own_names(model))
+        return await self.take_out(model)
+
+    async def take_in(self, model: str) -> Refusal | None:
+        """What is resident goes into service; returns when it is READY."""
         for name in self._board.own_names(model):
             self._board.open_model(name)
         while (view := self._board.views[model]).state is ModelState.LOADING:
@@ -241,8 +254,8 @@ class FleetServer(ServerGroups):
         reason = Reason.UNAVAILABLE if self._table.holders(model) else Reason.NOT_PLACED
         return Refusal(reason, view.state_reason)
 
-    async def unload(self, model: str) -> Refusal | None:
-        """Take the model out of service. Its weights stay resident until the placement changes."""
+    async def take_out(self, model: str) -> Refusal | None:
+        """Out of service. Its weights stay resident until the placement changes."""
         for name in self._board.own_names(model):
             self._board.close_model(name)
         return None

@@ -102,7 +102,7 @@ class Steering:
         server.residency = self.changes
         elastic.attach(
             supervisor,
-            devices=lambda: self.devices.there,
+            devices=lambda: self.devices.there - self.changes.drained_devices,
             in_flight=lambda model: sum(server.in_flight_of(index, model) for index in server.groups),
         )
 

@@ -1,0 +1,82 @@
+"""Models loaded and unloaded, groups and hosts drained, on a fleet whose workers are threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from controller.calls import InferReply, Reason, Refusal
+from controller.changes import FleetChanges
+from controller.journal import NoJournal
+from tests.controller.ray_fleet import deployment
+from tests.controller.test_supervisor import G0, G1, G2, TIMEOUT_S, Lively, lively
+from vocabulary.errors import Infeasible, InvalidInput
+from vocabulary.placement import Placement
+
+FLEET = deployment()
+DEVICES = frozenset(device.id for device in FLEET.cluster.devices)
+
+
+@asynccontextmanager
+async def changed() -> AsyncIterator[tuple[Lively, FleetChanges]]:
+    """g0 with a, g1 with a and b."""
+
+    async def replan(devices: frozenset[str], placement: Placement) -> Placement:
+        kept = (*placement.groups, G2)
+        return Placement(tuple(group for group in kept if devices.issuperset(group.devices)))
+
+    async with lively(FLEET, G0, G1) as fleet:
+        fleet.supervisor.want(Placement((G0, G1)))
+        await fleet.converged()
+        changes = FleetChanges(
+            fleet.supervisor, fleet.server, replan=replan, devices=lambda: DEVICES, journal=NoJournal()
+        )
+        fleet.server.residency = changes
+        async with asyncio.timeout(TIMEOUT_S):
+            yield fleet, changes
+
+
+@pytest.mark.asyncio
+async def test_an_unloaded_model_leaves_memory_and_comes_back_where_it_was_when_it_is_loaded() -> None:
+    async with changed() as (fleet, _):
+        assert await fleet.server.unload("b") is None
+        refused = await fleet.ask("b")
+        assert isinstance(refused, Refusal) and refused.reason is Reason.NOT_LOADED
+        assert await fleet.server.unload("b") is None, "again, with the same result"
+        assert [await fleet.server.load("b") for _ in range(2)] == [None, None]
+        assert isinstance(await fleet.ask("b"), InferReply)
+        assert fleet.cluster.calls == ["start g0 g1", "change g1 -b", "change g1 +b"]
+
+
+@pytest.mark.asyncio
+async def test_a_model_that_nobody_knows_is_refused() -> None:
+    async with changed() as (_, changes):
+        with pytest.raises(InvalidInput, match="the deployment has no model 'c'"):
+            await changes.unload("c")
+
+
+@pytest.mark.asyncio
+async def test_a_drained_group_is_replaced_first_and_comes_back() -> None:
+    async with changed() as (fleet, changes):
+        assert await changes.drain("g1") == ()
+        assert [group.id for group in fleet.server.placement.groups] == ["g0", "g2"]
+        assert isinstance(await fleet.ask("b"), InferReply)
+        assert await changes.drain("g0", may_interrupt=True) == ("a",)
+        assert changes.drained == ("g1", "g0")
+        await changes.undrain("g0")
+        assert [group.id for group in fleet.server.placement.groups] == ["g2", "g0"]
+        await changes.undrain("g1")
+        assert {group.id for group in fleet.server.placement.groups} == {"g0", "g1"}
+
+
+@pytest.mark.asyncio
+async def test_what_would_leave_a_model_without_a_replica_is_not_drained() -> None:
+    async with changed() as (fleet, changes):
+        with pytest.raises(Infeasible, match="without n-0 there is no room for a, b"):
+            await changes.drain("n-0")
+        assert fleet.supervisor.desired == Placement((G0, G1))
+        with pytest.raises(InvalidInput, match="'n-9' is neither a group nor a host"):
+            await changes.drain("n-9")
