@@ -44,6 +44,8 @@ from workers.frames import AtWork, Beat, Done, Frame, Run, Tokens, Withdrawn, te
 from workers.server import Soon
 
 Clock = Callable[[], float]
+# Each front end that ever speaks to the same workers has a number of its own, and so have its requests.
+MAX_FRONTS = 2**16
 _log = structlog.get_logger("statmux.controller")
 
 
