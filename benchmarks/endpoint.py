@@ -65,10 +65,12 @@ def _sample_alone(
         peer.resume()
     call = Call(peer.port, PATH, noop_request(), peer.check())
     for each_s in (WARM_UP_S, seconds):
+        before_s = peer.cpu_s()
         cell = run_load(call, num_in_flight=num_in_flight, seconds=each_s, num_connections=num_connections)
+        cpu_s = (peer.cpu_s() - before_s) / cell.num_replies
     peer.check()
     say(f"round {round_index + 1}: {peer.name:<14} {num_in_flight:>2} in flight {cell.rate_rps:7.0f}/s")
-    return Sample(round_index, peer.name, cell)
+    return Sample(round_index, peer.name, cell, cpu_s)
 
 
 def report(samples: Sequence[Sample], idle: dict[str, float], *, is_pausing: bool) -> str:
@@ -82,7 +84,7 @@ def report(samples: Sequence[Sample], idle: dict[str, float], *, is_pausing: boo
         "",
     ]
     lines += [verdict_line(one) for one in verdicts(samples)]
-    return "\n".join(lines + front_lines(samples))
+    return "\n".join([*lines, *front_lines(samples), *cost_lines(samples)])
 
 
 def front_lines(samples: Sequence[Sample]) -> list[str]:
@@ -94,6 +96,17 @@ def front_lines(samples: Sequence[Sample]) -> list[str]:
         f"two front ends / one, requests/s at {bar.num_in_flight} in flight: {median(ratios):.2f} (rounds "
         f"{' '.join(f'{ratio:.2f}' for ratio in ratios)})"
         for bar, ratios in found
+    ]
+
+
+def cost_lines(samples: Sequence[Sample]) -> list[str]:
+    """What a request costs a peer's processes, whoever else has the cores: medians over rounds."""
+    costs: dict[tuple[str, int], list[float]] = {}
+    for one in samples:
+        costs.setdefault((one.peer, one.cell.num_in_flight), []).append(one.cpu_s)
+    return [
+        f"{peer}, {number} in flight: {median(used) * 1e6:.0f} us of a core for a request"
+        for (peer, number), used in costs.items()
     ]
 
 
@@ -116,7 +129,7 @@ def document(samples: Sequence[Sample], idle: dict[str, float], *, is_pausing: b
 
 
 def _row(sample: Sample) -> dict[str, object]:
-    return {"peer": sample.peer} | as_document(sample.cell)
+    return {"peer": sample.peer, "cpu_us": round(sample.cpu_s * 1e6, 1)} | as_document(sample.cell)
 
 
 def _outcome(verdict: Verdict) -> dict[str, object]:

@@ -16,11 +16,12 @@ _HEADER = f"{'peer':<14} {'in flight':>9} {'requests/s':>11} {'range':>15} {'p50
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One cell of one round."""
+    """One cell of one round. cpu_s: of all the peer's processes, a request; other work takes less of that."""
 
     round_index: int
     peer: str
     cell: Cell
+    cpu_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,10 @@ from vocabulary.deployment import Deployment, ModelSpec
 from vocabulary.fairness import Fairness
 from vocabulary.generation import GenerationSettings
 
+# From so many front ends on, those that look for the best of all herd.
+_MANY_FRONT_ENDS = 4
+_OF_ALL = frozenset({"least_loaded", "min_stage_clock", "shortest_expected_delay", "prefix_affinity"})
+
 
 def warnings_of(deployment: Deployment, *, mislabelled: Sequence[str]) -> tuple[str, ...]:
     """mislabelled: models with a profile under a device type that is not its own."""
@@ -43,6 +47,17 @@ def _warnings(deployment: Deployment, *, mislabelled: Sequence[str]) -> Iterator
             shown = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
             yield f"{reason}: {shown}"
     yield from _of_queue(deployment)
+    yield from _of_front_ends(deployment)
+
+
+def _of_front_ends(deployment: Deployment) -> Iterator[str]:
+    """What several front ends do on beliefs as old as heartbeats (docs/decisions/0038-front-ends.md)."""
+    router = deployment.policy.router
+    if deployment.front_ends >= _MANY_FRONT_ENDS and router in _OF_ALL:
+        yield (
+            f"{deployment.front_ends} front ends with router: {router} all send to the group that was the best "
+            "at the last heartbeat: use router: power_of_two"
+        )
 
 
 def _of_queue(deployment: Deployment) -> Iterator[str]:
