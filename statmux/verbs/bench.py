@@ -92,10 +92,7 @@ def bench(
     replayed = _trace(trace, read, rate_scale)
     job = Job(read, served, replayed, address, inputs, is_emulated, timeout, token, secured)
     _check_tokens(job)
-    scales = [None] if slo_scale is None else [_scale(word) for word in slo_scale.split(",")]
-    if record is not None and len(scales) > 1:
-        raise InvalidInput("--record holds one run", hint="give one --slo-scale with it")
-    runs = [run_once(console, job, scale, record) for scale in scales]
+    runs = [run_once(console, job, scale, record) for scale in _scales(slo_scale, record)]
     document = runs[0] if slo_scale is None or len(runs) == 1 else _sweep(runs)
     console.result(document, lambda: _sweep_table(document) if "runs" in document else _table(document))
 
@@ -136,6 +133,13 @@ def _check_tokens(job: Job) -> None:
             f"requests for {silent[0]}, which generates, do not say for how many tokens",
             hint="give the trace input_tokens and output_tokens; `trace gen --process chat` draws both",
         )
+
+
+def _scales(words: str | None, record: Path | None) -> list[float | None]:
+    scales = [None] if words is None else [_scale(word) for word in words.split(",")]
+    if record is not None and len(scales) > 1:
+        raise InvalidInput("--record holds one run", hint="give one --slo-scale with it")
+    return scales
 
 
 def _scale(word: str) -> float:
