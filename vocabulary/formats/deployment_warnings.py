@@ -55,8 +55,8 @@ def _of_front_ends(deployment: Deployment) -> Iterator[str]:
     router = deployment.policy.router
     if deployment.front_ends >= _MANY_FRONT_ENDS and router in _OF_ALL:
         yield (
-            f"{deployment.front_ends} front ends with router: {router} all send to the group that was best at "
-            "its last heartbeat: use router: power_of_two"
+            f"{deployment.front_ends} front ends with router: {router} all send to the group that was best "
+            "at its last heartbeat: use router: power_of_two"
         )
 
 
