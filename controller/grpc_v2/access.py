@@ -67,11 +67,16 @@ class Doors:
         self._limits = limits
         self._places = TenantPlaces(limits.max_tenant_requests)
         self._doors: dict[str, Door] = {}
+        # Of fleets without tokens: by call, the same for everybody.
+        self._entered: dict[str, Entered] = {}
         # Metadata is read only where something may be in it.
         self._everybody = tenants.caller(_nothing, is_local=is_local) if tenants.are_one else None
 
     def enter(self, rpc: str, context: grpc.aio.ServicerContext) -> Entered | Refusal:
         """Who may not come in is counted."""
+        known = self._entered.get(rpc)
+        if known is not None:
+            return known
         caller = self._everybody
         if caller is None:
             header = dict(context.invocation_metadata() or ()).get
@@ -80,7 +85,10 @@ class Doors:
         if refusal is not None:
             self._fleet.turned_away("", refusal)
             return refusal
-        return Entered(self._door(caller.rights), caller.tenant)
+        entered = Entered(self._door(caller.rights), caller.tenant)
+        if self._everybody is not None:
+            self._entered[rpc] = entered
+        return entered
 
     def open_rpcs(self) -> Mapping[str, Rpc]:
         """Those that everybody may call."""
