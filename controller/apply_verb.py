@@ -77,6 +77,8 @@ class ApplyVerb:
             may_interrupt=may_interrupt,
             why=application.why,
         )
+        keeps = application.deployment.journal
+        self._journal.keep(requests=keeps.requests, max_rows=keeps.max_rows)
         return {"why": application.why}
 
     async def _progress(self, request: Mapping[str, Any]) -> dict[str, object]:

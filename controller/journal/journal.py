@@ -67,6 +67,10 @@ class AbstractJournal(ABC):
         """What was remembered last, in plain lists and mappings; None if nothing was."""
 
     @abstractmethod
+    def keep(self, *, requests: str, max_rows: int) -> None:
+        """From now on, as where it was made."""
+
+    @abstractmethod
     def close(self) -> None:
         """What waits is written, if that is possible within seconds."""
 
@@ -100,6 +104,9 @@ class NoJournal(AbstractJournal):
 
     def recall(self, key: str) -> Any:
         return msgspec.json.decode(self._known[key]) if key in self._known else None
+
+    def keep(self, *, requests: str, max_rows: int) -> None:
+        return
 
     def close(self) -> None:
         return
@@ -176,6 +183,10 @@ class Journal(AbstractJournal):
     def recall(self, key: str) -> Any:
         text = self._known.get(key)
         return None if text is None else msgspec.json.decode(text)
+
+    def keep(self, *, requests: str, max_rows: int) -> None:
+        self._requests = requests
+        self._storage.max_rows = max_rows
 
     def close(self) -> None:
         self._is_closing = True

@@ -75,7 +75,7 @@ class Storage:
     def __init__(self, path: Path, *, max_rows: int, hidden: Sequence[str] = ()) -> None:
         """max_rows: of each table. hidden: never written, wherever it stands."""
         self._path = path
-        self._max_rows = max_rows
+        self.max_rows = max_rows
         self._hidden = tuple(filter(None, hidden))
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
@@ -124,7 +124,7 @@ class Storage:
             connection.executemany(_REMEMBER, self._memory_rows(rows.memory))
             for table, is_longer in (("request", rows.requests), ("event", rows.events)):
                 if is_longer:
-                    connection.execute(_TRIM.format(table=table), (self._max_rows,))
+                    connection.execute(_TRIM.format(table=table), (self.max_rows,))
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:

@@ -92,6 +92,17 @@ def test_which_requests_are_kept_is_chosen(journal_at, path, requests, kept):
     assert [each.request_id for each in JournalFile(path).latest_requests(9)] == kept
 
 
+def test_what_is_kept_may_change_while_it_writes(journal_at, path):
+    journal = journal_at()
+    for index in range(10):
+        journal.request(line(str(index)))
+    journal.keep(requests="refused", max_rows=2)
+    journal.request(line("served"))
+    journal.request(line("refused", fate="queue_full"))
+    journal.close()
+    assert [each.request_id for each in JournalFile(path).latest_requests(99)] == ["refused", "9"]
+
+
 def test_events_are_found_by_group_model_kind_and_time(journal_at, path):
     times = iter(range(100))
     journal = journal_at(unix_clock=lambda: float(next(times)))
