@@ -135,7 +135,7 @@ _EFFECTS: Mapping[str, Effect] = {
         ("algorithm", "beam_width", "seed", "time_budget_s", "objective", "replanning", "autoscaling"),
         Effect.LIVE,
     ),
-    **dict.fromkeys(("limits", "drain", "journal"), Effect.LIVE),
+    **dict.fromkeys(("drain", "journal"), Effect.LIVE),
 }
 _MODEL_EFFECTS: Mapping[str, Effect] = {
     **dict.fromkeys(("profile", "parallelism", "min_replicas", "max_replicas", "on_demand"), Effect.PLAN),
@@ -151,7 +151,7 @@ _KEYS = {
     "grpc": "endpoints.grpc",
     "http": "endpoints.http",
     "metrics": "observability.metrics",
-    "limits": "serving.limits",
+    "limits": "endpoints.limits",
     "drain": "serving.drain",
     "health": "serving.health",
     "front_ends": "serving.front_ends",
