@@ -73,7 +73,7 @@ class Row:
 
 
 def main() -> int:
-    options = _options().parse_args()
+    options = options_of(__doc__).parse_args()
     case = case_of(options.data, options)
     rules = Replanning(
         "drift", options.min_gain, None, options.interval_s, options.window_s, options.horizon_s
@@ -229,15 +229,16 @@ HEAD = (
 def table(rows: list[Row], *, is_headed: bool) -> str:
     lines = [
         f"| {r.policy} | {r.attainment:.4f} | {r.first:.4f} | {r.second:.4f} | {r.worst:.3f} | "
-        f"{r.below:.1f} | {r.failed} | {r.num_plans} | {r.num_loads} | {r.gigabytes:.1f} | {r.changing_s:.0f} |"
+        f"{r.below:.1f} | {r.failed} | {r.num_plans} | {r.num_loads} | {r.gigabytes:.1f} | "
+        f"{r.changing_s:.0f} |"
         for r in rows
     ]
     return "\n".join([HEAD, *lines] if is_headed else lines)
 
 
-def _options() -> argparse.ArgumentParser:
+def options_of(description: str | None) -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("--data", type=Path, required=True, help="folder with alpaserve/ and traces/")
     options.add_argument("--out", type=Path)

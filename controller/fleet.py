@@ -68,6 +68,10 @@ class Fleet(Protocol):
         model: its canonical name, "" where it is not known. call_id: by which its client knows it.
         """
 
+    async def awaited(self, model: str) -> None:
+        """Return when what a model takes is known: one on demand is loaded for that. Or when it will not be,
+        or not in time; calls for it then come unchecked, and are refused. By its canonical name."""
+
     def models(self) -> Mapping[str, ModelView]:
         """Every name and alias that clients may use. Called for each request: hand out the same mapping,
         and the same ModelView object for as long as the view does not change."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from typing import assert_never, final
 
@@ -152,6 +153,15 @@ class FleetServer(ServerGroups):
             line = turned_away_line(call_id, model, refusal, protocol=protocol, unix_s=time.time())
             self._journal.request(line)
 
+    async def awaited(self, model: str) -> None:
+        wait_s = None if self._demand is None or self._board.is_known(model) else self._demand.asked(model)
+        if wait_s is None or self._is_draining or self._board.is_closed(model):
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                while not self._board.is_known(model):
+                    await self._board.changed.wait()
+
     def models(self) -> Mapping[str, ModelView]:
         return self._board.views
 
@@ -208,7 +218,7 @@ class FleetServer(ServerGroups):
         self._pending.add(pending)
         if self._is_draining or self._board.is_closed(model):
             self._end(request.id, Refusal(*self._closed_reason(model)), None)
-        elif (wait_s := self._wait_s(model)) is not None:
+        elif self._board.is_known(model) and (wait_s := self._wait_s(model)) is not None:
             self._waiting.hold(pending, wait_s)
         elif not self._board.is_known(model):
             # It came unchecked, since what the model takes is not known before the first of its groups opens.

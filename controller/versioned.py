@@ -1,10 +1,10 @@
-"""Names of versions as calls have them: model and version, or `model@version`, or neither."""
+"""Names of models and versions as calls have them, and what is known of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from controller.calls import ModelView
+from controller.calls import ModelState, ModelView
 from vocabulary.versions import MARK, spec_name
 
 
@@ -15,6 +15,11 @@ def name_of(models: Mapping[str, ModelView], name: str, version: str) -> str:
     view = models.get(name)
     own = spec_name(view.name, version) if view is not None else name
     return own if own in models else name
+
+
+def is_unknown(view: ModelView) -> bool:
+    """Whether what the model takes is not known, since it was never loaded."""
+    return not view.inputs and view.generation is None and view.state is not ModelState.READY
 
 
 def told_version(view: ModelView, version: str) -> str:

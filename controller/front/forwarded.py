@@ -79,6 +79,9 @@ class ForwardingFleet:
     ) -> None:
         self._fleet.turned_away(model, refusal, protocol=protocol, call_id=call_id)
 
+    async def awaited(self, model: str) -> None:
+        await self._fleet.awaited(model)
+
     def models(self) -> Mapping[str, ModelView]:
         return self._fleet.models()
 

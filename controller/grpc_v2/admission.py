@@ -16,7 +16,7 @@ from controller.grpc_v2.refusals import Refused
 from controller.grpc_v2.text_asks import TextAsk, text_ask
 from controller.grpc_v2.wire import split
 from controller.text import TextFront
-from controller.versioned import name_of, told_version
+from controller.versioned import is_unknown, name_of, told_version
 from vocabulary.limits import DEFAULT_LIMITS, Limits
 from vocabulary.tensors import Tensor
 
@@ -53,6 +53,10 @@ class Form:
     reply_heads: dict[object, bytes] = field(default_factory=dict)
 
 
+class NotKnown(Exception):
+    """What the model takes is not known before it is loaded. `args`: its name."""
+
+
 @final
 class Admission:
     """Checks requests against the fleet's models; remembers the headers that it has found good."""
@@ -73,12 +77,15 @@ class Admission:
         self._forms: dict[bytes, Form] = {}
 
     def admit(
-        self, message: bytes, time_remaining_s: float | None, tenant: str = ""
+        self, message: bytes, time_remaining_s: float | None, tenant: str = "", *, is_awaited: bool = False
     ) -> tuple[Form, InferCall] | tuple[None, TextAsk]:
-        """The call in a serialised ModelInferRequest. Raises Refused."""
+        """The call in a serialised ModelInferRequest. Raises Refused.
+
+        Raises NotKnown for a model that may be loaded on demand, unless it `is_awaited` already.
+        """
         parts = split(message)
         if parts is None:
-            return self._examine(message, time_remaining_s, tenant)
+            return self._examine(message, time_remaining_s, tenant, is_awaited=is_awaited)
         header, request_id, raws = parts
         form = self._forms.get(header)
         if (
@@ -89,7 +96,7 @@ class Admission:
             tensors = _tensors(form, raws)
             if tensors is not None:
                 return form, self._call(form, request_id, tensors, time_remaining_s, tenant)
-        form, call = self._examine(message, time_remaining_s, tenant)
+        form, call = self._examine(message, time_remaining_s, tenant, is_awaited=is_awaited)
         if form is None:
             return form, call
         if len(header) <= _MAX_HEADER_BYTES and len(raws) == len(call.tensors) and _has_fixed_sizes(call):
@@ -97,7 +104,7 @@ class Admission:
         return form, call
 
     def _examine(
-        self, message: bytes, time_remaining_s: float | None, tenant: str
+        self, message: bytes, time_remaining_s: float | None, tenant: str, *, is_awaited: bool
     ) -> tuple[Form, InferCall] | tuple[None, TextAsk]:
         name = ""
         try:
@@ -105,6 +112,8 @@ class Admission:
             check_sizes(request, self._limits)
             check = self._check(name_of(self._fleet.models(), request.model_name, request.model_version))
             name = check.view.name
+            if is_unknown(check.view) and not is_awaited:
+                raise NotKnown(name)
             if check.view.generation is not None:
                 return None, self._ask(check.view, request, time_remaining_s, tenant)
             return self._fitted(check, request, time_remaining_s, tenant)

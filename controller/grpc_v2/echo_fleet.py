@@ -53,6 +53,9 @@ class EchoFleet:
     ) -> None:
         return None
 
+    async def awaited(self, model: str) -> None:
+        return
+
     def models(self) -> Mapping[str, ModelView]:
         return self._views
 

@@ -12,7 +12,7 @@ import structlog
 
 from controller.calls import InferCall, InferReply, Reason, Refusal
 from controller.fleet import Fleet
-from controller.grpc_v2.admission import Admission
+from controller.grpc_v2.admission import Admission, NotKnown
 from controller.grpc_v2.refusals import Refused, set_refusal
 from controller.grpc_v2.replies import reply_bytes
 from controller.grpc_v2.text_asks import TextAsk
@@ -72,7 +72,11 @@ class Inference:
         Of a model that generates, what is asked for: `whole` or `spoken` answer it.
         """
         try:
-            form, call = self._admission.admit(message, time_remaining_s, tenant)
+            try:
+                form, call = self._admission.admit(message, time_remaining_s, tenant)
+            except NotKnown as unknown:
+                await self._fleet.awaited(*unknown.args)
+                form, call = self._admission.admit(message, time_remaining_s, tenant, is_awaited=True)
             if form is None:
                 return call
             # gRPC cancels us when its deadline passes or the client leaves, and the await passes that on to

@@ -22,6 +22,7 @@ from controller.text import TextAnswer, TextCall, TextPiece
 async def chat_completions(front: Front, asked: Asked) -> Response:
     """Raises Refused."""
     request = parse_chat(asked.body)
+    await front.text.awaited(request.model)
     call, shape = _call(front, asked, request), ChatShape(asked.request_id, request)
     if request.stream:
         return await event_response(front, (call,), shape)

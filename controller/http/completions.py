@@ -28,6 +28,7 @@ from controller.text import TextAnswer, TextCall, TextPiece
 async def completions(front: Front, asked: Asked) -> Response:
     """Raises Refused."""
     request = parse_completion(asked.body)
+    await front.text.awaited(request.model)
     prompts = prompts_of(request)
     calls = [_call(asked, request, prompt, index) for index, prompt in enumerate(prompts)]
     shape = CompletionShape(asked.request_id, request, prompts)

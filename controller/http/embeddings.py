@@ -28,6 +28,7 @@ _LATE = Refusal(Reason.DEADLINE_EXCEEDED, "the request's time was up before its 
 async def embeddings(front: Front, asked: Asked) -> Response:
     """Raises Refused."""
     request = parse_embedding(asked.body)
+    await front.text.awaited(request.model)
     view = front.text.view(request.model)
     texts = texts_of(request)
     check_chars(max(map(len, texts)), front.limits, param="input")

@@ -50,11 +50,13 @@ class V2Inference:
 
     async def generate(self, front: Front, asked: Asked) -> Response:
         """One JSON object in, one out."""
+        await front.text.awaited(asked.path["model"])
         request = self._generate_request(front, asked, is_streamed=False)
         return json_response(generated(await self._answer(front, request, asked)))
 
     async def generate_stream(self, front: Front, asked: Asked) -> Response:
         """One JSON object in, server-sent events out. Begun once the first is there."""
+        await front.text.awaited(asked.path["model"])
         request = self._generate_request(front, asked, is_streamed=True)
         inference = self._inference(front)
         outcome = await inference.answer(_bytes_of(request, asked.headers), None, asked.tenant)

@@ -59,6 +59,9 @@ class LimitedFleet:
     def changed(self) -> Pulse:
         return self._fleet.changed
 
+    async def awaited(self, model: str) -> None:
+        await self._fleet.awaited(model)
+
     def models(self) -> Mapping[str, ModelView]:
         models = self._fleet.models()
         return models if self._rights.models is None else _Allowed(models, self._rights)

@@ -22,6 +22,7 @@ from controller.text.codec import TextCodec
 from controller.text.model_text import NO_TEXT, ModelText
 from controller.text.names import unknown_model
 from controller.text.refused import Refused
+from controller.versioned import is_unknown
 from vocabulary.limits import DEFAULT_LIMITS, Limits
 from vocabulary.versions import spec_name
 
@@ -55,6 +56,12 @@ class TextFront:
         if view is None:
             raise unknown_model(model, list(models))
         return view
+
+    async def awaited(self, model: str) -> None:
+        """What the model takes is known from here on, if it can be: see `Fleet.awaited`."""
+        view = self._fleet.models().get(model)
+        if view is not None and is_unknown(view):
+            await self._fleet.awaited(view.name)
 
     def text(self, model: str) -> ModelText:
         """What is known about the text of a model. Raises Refused if there is no such model."""

@@ -108,6 +108,9 @@ class ScriptedFleet:
     ) -> None:
         self.turned_down.append((model, refusal))
 
+    async def awaited(self, model: str) -> None:
+        return
+
     def models(self) -> Mapping[str, ModelView]:
         return self._views
 
