@@ -218,7 +218,7 @@ class FleetServer(ServerGroups):
         self._pending.add(pending)
         if self._is_draining or self._board.is_closed(model):
             self._end(request.id, Refusal(*self._closed_reason(model)), None)
-        elif self._board.is_known(model) and (wait_s := self._wait_s(model)) is not None:
+        elif (wait_s := self._wait_s(model)) is not None:
             self._waiting.hold(pending, wait_s)
         elif not self._board.is_known(model):
             # It came unchecked, since what the model takes is not known before the first of its groups opens.
@@ -235,7 +235,11 @@ class FleetServer(ServerGroups):
     def _admit_waiting(self, models: Sequence[str]) -> None:
         for model in models:
             for pending in self._waiting.release(model):
-                self._post(Arrived(pending.request))
+                # Without tensors, it came before anybody knew what the model takes, and nobody looked at it.
+                if pending.tensors:
+                    self._post(Arrived(pending.request))
+                else:
+                    self._refuse(pending.request, Fate.UNAVAILABLE)
 
     def _expire(self, pending: Pending) -> None:
         self._refuse(pending.request, Fate.UNAVAILABLE)
