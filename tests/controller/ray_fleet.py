@@ -25,7 +25,7 @@ def deployment(
     device_type: str = "cpu",
     engine: str = "emulated",
     weight_bytes: int = 1,
-    orphan_grace_s: float = 60.0,
+    orphan_grace_s: float = 600.0,
 ) -> Deployment:
     entries = [
         ProfileEntry(config, (weight_bytes,) * config.pipeline, {}, {1: (0.002,) * config.pipeline})
