@@ -52,6 +52,15 @@ def test_whole_number_that_no_int64_holds_is_a_time_or_is_told(number: str) -> N
     assert len(read_trace(lines.encode(), name="t.jsonl", skips_bad=True).trace) <= 1
 
 
+@pytest.mark.parametrize("start", [b"", b" ", b"\n\n\t", b"\xef\xbb\xbf"])
+def test_trace_whose_first_row_is_null_ends_nothing(start: bytes) -> None:
+    """arrow's reader of JSON lines follows a null pointer there: SIGSEGV."""
+    rows = start + b'null\n{"timestamp_s": 0, "model": "a"}\n'
+    with pytest.raises(InvalidInput, match="not a JSON object"):
+        read_trace(rows, name="t.jsonl")
+    assert len(read_trace(rows, name="t.jsonl", skips_bad=True).trace) == 1
+
+
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
