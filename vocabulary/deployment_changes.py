@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os.path
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
@@ -207,7 +207,7 @@ def _located(source: str | None, folder: str) -> str | None:
     """What a source names, wherever the file that says so lies."""
     if source is None or "://" in source:
         return source
-    return os.path.normpath(os.path.join(folder, source))
+    return posixpath.normpath(posixpath.join(folder, source))
 
 
 def _of_splits(running: Sequence[Split], wanted: Sequence[Split]) -> Iterator[Change]:
