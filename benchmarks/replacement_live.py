@@ -1,7 +1,7 @@
 """`benchmarks.replacement` on real processes: the emulated engine serves, sockets carry, the journal counts.
 
-The same two windows with shorter minutes. A fleet that keeps its plan, and one with `placement.replan: drift`;
-both are asked by `statmux bench`, and judged by their journals, where every answer has a line.
+The same two windows with shorter minutes. A fleet that keeps its plan, and one with `placement.replan: drift`
+are asked by `statmux bench`, and judged by their journals, where every answer has a line.
 
     python -m benchmarks.replacement_live --data "$DATA" --out folder
 """
@@ -64,7 +64,9 @@ def written(folder: Path, case: Case, options: object, trigger: str) -> float:
         "cluster": {
             "nodes": [{
                 "name": node.name, "count": node.count,
-                "devices": {"type": node.device_type, "count": node.devices_per_host, "memory": node.memory_bytes},
+                "devices": {
+                    "type": node.device_type, "count": node.devices_per_host, "memory": node.memory_bytes,
+                },
             }]
         },
         "models": [
@@ -81,7 +83,8 @@ def written(folder: Path, case: Case, options: object, trigger: str) -> float:
         "endpoints": {"grpc": {"port": GRPC_PORT}, "http": {"port": HTTP_PORT}},
         "observability": {"metrics": {"port": METRICS_PORT}},
         "simulation": {
-            "stage_scale_per_stage": latency.stage_scale_per_stage, "fixed_overhead_s": latency.fixed_overhead_s
+            "stage_scale_per_stage": latency.stage_scale_per_stage,
+            "fixed_overhead_s": latency.fixed_overhead_s,
         },
     }  # fmt: skip
     (folder / "deployment.yaml").write_text(yaml.safe_dump(document))
