@@ -13,7 +13,7 @@ import pytest
 
 from statmux.client import Client
 from tests.live.crowd import crowd
-from tests.live.fault_fleet import write_fault_fleet
+from tests.live.fault_fleet import BEAT_TIMEOUT_S, write_fault_fleet
 from tests.live.fleet_process import ServedFleet
 
 pytestmark = pytest.mark.cluster
@@ -37,7 +37,7 @@ def test_a_controller_that_stood_still_loses_no_group_and_no_request(
     pids = pids_of(fleet)
     with crowd(address, "quick", "quick") as clients:
         clients.until_served("quick", after_s=0.0)
-        stand_still(fleet.process.pid, seconds=2.0)
+        stand_still(fleet.process.pid, seconds=BEAT_TIMEOUT_S + 1.0)
         clients.until_served("quick", after_s=time.monotonic())
     clients.check()
     assert pids_of(fleet) == pids

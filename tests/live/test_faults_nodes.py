@@ -33,7 +33,7 @@ def devices_of(fleet: ServedFleet) -> set[str]:
 def test_a_host_that_goes_is_planned_without_and_taken_back_when_it_comes(
     folder: Path, serve: Callable[..., ServedFleet], monkeypatch: pytest.MonkeyPatch
 ):
-    fleet = serve(write_fault_fleet(folder, num_hosts=2, beat_timeout_s=5.0))
+    fleet = serve(write_fault_fleet(folder, num_hosts=2))
     address = fleet.until_ready()["grpc"]
     (ray_folder,) = fleet.ray_folders
     with crowd(address, "quick", "quick") as clients:
