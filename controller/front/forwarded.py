@@ -157,5 +157,8 @@ class ForwardedJournal(AbstractJournal):
     def recall(self, key: str) -> Any:
         return self._nothing.recall(key)
 
+    def keep(self, *, requests: str, max_rows: int) -> None:
+        """The fleet's process decides what of it is kept."""
+
     def close(self) -> None:
         return
