@@ -194,6 +194,9 @@ def _run_with_keeper(order: Order, ray: socket.socket) -> NoReturn:
 
 
 def _run(order: Order) -> None:
+    # No port: Ray's dashboard, which is there also without its pages, would serve its own metrics on all
+    # addresses to everybody, and logs that it cannot.
+    os.environ["DASHBOARD_METRIC_PORT"] = "65536"
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(shutdown_at_exit=True)
