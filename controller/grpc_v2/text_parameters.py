@@ -78,13 +78,22 @@ def _number(low: float, high: float = math.inf, *, is_above: bool = False) -> Re
 
     def read(value: object) -> float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or not low <= value <= high:
+        number = _float(value) if is_number else math.nan
+        if not math.isfinite(number) or not low <= number <= high:
             raise _Wrong(expected)
-        if is_above and value == low:
+        if is_above and number == low:
             raise _Wrong(expected)
-        return float(value)
+        return number
 
     return read
+
+
+def _float(value: int | float) -> float:
+    """JSON has whole numbers that no float holds."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _whole(low: int, high: int = _MAX_WHOLE) -> Read:

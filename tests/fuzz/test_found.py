@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from controller.grpc_v2.text_parameters import options_in_json
 from controller.http.chat_request import parse_chat
 from controller.http.v2_tensors import asking_of
 from controller.text import Refused
@@ -50,6 +51,13 @@ def test_whole_number_that_no_int64_holds_is_a_time_or_is_told(number: str) -> N
     with pytest.raises(InvalidInput):
         read_trace(lines.encode(), name="t.jsonl")
     assert len(read_trace(lines.encode(), name="t.jsonl", skips_bad=True).trace) <= 1
+
+
+def test_whole_number_that_no_float_holds_is_refused_as_a_parameter() -> None:
+    """math.isfinite says OverflowError: it was answered with 500."""
+    for name in ("temperature", "slo_ms", "timeout"):
+        with pytest.raises(Refused, match="a number >= 0"):
+            options_in_json(b'{"%s": %s}' % (name.encode(), b"1" * 400), model="m")
 
 
 @pytest.mark.parametrize("start", [b"", b" ", b"\n\n\t", b"\xef\xbb\xbf"])
