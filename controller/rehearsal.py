@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
+from scheduling.changes.names import keep_names
 from scheduling.changes.residency import Memory
 from scheduling.reconcile import Reconciler
 from vocabulary.placement import Placement
@@ -43,6 +44,7 @@ class Rehearsal:
 
 def rehearse(current: Placement, wanted: Placement, *, memory: Memory) -> Rehearsal:
     """From a fleet that runs `current` and nothing else. Pure; takes no time but the computer's."""
+    wanted = keep_names(current, wanted)
     steps = _performed(current, wanted, memory, may_interrupt=False)
     interrupted = tuple(
         sorted({model for step in steps if isinstance(step, GiveUp) for model in step.models})

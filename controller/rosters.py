@@ -81,3 +81,6 @@ class Rosters:
             for model in member.group.models:
                 if model not in models:
                     roster.close_replica(member.index, model)
+                else:  # it may have been closed when the group was lost
+                    interface = member.started.interfaces[model]
+                    roster.open_replica(member.index, model, interface, None)

@@ -18,6 +18,7 @@ from controller.ray_nouns import StartedGroup
 from controller.rosters import Rosters
 from controller.silence import Silence
 from controller.slow_steps import Connect, SlowSteps, SpecsOf
+from scheduling.changes.names import keep_names
 from scheduling.machine import Machine
 from vocabulary.deployment import Deployment
 from vocabulary.deployment_changes import together
@@ -117,8 +118,10 @@ class Supervisor:
     ) -> None:
         """Run this from now on; returns at once. deployment: in place of the one that was served.
 
-        may_interrupt: a model may be without a replica for a while where there is no other way.
+        Groups that stay keep their ids, whatever `placement` calls them. may_interrupt: a model may have no
+        replica for a while where there is no other way.
         """
+        placement = keep_names(self.desired, placement)
         if deployment is not None:
             self.deployment = deployment
             self.everything = together(deployment, self.everything)
