@@ -57,18 +57,23 @@ def _uses(node: ast.AST) -> Iterator[str]:
             f"{module}.{alias.name}" for alias in node.names if f"{module}.{alias.name}" in ATTRIBUTES
         )
     elif isinstance(node, ast.Attribute):
-        name = ".".join(ast.unparse(node).split(".")[-2:])
+        name = f"{_last_name(node.value)}.{node.attr}"
         if name in ATTRIBUTES:
             yield name
     elif isinstance(node, ast.Call):
         if isinstance(node.func, ast.Name) and node.func.id in CALLS:
             yield node.func.id
         is_named = bool(node.args) and isinstance(node.args[0], ast.Constant)
-        if ast.unparse(node.func).endswith("import_module") and not is_named:
+        if _last_name(node.func) == "import_module" and not is_named:
             yield "importlib.import_module"
         yield from (
             word.arg for word in node.keywords if word.arg in ARGUMENTS and _may_be_on(node, word.value)
         )
+
+
+def _last_name(node: ast.expr) -> str:
+    """Of `a.b.c`: c."""
+    return getattr(node, "attr", None) or getattr(node, "id", "")
 
 
 def _may_be_on(call: ast.Call, value: ast.expr) -> bool:
