@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -20,6 +22,7 @@ FOLDER = Path(__file__).parent / "noop"
 _SAMPLE = re.compile(r"^statmux_requests_total\{(?P<labels>[^}]*)\} (?P<value>\S+)$", re.MULTILINE)
 _CODE = re.compile(r'code="([^"]*)"')
 _TIMEOUT_S = 10.0
+_START_S, _POLL_S = 30.0, 0.1
 # A reply holds its time in the queue in microseconds, a varint of one to three bytes.
 _VARYING_BYTES = 2
 
@@ -55,5 +58,13 @@ def errors_in(metrics: str) -> int:
 
 
 def _metrics(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=_TIMEOUT_S) as page:
-        return page.read().decode()
+    """Of one front end; the further ones answer some seconds after the first."""
+    end_s = time.monotonic() + _START_S
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=_TIMEOUT_S) as page:
+                return page.read().decode()
+        except urllib.error.URLError:
+            if time.monotonic() > end_s:
+                raise
+            time.sleep(_POLL_S)
