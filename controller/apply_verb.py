@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from controller.journal import AbstractJournal
 from controller.rehearsal import Rehearsal, rehearse
 from controller.supervisor import Supervisor, group_words
 from scheduling.changes.residency import DeploymentMemory
+from vocabulary.deployment import Deployment
 from vocabulary.deployment_changes import together
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.disk import read_text
@@ -39,11 +40,18 @@ class ApplyVerb:
     """Keeps the last preview only: who works out another change has looked away from the first."""
 
     def __init__(
-        self, supervisor: Supervisor, *, running: Callable[[], Running], journal: AbstractJournal
+        self,
+        supervisor: Supervisor,
+        *,
+        running: Callable[[], Running],
+        journal: AbstractJournal,
+        adopting: Callable[[Deployment], Awaitable[None]] | None = None,
     ) -> None:
+        """adopting: hears of a deployment before it is wanted, and may refuse it."""
         self._supervisor = supervisor
         self._running = running
         self._journal = journal
+        self._adopting = adopting
         self._ticket: _Ticket | None = None
 
     def by_name(self) -> Mapping[str, Verb]:
@@ -65,6 +73,8 @@ class ApplyVerb:
         ticket, self._ticket = self._ticket, None
         if ticket is None or ticket.number != request.get("ticket"):
             raise InvalidInput("this change is not known any more", hint="run `statmux apply` again")
+        if self._adopting is not None:
+            await self._adopting(ticket.application.deployment)
         if ticket.before != self._supervisor.desired:
             hint = "look again with `statmux apply`: it is worked out from what is wanted now"
             raise InvalidInput("something else was wanted of the fleet meanwhile", hint=hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import final
@@ -15,7 +16,7 @@ from controller.metrics import FleetMetrics
 from controller.ports import Sharing
 from controller.security.guard import Guard
 from controller.security.metrics_endpoint import open_metrics
-from controller.text.model_text import ModelText
+from controller.text.model_text import ModelText, open_texts
 from vocabulary.deployment import Deployment
 
 
@@ -36,7 +37,7 @@ class Endpoints:
         with further front ends."""
         self._deployment = deployment
         self._guard = guard
-        self._texts = texts
+        self._texts = dict(texts)
         self._verbs = verbs
         self._sharing = sharing
         self._open: list[RunningEndpoint | RunningHttp] = []
@@ -51,6 +52,10 @@ class Endpoints:
         await self._open_grpc(server, stack)
         if self._deployment.http.is_enabled:
             await self._open_http(server, stack)
+
+    async def adopt(self, deployment: Deployment) -> None:
+        """Tokenizers and templates of its models are known from now on. Raises InvalidInput for a bad one."""
+        self._texts.update(await asyncio.to_thread(open_texts, deployment))
 
     async def close(self, grace_s: float) -> None:
         """Answers that are ready have so long to reach their clients."""

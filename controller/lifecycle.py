@@ -135,6 +135,9 @@ class Fleet:
         died = asyncio.ensure_future(self._steering.ray_died.wait())
         if await self._stopping.outlasted_by(died):
             self._server.abandon()
+            # Ray may end this process before the error is shown.
+            _log.error("ray died", fleet=self._deployment.name)
+            self._journal.event("ray_died")
             raise RuntimeFailure(
                 "the Ray of this fleet died, and all groups with it: its head or its keeper is gone",
                 hint="start the fleet again; was memory short, or did somebody end it?",
@@ -230,6 +233,7 @@ class Fleet:
             members=self._members,
             metrics=self._metrics,
             elastic=self._elastic,
+            adopting=self._endpoints.adopt,
             journal=self._journal,
             past=self._past,
             key=key,

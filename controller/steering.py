@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -62,6 +62,7 @@ class Steering:
         members: Members,
         metrics: FleetMetrics,
         elastic: Elastic,
+        adopting: Callable[[Deployment], Awaitable[None]],
         journal: AbstractJournal,
         past: Past,
         key: str,
@@ -69,6 +70,7 @@ class Steering:
     ) -> None:
         self._cluster = cluster
         self._elastic = elastic
+        self._adopting = adopting
         self._journal = journal
         self._past = past
         self._stack = AsyncExitStack()
@@ -135,7 +137,9 @@ class Steering:
 
     def verbs(self) -> Mapping[str, Verb]:
         """What may be asked of it on the control socket."""
-        apply = ApplyVerb(self.supervisor, running=self.running, journal=self._journal)
+        apply = ApplyVerb(
+            self.supervisor, running=self.running, journal=self._journal, adopting=self._adopting
+        )
         return {**FleetVerbs(self.changes).by_name(), **apply.by_name()}
 
     def running(self) -> Running:

@@ -51,7 +51,11 @@ def _latest(trace: Trace, count: int) -> Trace:
 def _with_workloads(deployment: Deployment) -> Deployment:
     if any(model.workload is not None and model.workload.rate_rps > 0 for model in deployment.models):
         return deployment
-    return replace(deployment, models=tuple(replace(model, workload=_UNKNOWN) for model in deployment.models))
+    models = tuple(
+        model if model.on_demand.is_enabled else replace(model, workload=_UNKNOWN)
+        for model in deployment.models
+    )
+    return replace(deployment, models=models)
 
 
 def _known(observed: Trace, deployment: Deployment) -> Trace:

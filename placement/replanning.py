@@ -152,7 +152,7 @@ def _searched(question: Question) -> tuple[Deployment, Found]:
     there = question.current.models
     attempts = (question.required, [name for name in question.required if name in there], ())
     for number, names in enumerate(attempts):
-        held = _holding(question.deployment, names)
+        held = _holding(_without_idle(question), names)
         start = still_known(question.current, held)
         try:
             return held, search(
@@ -163,6 +163,19 @@ def _searched(question: Question) -> tuple[Deployment, Found]:
             if number == len(attempts) - 1:
                 raise
     raise AssertionError("unreachable")
+
+
+def _without_idle(question: Question) -> Deployment:
+    """Models on demand that nobody asks for, and that are not there, get no place: they come when asked."""
+    counts = dict(zip(question.trace.models, question.trace.counts().tolist(), strict=True))
+    there = question.current.models
+    models = tuple(
+        replace(model, min_replicas=0, max_replicas=0)
+        if model.on_demand.is_enabled and model.name not in there and not counts.get(model.name)
+        else model
+        for model in question.deployment.models
+    )
+    return replace(question.deployment, models=models)
 
 
 def _holding(deployment: Deployment, names: Collection[str]) -> Deployment:

@@ -39,7 +39,8 @@ class LearnedCorrections:
         free_s = self._free_s.get(group_index, float("-inf"))
         is_alone = start_s >= free_s
         self._free_s[group_index] = max(free_s, finish_s)
-        if not is_alone:
+        # A model that has just left the fleet still finishes what it has.
+        if not is_alone or model not in self._catalog.profiles:
             return False
         key = (model, group_index)
         if key not in self._ratios:

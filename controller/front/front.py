@@ -152,6 +152,7 @@ class Front:
                 server.remove_group(index)
             case Adopt(deployment):
                 self._deployment = self._demand.deployment = deployment
+                await self._endpoints.adopt(deployment)
                 server.adopt(deployment)
             case Leave():
                 server.start_leaving()

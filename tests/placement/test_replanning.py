@@ -9,6 +9,7 @@ import pytest
 from placement.replanning import Question, answer, is_gradual
 from tests.placement.fleets import deployment, model, requests
 from tests.placement.test_difference import group
+from vocabulary.elasticity import OnDemand
 from vocabulary.errors import Infeasible
 from vocabulary.placement import Placement
 
@@ -100,3 +101,14 @@ def test_a_plan_that_would_leave_a_model_without_a_replica_on_the_way_is_not_tak
     assert is_gradual(now, now, deployment=fleet)
     found = answer(asked(now, fleet, requests({"a": 6.0, "b": 1.0, "c": 1.0}), required=("a", "b", "c")))
     assert is_gradual(now, found.plan.placement, deployment=fleet)
+
+
+def test_a_model_on_demand_that_nobody_asks_for_gets_no_place() -> None:
+    rare = model("c", 10, on_demand=OnDemand(True))
+    fleet = deployment(model("a", 60), model("b", 60), rare, model("d", 20), num_devices=2)
+    found = answer(
+        asked(NOW, fleet, requests({"a": 1.0, "b": 1.0, "c": 0.0, "d": 0.0}), required=("a", "b", "d"))
+    )
+    assert found.plan.placement.models == {"a", "b", "d"}
+    wanted = answer(asked(NOW, fleet, requests({"a": 1.0, "b": 1.0, "c": 1.0}), required=("a", "b", "d")))
+    assert "c" in wanted.plan.placement.models

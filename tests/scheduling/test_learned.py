@@ -62,3 +62,10 @@ def test_old_batches_are_forgotten() -> None:
         took_s = 4.0 if number < 300 else 8.0
         learning.observe("a", 0, start_s=10.0 * number, finish_s=10.0 * number + took_s)
     assert learning.found()["a", 0].factor == 2.0
+
+
+def test_a_model_that_has_left_finishes_what_it_has_and_teaches_nothing() -> None:
+    learned = machine()
+    learned.adopt(Catalog({}))
+    assert not learned.observe("a", 0, start_s=0.0, finish_s=4.0)
+    assert learned.found() == {}
