@@ -9,12 +9,12 @@ from dataclasses import dataclass
 class Limits:
     """`endpoints.limits` of a deployment. None: no limit of that kind.
 
-    max_connections: of each endpoint. max_streams: gRPC calls on one connection at a time; a client that makes
-    more before it has heard of the limit has them refused. max_header_bytes: an HTTP request's line and headers,
-    a gRPC call's metadata. header_timeout_s, body_timeout_s: until they are whole. idle_timeout_s: a connection without a call. keepalive_s: after so long
-    without a byte a gRPC client is asked whether it lives. max_elements: of one tensor. max_prompt_chars:
-    of a prompt, or of all messages, before it is cut into tokens. max_tenant_requests: unanswered requests
-    of one tenant at each endpoint.
+    max_connections: of each endpoint. max_streams: gRPC calls on one connection at a time; a client that
+    makes more before it has heard of the limit has them refused. max_header_bytes: an HTTP request's line and
+    headers, a gRPC call's metadata. header_timeout_s, body_timeout_s: until they are whole. idle_timeout_s: a
+    connection without a call. keepalive_s: after so long without a byte a gRPC client is asked whether it
+    lives. max_elements: of one tensor. max_prompt_chars: of a prompt, or of all messages, before it is cut
+    into tokens. max_tenant_requests: unanswered requests of one tenant at each endpoint.
     """
 
     max_connections: int = 4096
