@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import attrgetter
-from typing import assert_never, final
+from typing import final
 
 from scheduling.admission import ADMISSION, meet_token_slos
 from scheduling.dispatch import ASK_FOR_PREFIXES, ROUTERS, AbstractCandidate
 from scheduling.fairness_places import QueuePlaces
 from scheduling.in_flight import InFlight, Taken
-from scheduling.roster import Roster
+from scheduling.roster import Roster, RosterEvent
 from scheduling.two_choices import first_count
 from vocabulary.catalog import Catalog
 from vocabulary.deployment import Policy
@@ -25,13 +25,9 @@ from vocabulary.messages import (
     ClusterCommand,
     ClusterEvent,
     Forward,
-    GroupAdded,
     GroupHeard,
     GroupLost,
-    GroupOpened,
     GroupRemoved,
-    ReplicaClosed,
-    ReplicaOpened,
     Reply,
     Settled,
     Withdraw,
@@ -85,7 +81,7 @@ class ClusterScheduler:
         self._settled: list[Settled] = []
         self._cancelled: list[int] = []
         self._heard: list[GroupHeard] = []
-        self._lost: list[GroupLost | GroupRemoved] = []
+        self._lost: list[RosterEvent] = []
         # Of requests that are given again at this instant, the group that was lost with them.
         self._lost_by: dict[int, int] = {}
 
@@ -101,15 +97,11 @@ class ClusterScheduler:
                 self._cancelled.append(request_id)
             case GroupHeard():
                 self._heard.append(event)
-            case GroupLost() | GroupRemoved():
-                self._lost.append(event)
-            case GroupAdded() | GroupOpened() | ReplicaOpened() | ReplicaClosed():
-                self._roster.observe(event)
             case CatalogChanged(catalog):
                 self._overhead_s = catalog.latency.fixed_overhead_s
                 self._roster.adopt(catalog)
             case _:
-                assert_never(event)
+                self._observe_group(event)
 
     def decide(self, now_s: float) -> list[ClusterCommand]:
         commands: list[ClusterCommand] = []
@@ -151,6 +143,13 @@ class ClusterScheduler:
         load = self._roster.load(group_index)
         return load is not None and load.is_open
 
+    def _observe_group(self, event: RosterEvent) -> None:
+        # A loss waits for what settled in its instant, and what is told of groups after it waits with it.
+        if self._lost or isinstance(event, GroupLost | GroupRemoved):
+            self._lost.append(event)
+        else:
+            self._roster.observe(event)
+
     def _settle(self, now_s: float, commands: list[ClusterCommand]) -> None:
         settled, self._settled = self._settled, []
         taken = self._in_flight.taken
@@ -173,7 +172,8 @@ class ClusterScheduler:
         lost, self._lost = self._lost, []
         for event in lost:
             self._roster.observe(event)
-        for one in self._in_flight.pop_of({event.group_index for event in lost}):
+        gone = {event.group_index for event in lost if isinstance(event, GroupLost | GroupRemoved)}
+        for one in self._in_flight.pop_of(gone):
             request, index = one.request, one.candidate.group.index
             self._places.give_back(request.model, request.tenant)
             if one.is_replied:

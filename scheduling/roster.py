@@ -103,7 +103,8 @@ class Roster:
             case GroupOpened():
                 known.load.is_open = True
             case ReplicaOpened(_, model, limits):
-                self._hold(known, model, limits)
+                before = known.replicas.get(model)
+                self._hold(known, model, limits if before is None else limits or _limits_of(before))
             case ReplicaClosed(_, model):
                 known.taking.discard(model)
             case GroupHeard():

@@ -68,7 +68,10 @@ class GroupOpened(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReplicaOpened(msgspec.Struct, frozen=True):
-    """One model of an open group takes requests, new there or closed before. limits: if it generates."""
+    """One model of an open group takes requests, new there or closed before.
+
+    limits: if it generates; None of one that was there before: those that it had.
+    """
 
     group_index: int
     model: str

@@ -171,8 +171,14 @@ class _Shell:
     ) -> None:
         heapq.heappush(self._agenda, (time_s, next(self._order), worker, event, sender))
 
+    def _shuffle(self, events: list) -> list:
+        """What is told of groups comes from one place and keeps its order."""
+        shuffled = self._random.sample(events, len(events))
+        in_order = (one for one in events if isinstance(one[1], GroupLost | GroupOpened))
+        return [next(in_order) if isinstance(one[1], GroupLost | GroupOpened) else one for one in shuffled]
+
     def _instant(self, now_s: float, events: list) -> None:
-        self._random.shuffle(events)
+        events = self._shuffle(events)
         for worker, event, sender in events:
             if worker is not None:
                 if worker in self._workers:

@@ -295,7 +295,7 @@ INSTANTS: tuple[tuple[ClusterEvent, ...], ...] = (
     (GroupLost(0), GroupLost(1), ask(10, arrival_s=1.0), Cancelled(1), Settled(1, Fate.SERVED, 1.0)),
     (Cancelled(0), Cancelled(2), Cancelled(0), Settled(0, Fate.CANCELLED, 1.0), ask(10, arrival_s=1.0)),
     (GroupOpened(0), GroupLost(1), ask(10, arrival_s=1.0), ask(11, "b", arrival_s=1.0)),
-    (GroupOpened(0), GroupLost(0), ask(10, arrival_s=1.0)),
+    (GroupOpened(0), Settled(0, Fate.SERVED, 1.0), ask(10, arrival_s=1.0)),
     (Begun((0, 1)), GroupLost(0), Cancelled(2), ask(10, "b", arrival_s=1.0)),
 )
 

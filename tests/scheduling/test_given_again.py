@@ -130,3 +130,20 @@ def test_a_group_that_is_added_costs_what_models_cost_by_then() -> None:
     after(machine, 0.0, CatalogChanged(slower), GroupAdded(2, joining), GroupOpened(2))
     commands = after(machine, 0.0, *(Arrived(ask(index)) for index in range(3)))
     assert [(one.group_index, one.predicted_finish_s) for one in commands] == [(0, 1.5), (1, 1.5), (2, 5.5)]
+
+
+def test_a_group_that_is_lost_and_opens_in_one_instant_takes_requests() -> None:
+    machine = fleet()
+    after(machine, 0.0, Arrived(ask(0)), Arrived(ask(1)))
+    assert after(machine, 0.25, Begun((0,)), GroupLost(0), GroupOpened(0)) == [Reply(0, Fate.LOST, 0)]
+    assert machine.is_open(0)
+    assert after(machine, 0.25, Arrived(ask(2))) == [Forward(ask(2), 0, 1.25)]
+
+
+def test_what_is_told_of_a_group_after_its_loss_counts_in_its_order() -> None:
+    machine = fleet()
+    after(machine, 0.0, GroupLost(1), GroupOpened(1), ReplicaClosed(1, "a"))
+    commands = after(machine, 0.0, Arrived(Request(0, "b", 0.0)), Arrived(ask(1)), Arrived(ask(2)))
+    assert [one.group_index for one in commands] == [1, 0, 0]
+    after(machine, 0.0, GroupOpened(1), GroupLost(1))
+    assert not machine.is_open(1)
