@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from vocabulary.parallel import ParallelConfig
 
@@ -93,7 +94,7 @@ class Cluster:
 
     @property
     def devices(self) -> tuple[Device, ...]:
-        return tuple(device for node in self.nodes for device in node.devices())
+        return tuple(self.by_id().values())
 
     @property
     def num_devices(self) -> int:
@@ -122,8 +123,14 @@ class Cluster:
         return tuple(device for device in self.devices if device.id not in reserved)
 
     def by_id(self) -> Mapping[str, Device]:
-        return {device.id: device for device in self.devices}
+        return _by_id(self.nodes)
 
     def usable_bytes(self, device: Device) -> int:
         """Memory of `device` that models may take."""
         return int(device.memory_bytes * (1.0 - self.reserve))
+
+
+# Reconciliation asks at each step of every group; a cluster has thousands of devices.
+@lru_cache(maxsize=16)
+def _by_id(nodes: tuple[NodeClass, ...]) -> Mapping[str, Device]:
+    return {device.id: device for node in nodes for device in node.devices()}

@@ -61,9 +61,10 @@ class Fleet:
     def running(self) -> list[Life]:
         return [life for life in self.lives.values() if life.phase is Phase.RUNNING]
 
-    def num_serving(self, model: str, *, but: Life | None = None) -> int:
+    def is_served(self, model: str, *, but: Life | None = None) -> bool:
+        """Whether any process, but this one, serves it."""
         holders = self._holders.get(model, {})
-        return sum(life.serves(model) for life in holders.values() if life is not but)
+        return any(life is not but and life.serves(model) for life in holders.values())
 
     # What was observed.
 
@@ -185,7 +186,7 @@ class Fleet:
         return tuple(
             model
             for model in models
-            if model in self._places and life.serves(model) and not self.num_serving(model, but=life)
+            if model in self._places and life.serves(model) and not self.is_served(model, but=life)
         )
 
     def _drop(self, group_id: str) -> Life | None:

@@ -43,7 +43,7 @@ class SafeSteps:
         for life in fleet.running():
             for model in () if life.is_leaving else life.held(Hold.LOADED, Hold.CLOSED, Hold.IDLE):
                 is_needed = life.holds[model] is Hold.LOADED and fleet.is_desired(model)
-                if fleet.is_wanted(life, model) or (is_needed and not fleet.num_serving(model)):
+                if fleet.is_wanted(life, model) or (is_needed and not fleet.is_served(model)):
                     life.holds[model] = Hold.OPEN
                     yield OpenReplica(life.group.id, model)
 
@@ -101,7 +101,7 @@ class SafeSteps:
         fleet = self._fleet
         if not fleet.is_desired(model):
             return True
-        if not fleet.num_serving(model, but=life):
+        if not fleet.is_served(model, but=life):
             return False
         return fleet.is_up(model) or (fleet.lacks_room(life) and not fleet.is_coming(model))
 

@@ -38,3 +38,9 @@ def test_the_reserve_is_kept_out_of_every_device() -> None:
 def test_a_reserve_is_a_fraction_below_one(reserve: float) -> None:
     with pytest.raises(AssertionError):
         Cluster((CPU,), reserve=reserve)
+
+
+def test_clusters_of_equal_nodes_have_equal_devices_whatever_is_reserved() -> None:
+    cluster = Cluster((V100, CPU), reserved=("cpu-0:0",))
+    assert cluster.by_id() == Cluster((V100, CPU)).by_id()
+    assert Cluster((CPU,)).by_id().keys() == {"cpu-0:0"}
