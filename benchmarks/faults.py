@@ -30,7 +30,7 @@ from typing import Any, final
 
 import numpy as np
 
-from controller.control import ask
+from controller.verbs.control import ask
 from simulator.faults import Loss, simulate_with_faults
 from simulator.traffic.workload import generate
 from statmux.precise import run_precisely

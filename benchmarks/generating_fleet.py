@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from controller.fleet_specs import worker_specs
+from controller.life.fleet_specs import worker_specs
 from controller.metrics import FleetMetrics
 from controller.server import FleetServer
 from scheduling.cluster import ClusterScheduler

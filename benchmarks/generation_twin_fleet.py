@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.fleet_specs import worker_specs
+from controller.life.fleet_specs import worker_specs
 from controller.metrics import FleetMetrics
 from controller.server import FleetServer
 from controller.token_streams import Ended, GenerateCall

@@ -164,7 +164,7 @@ def clockwork(case: Case) -> tuple[Placement, list[Wanted]]:
 
 
 def drifted(case: Case, first: Placement, rules: Replanning, costs: Costs, budget_s: float) -> list[Wanted]:
-    """As `controller.replanner` does it: only what has arrived is known, and searching takes its time."""
+    """As `controller.change.replanner` does it: it knows what has arrived, and searching takes its time."""
     due = ReplanDue(rules, expectation_of(case.train), now_s=0.0)
     current, plans, busy_s = first, [], 0.0
     for now_s in np.arange(LOOK_S, 2 * case.switch_s, LOOK_S).tolist():

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.scale_fleet import MODELS_PER_GROUP, fleet_of, placement_of
+from controller.change.residency import without_model
 from controller.front.heard import group_heard
-from controller.residency import without_model
 from placement.search import search
 from scheduling.changes.residency import DeploymentMemory
 from scheduling.cluster import ClusterScheduler

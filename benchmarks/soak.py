@@ -30,7 +30,7 @@ from typing import Any
 
 from benchmarks.soak_load import Tally, load
 from benchmarks.soak_vitals import Trend, Vitals, processes_with, trends, vitals_of
-from controller.control import ask
+from controller.verbs.control import ask
 
 MARK = "STATMUX_SOAK"
 FLEET = "soak"
@@ -195,7 +195,7 @@ def role_of(command: str, group: str | None) -> str:
     for words, role in (
         ("statmux.main serve", "controller"),
         ("controller.front", "front end"),
-        ("ray_keeper", "keeper"),
+        ("on_ray/keeper", "keeper"),
         ("gcs_server", "Ray's store"),
         ("raylet", "Ray's raylet"),
     ):

@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from controller.control import ROOT
+from controller.verbs.control import ROOT
 from vocabulary.errors import InvalidInput, RuntimeFailure
 
 _KEY_BYTES = 32

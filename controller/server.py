@@ -14,13 +14,13 @@ import structlog
 
 from controller.answering import Answering
 from controller.calls import InferCall, InferReply, ModelState, ModelStatistics, ModelView, Reason, Refusal
+from controller.change.resident_models import Residency, performed
 from controller.fleet import Pulse
 from controller.front.heard import group_heard
 from controller.journal import AbstractJournal
 from controller.metrics import FleetMetrics
 from controller.pending import Answer, Answered, Pending, PendingCalls
 from controller.request_lines import line_of, turned_away_line
-from controller.resident_models import Residency, performed
 from controller.server_groups import ServerGroups
 from controller.token_streams import Ended, GenerateCall, TokenStream
 from controller.waiting_room import Demand, WaitingRoom

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from controller.control import ask
+from controller.verbs.control import ask
 from vocabulary.errors import (
     Infeasible,
     InvalidInput,

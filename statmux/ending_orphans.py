@@ -14,8 +14,8 @@ def end_dead_fleet(folder: Path) -> str:
     """
     from controller.journal import Journal
     from controller.keys import forget_keys, new_keys, read_keys
-    from controller.past import Past
-    from controller.ray_orphans import end_orphans
+    from controller.life.past import Past
+    from controller.on_ray.orphans import end_orphans
 
     journal = Journal(folder / JOURNAL_FILE)
     if not (folder / JOURNAL_FILE).exists():

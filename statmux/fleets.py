@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from controller.control import ROOT, is_alive, socket_path
+from controller.verbs.control import ROOT, is_alive, socket_path
 from vocabulary.errors import InvalidInput, Unreachable
 
 JOURNAL_FILE = "journal.db"

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, final
 
 from controller.calls import InferCall, InferReply, ModelStatistics, ModelView, Reason, Refusal
-from controller.control import Verb, ask
 from controller.fleet import Fleet, Pulse
 from controller.http.admin import CHANGING, LOOKING, OF_MODELS
 from controller.journal import AbstractJournal, NoJournal, RequestLine
 from controller.token_streams import GenerateCall, TokenStream
+from controller.verbs.control import Verb, ask
 from vocabulary.deployment import Deployment
 from vocabulary.errors import RuntimeFailure, StatmuxError
 

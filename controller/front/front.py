@@ -12,7 +12,6 @@ from typing import assert_never, final
 
 import structlog
 
-from controller.endpoints import Endpoints
 from controller.front.channel import Channel
 from controller.front.forwarded import ForwardedDemand, ForwardedJournal, ForwardedVerbs, ForwardingFleet
 from controller.front.group_doors import GroupDoors
@@ -36,6 +35,7 @@ from controller.front.words import (
     ToFront,
     Totals,
 )
+from controller.life.endpoints import Endpoints
 from controller.metrics import FleetMetrics
 from controller.ports import Sharing
 from controller.security.guard import open_guard

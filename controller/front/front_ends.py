@@ -16,7 +16,7 @@ from controller.front.front_process import END_S, FrontProcess, FrontState
 from controller.front.roster import FrontRoster
 from controller.front.words import Adopt, Drain, Leave, Start, Totals
 from controller.journal import AbstractJournal, RequestLine
-from controller.members import Members
+from controller.life.members import Members
 from controller.metrics import Judged
 from controller.waiting_room import Demand
 from vocabulary.deployment import Deployment

@@ -9,8 +9,8 @@ from typing import final
 import structlog
 
 from controller.front.words import OpenGroup
-from controller.links import open_link
-from controller.ray_nouns import StartedGroup
+from controller.life.links import open_link
+from controller.on_ray.nouns import StartedGroup
 from controller.server import FleetServer
 from vocabulary.errors import RuntimeFailure
 from workers.engine import ModelInterface

@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from controller.elastic import Elastic
+from controller.change.elastic import Elastic
 from controller.front.front_ends import FrontEnds
 from controller.journal import AbstractJournal
-from controller.members import Members
-from controller.past import Past
+from controller.life.members import Members
+from controller.life.past import Past
 from controller.ports import Sharing
 from vocabulary.deployment import Deployment
 from vocabulary.page_budget import generation_limits

@@ -38,7 +38,7 @@ class _Known:
 
 @final
 class FrontRoster:
-    """Implements `controller.group_cluster.Roster`: says each change to who listens, keeps the sum."""
+    """Implements `controller.life.group_cluster.Roster`: says each change to who listens, keeps the sum."""
 
     def __init__(
         self, say: Callable[[GroupWord | Adopt], None], *, address_of: Callable[[int], Address]

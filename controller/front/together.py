@@ -11,7 +11,7 @@ from controller.server import FleetServer
 
 @final
 class Together:
-    """What `controller.drain` asks of a fleet, of all of them."""
+    """What `controller.life.drain` asks of a fleet, of all of them."""
 
     def __init__(self, server: FleetServer, further: FrontEnds) -> None:
         self._server = server

@@ -10,11 +10,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from controller.calls import Reason
-from controller.control import Verb
 from controller.http.endpoint import Answering, Asked, Endpoint, Front
 from controller.http.errors import body_of, json_response
 from controller.http.parameters import json_of
 from controller.text import Refused
+from controller.verbs.control import Verb
 from vocabulary.errors import Infeasible, InvalidInput, StatmuxError, TimedOut, Unreachable
 from vocabulary.security import ADMIN
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from controller.journal.lines import SERVED, EventLine, RequestLine
 from controller.journal.told_reasons import MEANINGS
 
-# Kinds of events that say which groups take requests of a model, as `controller.supervisor` writes them.
+# Kinds of events that say which groups take requests of a model, as `controller.life.supervisor` writes them.
 REPLICA_KINDS = ("started", "open", "close", "stop", "group_lost")
 # An event so long before a request, or after its answer, may have to do with it.
 AROUND_S = 5.0

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller.control import ROOT, ask, is_alive
+from controller.verbs.control import ROOT, ask, is_alive
 from statmux.doctoring.finding import Finding, Level
 from vocabulary.errors import StatmuxError
 

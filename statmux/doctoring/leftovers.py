@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from controller.control import ROOT, is_alive
-from controller.ray_keeper import SOCKET_NAME
+from controller.on_ray.keeper import SOCKET_NAME
+from controller.verbs.control import ROOT, is_alive
 from statmux.doctoring.finding import Finding, Level
 
-# How `controller.ray_home`, which takes a second to import, calls its folders.
+# How `controller.on_ray.home`, which takes a second to import, calls its folders.
 PREFIX = "statmux-"
 _SHM = Path("/dev/shm")
 # What Ray's object store, and earlier ways of ours, call their files there.

@@ -13,7 +13,7 @@ GOOD_START_S = 30.0
 
 def ray_finding() -> Finding:
     """Starts one with one device, and ends it."""
-    from controller.ray_cluster import RayCluster
+    from controller.on_ray.cluster import RayCluster
     from vocabulary.deployment import Deployment
     from vocabulary.mesh import Cluster, NodeClass
 

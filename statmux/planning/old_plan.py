@@ -28,9 +28,7 @@ def load_old(path: Path, deployment: Deployment) -> OldPlan:
     there = [group for group in placement.groups if all(device in devices for device in group.devices)]
     lost = [group.id for group in placement.groups if group not in there]
     known = [known_group(group, deployment) for group in there]
-    unknown = sorted(
-        {m for old, new in zip(there, known, strict=True) for m in old.models} - _models(known)
-    )
+    unknown = sorted({m for old, new in zip(there, known, strict=True) for m in old.models} - _models(known))
     remarks = []
     if lost:
         remarks.append(f"{path}: {listed(lost)} on devices that are not in the cluster count as gone")

@@ -81,7 +81,7 @@ def run_study(asked: Asked, ways: Ways, console: Console) -> int:
 def _pool(study: Study, ways: Ways) -> Callable[[], AbstractPool] | None:
     """How to start processes, when there is enough to do; None: all is done here."""
     if ways.address is not None:
-        from controller.ray_map import RayMap
+        from controller.on_ray.map import RayMap
 
         address = ways.address
         return lambda: RayMap(evaluate, study, address=address)

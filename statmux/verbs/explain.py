@@ -50,8 +50,8 @@ def explain(
 
 def _explained(journal: JournalFile, request_id: str, path: Path) -> dict[str, Any]:
     """It may have been answered just now. Raises InvalidInput for one that is not there."""
-    from controller.control import is_alive, socket_path
     from controller.journal.explanation import explanation
+    from controller.verbs.control import is_alive, socket_path
 
     end_s = time.monotonic() + (_PATIENCE_S if is_alive(socket_path(path.parent.name)) else 0.0)
     while True:

@@ -12,7 +12,7 @@ import typer
 from statmux.render import Console, table
 
 if TYPE_CHECKING:
-    from controller.lifecycle import Ready
+    from controller.life.lifecycle import Ready
     from vocabulary.deployment import Deployment
     from vocabulary.plan import Plan
     from vocabulary.serve_flags import ServeFlags
@@ -46,7 +46,7 @@ def serve(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, start nothing.")] = False,
 ) -> None:
     """Start a fleet on Ray and serve it over gRPC and HTTP until SIGTERM, Ctrl-C or `statmux stop`."""
-    from controller.fleet_specs import worker_specs
+    from controller.life.fleet_specs import worker_specs
     from controller.security.guard import open_guard
     from vocabulary.exposure import check_exposure
     from vocabulary.fit import check_fit
@@ -72,7 +72,7 @@ def serve(
 
 def _left_or_searched(console: Console, deployment: Deployment) -> Plan:
     """What a controller that was killed has left running, else as `statmux plan` without a trace does it."""
-    from controller.fleet_journal import plan_left
+    from controller.life.fleet_journal import plan_left
     from placement.search import place
     from simulator.traffic.workload import expected_trace
 
@@ -87,7 +87,7 @@ def _left_or_searched(console: Console, deployment: Deployment) -> Plan:
 def _run(console: Console, deployment: Deployment, plan: Plan, flags: ServeFlags) -> None:
     import uvloop
 
-    from controller.lifecycle import Fleet
+    from controller.life.lifecycle import Fleet
     from controller.logs import set_up_logs
 
     set_up_logs(log_format=deployment.log_format, level=deployment.log_level)

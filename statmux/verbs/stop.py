@@ -56,8 +56,8 @@ def _stop(path: Path, *, timeout_s: float | None) -> dict[str, Any]:
 
 def _is_dead(path: Path) -> bool:
     """Whether a controller was there that did not end in order."""
-    from controller.control import is_alive
     from controller.keys import keys_path
+    from controller.verbs.control import is_alive
 
     return (path.exists() or keys_path(path.parent.name).exists()) and not is_alive(path)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[2]))
 
 from controller.keys import ensure_keys
-from controller.ray_cluster import RayCluster
+from controller.on_ray.cluster import RayCluster
 from tests.controller.ray_fleet import deployment, group, specs_of
 from vocabulary.errors import StatmuxError
 from vocabulary.parallel import ParallelConfig

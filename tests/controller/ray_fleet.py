@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from controller.fleet_specs import worker_specs
+from controller.life.fleet_specs import worker_specs
 from vocabulary.deployment import Deployment, Health, ModelSpec
 from vocabulary.mesh import Cluster, NodeClass
 from vocabulary.parallel import ParallelConfig

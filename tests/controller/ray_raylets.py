@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from controller.ray_hosts import DEVICE_RESOURCE, HOST_LABEL
-from controller.ray_keeper import LOOPBACK, free_ports, kill_session
+from controller.on_ray.hosts import DEVICE_RESOURCE, HOST_LABEL
+from controller.on_ray.keeper import LOOPBACK, free_ports, kill_session
 from tests.controller.ray_fleet import processes_of
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.apply_verb import ApplyVerb
-from controller.applying import Running
+from controller.change.applying import Running
 from controller.journal import NoJournal
+from controller.verbs.apply_verb import ApplyVerb
 from tests.controller.ray_fleet import deployment
 from tests.controller.test_supervisor import G0, G1, G2, Lively, lively
 from vocabulary.errors import InvalidInput

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from controller.applying import Asked, Running, Written, applied, kind_of, replanned
-from controller.own_process import in_own_process
-from controller.traffic_expected import traffic_expected
+from controller.change.applying import Asked, Running, Written, applied, kind_of, replanned
+from controller.change.traffic_expected import traffic_expected
+from controller.life.own_process import in_own_process
 from tests.statmux.plan_files import DEPLOYMENT, PROFILE
 from vocabulary.errors import Infeasible, InvalidInput, RuntimeFailure, TimedOut
 from vocabulary.formats.disk import load_deployment

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from controller.calls import InferReply, Reason, Refusal
-from controller.changes import FleetChanges
+from controller.change.changes import FleetChanges
 from controller.journal import NoJournal
 from tests.controller.ray_fleet import deployment
 from tests.controller.test_supervisor import G0, G1, G2, TIMEOUT_S, Lively, lively

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from controller.control import ROOT, ControlServer, ask, is_alive, socket_path
+from controller.verbs.control import ROOT, ControlServer, ask, is_alive, socket_path
 from statmux.fleets import control_socket
 from vocabulary.errors import InvalidInput, RuntimeFailure, Unreachable
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from controller.device_watch import DeviceWatch
-from controller.fewer_devices import Loss
 from controller.journal import NoJournal
+from controller.life.device_watch import DeviceWatch
+from controller.life.fewer_devices import Loss
 from tests.controller.ray_fleet import deployment
 from tests.controller.test_supervisor import G0, G1, TIMEOUT_S, Lively, lively
 from vocabulary.errors import Infeasible

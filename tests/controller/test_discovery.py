@@ -16,8 +16,8 @@ from controller.discovery import (
     tpu_generation,
     usable_bytes,
 )
-from controller.ray_discovery import as_yaml, check_nodes_are_told, propose
-from controller.ray_nouns import RayNode
+from controller.on_ray.discovery import as_yaml, check_nodes_are_told, propose
+from controller.on_ray.nouns import RayNode
 from tests.controller.ray_fleet import deployment
 from vocabulary.deployment import Deployment
 from vocabulary.errors import InvalidInput

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.fleet_journal import journal_of, journal_path
 from controller.journal import RequestLine
 from controller.journal.read import JournalFile
+from controller.life.fleet_journal import journal_of, journal_path
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.disk import deployment_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.fleet_specs import worker_specs
+from controller.life.fleet_specs import worker_specs
 from vocabulary.deployment import Deployment, ModelSpec
 from vocabulary.errors import InvalidInput
 from vocabulary.generation import GenerationSettings, StepTimes

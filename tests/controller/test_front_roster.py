@@ -31,7 +31,7 @@ from controller.front.words import (
     Totals,
 )
 from controller.journal import NoJournal, RequestLine
-from controller.members import Members
+from controller.life.members import Members
 from controller.metrics import Judged
 from controller.ports import PortInUse, Sharing, listen
 from tests.live.fleet_files import write_small_fleet

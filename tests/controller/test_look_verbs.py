@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.journal import Journal, RequestLine
-from controller.look_verbs import LookVerbs
+from controller.verbs.look_verbs import LookVerbs
 from tests.statmux.fleet_status import group, model, status
 from vocabulary.errors import InvalidInput
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from controller.change.observed_traffic import ObservedTraffic
+from controller.change.on_demand import OnDemandModels
 from controller.journal import NoJournal
-from controller.observed_traffic import ObservedTraffic
-from controller.on_demand import OnDemandModels
 from tests.controller.test_replanner import Fleet
 from tests.placement.fleets import deployment, model
 from tests.placement.test_difference import group

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from controller.journal import NoJournal
-from controller.past import Past
+from controller.life.past import Past
 from tests.controller.ray_fleet import deployment, group
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Placement

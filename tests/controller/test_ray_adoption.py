@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from controller.keys import FleetKeys, ensure_keys
-from controller.ray_cluster import RayCluster
-from controller.ray_nouns import Limits, StartedGroup
-from controller.ray_orphans import end_orphans
+from controller.on_ray.cluster import RayCluster
+from controller.on_ray.nouns import Limits, StartedGroup
+from controller.on_ray.orphans import end_orphans
 from tests.controller.ray_fleet import deployment, group, processes_of, specs_of
 from vocabulary.errors import RuntimeFailure
 from vocabulary.parallel import ParallelConfig

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.ray_cluster import RayCluster, StartedGroup
-from controller.ray_nouns import Limits
+from controller.on_ray.cluster import RayCluster, StartedGroup
+from controller.on_ray.nouns import Limits
 from tests.controller.ray_fleet import KEY, deployment, group, make_shadows, processes_of, specs_of
 from vocabulary.deployment import ModelSpec
 from vocabulary.errors import Infeasible, InvalidInput, StatmuxError

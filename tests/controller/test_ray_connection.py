@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.ray_cluster import RayCluster
+from controller.on_ray.cluster import RayCluster
 from tests.controller.ray_fleet import deployment, processes_of
 from vocabulary.errors import RuntimeFailure, Unreachable
 

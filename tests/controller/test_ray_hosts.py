@@ -6,8 +6,8 @@ from itertools import permutations
 
 import pytest
 
-from controller.ray_hosts import device_indices, devices_on, local_devices, match_hosts, present_hosts
-from controller.ray_nouns import RayNode
+from controller.on_ray.hosts import device_indices, devices_on, local_devices, match_hosts, present_hosts
+from controller.on_ray.nouns import RayNode
 from tests.controller.ray_fleet import deployment, group
 from vocabulary.deployment import Deployment
 from vocabulary.errors import Infeasible, InvalidInput

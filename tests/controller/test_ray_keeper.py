@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.ray_keeper import kill_session
+from controller.on_ray.keeper import kill_session
 from tests.controller.ray_fleet import make_shadows, processes_of
 
 pytestmark = pytest.mark.cluster

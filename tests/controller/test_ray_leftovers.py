@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.ray_keeper import SOCKET_NAME
-from controller.ray_leftovers import dead_folders, remove_dead_folders
+from controller.on_ray.keeper import SOCKET_NAME
+from controller.on_ray.leftovers import dead_folders, remove_dead_folders
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.ray_local import LocalRay, log_tail
+from controller.on_ray.local import LocalRay, log_tail
 from tests.controller.ray_fleet import processes_of
 from vocabulary.errors import RuntimeFailure
 

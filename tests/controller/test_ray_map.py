@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.ray_connection import agree_on_token
-from controller.ray_local import LocalRay
-from controller.ray_map import RayMap
+from controller.on_ray.connection import agree_on_token
+from controller.on_ray.local import LocalRay
+from controller.on_ray.map import RayMap
 from placement.capacity.evaluate import Probe, Study, evaluate
 from placement.capacity.points import base_point, moved
 from tests.placement.fleets import deployment, model, requests

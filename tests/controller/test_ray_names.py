@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from controller.ray_memory import RayMemory, read_memory
-from controller.ray_names import GroupName, groups_among, namespace_of
-from controller.ray_nouns import HostNode
+from controller.on_ray.memory import RayMemory, read_memory
+from controller.on_ray.names import GroupName, groups_among, namespace_of
+from controller.on_ray.nouns import HostNode
 
 
 def test_fleets_of_one_name_have_namespaces_of_their_own():

@@ -17,11 +17,11 @@ import grpc
 import pytest
 
 from controller.keys import new_keys
-from controller.ray_cluster import RayCluster
-from controller.ray_connection import agree_on_token
-from controller.ray_hosts import HOST_LABEL
-from controller.ray_local import LocalRay
-from controller.ray_orphans import end_orphans
+from controller.on_ray.cluster import RayCluster
+from controller.on_ray.connection import agree_on_token
+from controller.on_ray.hosts import HOST_LABEL
+from controller.on_ray.local import LocalRay
+from controller.on_ray.orphans import end_orphans
 from tests.controller.ray_fleet import deployment, group, processes_of, specs_of
 from tests.controller.ray_raylets import joined_node, kill_node
 from tests.controller.test_ray_cluster import served

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.rehearsal import rehearse
+from controller.change.rehearsal import rehearse
 from scheduling.changes.residency import EndlessMemory
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Group, Placement

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from controller.applying import Running, replanned
+from controller.change.applying import Running, replanned
+from controller.change.observed_traffic import ObservedTraffic
+from controller.change.replanner import Planning, Replanner
 from controller.journal import NoJournal
-from controller.observed_traffic import ObservedTraffic
-from controller.replanner import Planning, Replanner
 from placement.replanning import Answer, Question, answer
 from tests.placement.fleets import deployment, model
 from tests.placement.test_difference import group

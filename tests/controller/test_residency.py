@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.residency import with_model, without_model
+from controller.change.residency import with_model, without_model
 from tests.controller.ray_fleet import deployment, group
 from vocabulary.errors import Infeasible, InvalidInput
 from vocabulary.parallel import ParallelConfig

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from controller.members import Member, Members
-from controller.silence import Silence
+from controller.life.members import Member, Members
+from controller.life.silence import Silence
 from tests.controller.ray_fleet import group
 from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Placement

@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 
 from controller.calls import InferCall, InferReply
-from controller.fleet_specs import worker_specs
 from controller.journal import NoJournal
-from controller.links import open_link
-from controller.members import GroupState, Members
+from controller.life.fleet_specs import worker_specs
+from controller.life.links import open_link
+from controller.life.members import GroupState, Members
+from controller.life.past import Past
+from controller.life.rosters import Rosters
+from controller.life.supervisor import Supervisor
 from controller.metrics import FleetMetrics
-from controller.past import Past
-from controller.rosters import Rosters
 from controller.server import FleetServer
-from controller.supervisor import Supervisor
 from scheduling.changes.residency import EndlessMemory
 from scheduling.cluster import ClusterScheduler
 from scheduling.reconcile import Reconciler

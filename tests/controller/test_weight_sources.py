@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from controller.weight_sources import STORE_BYTES_PER_S, Reached, WeightSources
+from controller.on_ray.weight_sources import STORE_BYTES_PER_S, Reached, WeightSources
 from resharding.transport.endpoints import Endpoint
 from tests.controller.ray_fleet import deployment, group, specs_of
 from vocabulary.deployment import ModelSpec

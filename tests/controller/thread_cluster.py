@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import final
 
-from controller.ray_nouns import Lost, StartedGroup
+from controller.on_ray.nouns import Lost, StartedGroup
 from vocabulary.errors import RuntimeFailure
 from workers.host import WorkerHost
 from workers.spec import Address, WorkerSpec

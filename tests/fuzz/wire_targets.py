@@ -9,7 +9,6 @@ from random import Random
 import msgspec
 from starlette.datastructures import Headers
 
-from controller.control import ControlServer, socket_path
 from controller.grpc_v2.admission import Admission
 from controller.grpc_v2.contents import FIELDS
 from controller.grpc_v2.echo_fleet import EchoFleet, echo_view
@@ -27,6 +26,7 @@ from controller.tenants import tenants_of
 from controller.text import Refused, TextFront
 from controller.text.calls import check_stop, generate_call
 from controller.text.chat_template import ChatTemplate
+from controller.verbs.control import ControlServer, socket_path
 from tests.controller.grpc_fleet import EVERY_TYPE, X
 from tests.controller.http.story import CODEC, EOS_ID, MAX_MODEL_LEN, TEMPLATE, VOCAB_SIZE, story_texts
 from tests.controller.scripted_fleet import generating_view

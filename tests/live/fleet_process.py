@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, final
 from uuid import uuid4
 
-from controller.control import ROOT, ask
+from controller.verbs.control import ROOT, ask
 
 # -P, as the installed command: nothing is imported from where the user stands.
 STATMUX = (sys.executable, "-P", "-m", "statmux.main")

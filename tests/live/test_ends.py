@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from controller.control import ROOT
+from controller.verbs.control import ROOT
 from statmux.client import Client, Unavailable
 from statmux.client.operations import InferResult
 from tests.live.fleet_files import GPT2, write_small_fleet

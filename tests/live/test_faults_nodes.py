@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.control import ROOT
+from controller.verbs.control import ROOT
 from tests.controller.ray_raylets import joined_node, kill_node
 from tests.live.crowd import crowd
 from tests.live.fault_fleet import command_of, write_fault_fleet
@@ -75,4 +75,4 @@ def test_a_fleet_whose_ray_dies_ends_with_an_error_and_leaves_nothing(
 
 def keeper_of(fleet: ServedFleet) -> int:
     """The older of its two processes."""
-    return min(pid for pid in fleet.marked_processes() if "ray_keeper" in command_of(pid))
+    return min(pid for pid in fleet.marked_processes() if "on_ray/keeper" in command_of(pid))

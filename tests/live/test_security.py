@@ -23,8 +23,8 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 
-from controller.control import ROOT
 from controller.keys import read_keys
+from controller.verbs.control import ROOT
 from statmux.client import Client, NotAllowed, Unavailable
 from tests.controller.security.authority import Authority
 from tests.live.fleet_files import write_small_fleet

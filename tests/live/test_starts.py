@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.control import ROOT
+from controller.verbs.control import ROOT
 from tests.live.fleet_files import write_small_fleet
 from tests.live.fleet_process import ServedFleet, run_verb
 
@@ -80,7 +80,7 @@ def test_a_ray_that_does_not_start_is_quoted_and_leaves_nothing(
     # Every Python starts with this, and the one that is to start Ray goes no further.
     (site / "sitecustomize.py").write_text(
         "import os, sys\n"
-        "if any('ray_keeper' in word for word in sys.orig_argv):\n"
+        "if any('on_ray/keeper' in word for word in sys.orig_argv):\n"
         "    print('Error: no Ray today', file=sys.stderr, flush=True)\n"
         "    os._exit(7)\n"
     )

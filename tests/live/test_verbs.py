@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from controller.control import ROOT
+from controller.verbs.control import ROOT
 from statmux.client import Client, ClientError
 from tests.live.fleet_process import ServedFleet, run_verb
 

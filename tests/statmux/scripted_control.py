@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from controller.control import ROOT, ControlServer
+from controller.verbs.control import ROOT, ControlServer
 from vocabulary.errors import StatmuxError
 
 # An answer that does not come while the fleet lives.

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from controller.look_verbs import models_of
+from controller.verbs.look_verbs import models_of
 from tests.statmux.fleet_status import group, model, status
 from tests.statmux.in_process import statmux
 from tests.statmux.scripted_control import SILENCE, scripted_fleet

@@ -6,9 +6,9 @@ import json
 import socket
 from pathlib import Path
 
-from controller.control import ROOT
 from controller.journal import Journal
 from controller.journal.read import JournalFile
+from controller.verbs.control import ROOT
 from tests.statmux.in_process import statmux
 from tests.statmux.scripted_control import scripted_fleet
 

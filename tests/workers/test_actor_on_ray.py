@@ -12,8 +12,8 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from controller.ray_cluster import RayCluster
-from controller.ray_hosts import DEVICE_RESOURCE
+from controller.on_ray.cluster import RayCluster
+from controller.on_ray.hosts import DEVICE_RESOURCE
 from tests.controller.ray_fleet import deployment
 from tests.workers.emulated_group import KEY, spec_of, without
 from tests.workers.group_visits import visit

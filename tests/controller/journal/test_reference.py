@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from controller.apply_verb import ApplyVerb
-from controller.fleet_verbs import FleetVerbs
 from controller.journal import RequestLine
 from controller.journal.explaining import REPLICA_KINDS
 from controller.journal.read import PLAN_KINDS
 from controller.journal.storage import TABLES
-from controller.look_verbs import LookVerbs
+from controller.verbs.apply_verb import ApplyVerb
+from controller.verbs.fleet_verbs import FleetVerbs
+from controller.verbs.look_verbs import LookVerbs
 
 TEXT = (Path(__file__).parents[3] / "docs" / "reference" / "control.md").read_text()
 

@@ -1,0 +1,156 @@
+"""Changes that people ask for by name, made of wants: a model more or less, a group or host drained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import final
+
+from controller.change.residency import with_model, without_model
+from controller.journal import AbstractJournal
+from controller.life.device_watch import Replan
+from controller.life.supervisor import Supervisor
+from controller.server import FleetServer
+from vocabulary.errors import Infeasible, InvalidInput, RuntimeFailure
+from vocabulary.placement import Group, Placement
+
+
+@final
+class FleetChanges:
+    """Idempotent; each returns when it is done. Of two at once the later is carried out on top."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        server: FleetServer,
+        *,
+        replan: Replan,
+        devices: Callable[[], frozenset[str]],
+        journal: AbstractJournal,
+    ) -> None:
+        """devices: ids of those that are there."""
+        self._supervisor = supervisor
+        self._server = server
+        self._replan = replan
+        self._devices = devices
+        self._journal = journal
+        # What was wanted before each of these was unloaded.
+        self._homes: dict[str, Placement] = {}
+        # Devices of each group or host that is drained; the plan without that, and the one that is wanted.
+        self._drained: dict[str, frozenset[str]] = {}
+        self._whole = self._left = Placement(())
+
+    @property
+    def drained_devices(self) -> frozenset[str]:
+        """Ids of those that no plan is to use."""
+        return frozenset[str]().union(*self._drained.values())
+
+    @property
+    def drained(self) -> tuple[str, ...]:
+        """Groups and hosts that were taken out of service."""
+        return tuple(self._drained)
+
+    async def load(self, model: str) -> tuple[str, ...]:
+        """Ids of the groups that hold it, once it is READY. Raises StatmuxError where it will not be."""
+        supervisor = self._supervisor
+        wanted = with_model(
+            supervisor.desired,
+            model,
+            deployment=supervisor.deployment,
+            before=self._homes.get(model, supervisor.desired),
+            devices=self._devices(),
+        )
+        if wanted != supervisor.desired:
+            self._journal.event("models", model=model, verb="load")
+            supervisor.want(wanted, why=f"load {model}")
+            await self._until(lambda: model in self._resident())
+        refusal = await self._server.take_in(model)
+        if refusal is not None:
+            raise RuntimeFailure(f"model {model} did not load: {refusal.message}")
+        return tuple(group.id for group in supervisor.desired.groups if model in group.models)
+
+    async def unload(self, model: str) -> None:
+        """Its memory is free afterwards."""
+        supervisor = self._supervisor
+        if model not in supervisor.deployment.model_names:
+            known = ", ".join(supervisor.deployment.model_names)
+            raise InvalidInput(f"the deployment has no model {model!r}", hint=f"it has {known}")
+        await self._server.take_out(model)
+        if not supervisor.desired.holders(model):
+            return
+        self._homes[model] = supervisor.desired
+        self._journal.event("models", model=model, verb="unload")
+        supervisor.want(without_model(supervisor.desired, model), may_interrupt=True, why=f"unload {model}")
+        await self._until(lambda: model not in self._resident())
+
+    async def drain(self, target: str, *, may_interrupt: bool = False) -> tuple[str, ...]:
+        """Nothing runs on the group or host any more; models that have no place now.
+
+        Raises InvalidInput for what is neither, Infeasible where models would have no replica, unless
+        `may_interrupt`.
+        """
+        supervisor = self._supervisor
+        if target in self._drained:
+            return ()
+        drained = {**self._drained, target: self._devices_of(target)}
+        before = self._before()
+        left = await self._without(drained, before)
+        lost = tuple(sorted(before.models - left.models))
+        if lost and not may_interrupt:
+            raise Infeasible(
+                f"without {target} there is no room for {', '.join(lost)}",
+                hint="drain it nevertheless with --force, or give the fleet more devices first",
+            )
+        self._drained, self._whole, self._left = drained, before, left
+        self._journal.event("drain", group=target, unplaced=list(lost))
+        supervisor.want(left, may_interrupt=may_interrupt, why=f"drain {target}")
+        await self._until(lambda: self._is_empty(drained[target]))
+        return lost
+
+    async def undrain(self, target: str) -> None:
+        """What ran before it was drained, again; unless something else was wanted since."""
+        if target not in self._drained:
+            raise InvalidInput(f"{target} is not drained")
+        drained = {name: devices for name, devices in self._drained.items() if name != target}
+        before = self._before()
+        left = await self._without(drained, before)
+        self._drained, self._whole, self._left = drained, before, left
+        self._journal.event("undrain", group=target)
+        self._supervisor.want(left, why=f"undrain {target}")
+        await self._supervisor.converged()
+
+    def _before(self) -> Placement:
+        """What would run if nothing was drained."""
+        is_as_left = bool(self._drained) and self._supervisor.desired == self._left
+        return self._whole if is_as_left else self._supervisor.desired
+
+    async def _without(self, drained: Mapping[str, frozenset[str]], before: Placement) -> Placement:
+        devices = self._devices().difference(*drained.values())
+        left = Placement(tuple(group for group in before.groups if devices.issuperset(group.devices)))
+        return left if left.models == before.models else await self._replan(devices, before)
+
+    def _is_empty(self, devices: frozenset[str]) -> bool:
+        return all(devices.isdisjoint(member.group.devices) for member in self._supervisor.members)
+
+    def _resident(self) -> set[str]:
+        members = self._supervisor.members.running()
+        return {model for member in members for model in member.group.models}
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        """Or until nothing more will change: other steps may take longer, or fail again and again."""
+        while not holds() and not self._supervisor.is_converged:
+            await self._supervisor.changed.wait()
+
+    def _devices_of(self, target: str) -> frozenset[str]:
+        """Of a group that is wanted, or of a host."""
+        groups: dict[str, Group] = {group.id: group for group in self._supervisor.desired.groups}
+        if target in groups:
+            return frozenset(groups[target].devices)
+        cluster = self._supervisor.deployment.cluster
+        found = frozenset(device.id for device in cluster.devices if device.host == target)
+        if not found and target not in self._drained:
+            hosts = sorted({device.host for device in cluster.devices})
+            raise InvalidInput(
+                f"{target!r} is neither a group nor a host of the fleet",
+                hint=f"groups are {', '.join(groups)}; hosts are {', '.join(hosts)}",
+            )
+        return found

@@ -1,0 +1,120 @@
+"""Devices that go and come: after a while without them the fleet is planned for those that are left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import final
+
+import structlog
+
+from controller.journal import AbstractJournal
+from controller.life.fewer_devices import Fallback, Loss
+from controller.life.supervisor import Supervisor
+from vocabulary.errors import StatmuxError
+from vocabulary.placement import Placement
+
+# A placement on these devices, from one that was planned for more; raises Infeasible.
+Replan = Callable[[frozenset[str], Placement], Awaitable[Placement]]
+# What models lose from the first placement to the second.
+Losses = Callable[[Placement, Placement], Awaitable[tuple[Loss, ...]]]
+_log = structlog.get_logger("statmux.controller")
+
+
+@final
+class DeviceWatch:
+    """Tells the supervisor which devices are there, and wants another plan where some stay away.
+
+    there: ids of the devices that are there, once that is `known`. fallback: what is run for want of some,
+    None while all is as planned.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        *,
+        timeout_s: float,
+        replan: Replan,
+        losses: Losses,
+        journal: AbstractJournal,
+    ) -> None:
+        """timeout_s: how long devices may be away before they are planned without."""
+        self.fallback: Fallback | None = None
+        self.there: frozenset[str] = frozenset()
+        self.known = asyncio.Event()
+        self._supervisor = supervisor
+        self._timeout_s = timeout_s
+        self._replan = replan
+        self._losses = losses
+        self._journal = journal
+        self._planned = Placement(())
+        self._planning: asyncio.Task[None] | None = None
+
+    def hear(self, devices: frozenset[str]) -> None:
+        """All that are there now."""
+        self.known.set()
+        if devices == self.there:
+            return
+        gone, come = self.there - devices, devices - self.there
+        self.there = devices
+        self._journal.event("devices", gone=sorted(gone), come=sorted(come))
+        if gone:
+            _log.error("devices are gone", devices=sorted(gone))
+        self._supervisor.devices_changed(devices)
+        self._forget()
+        if self._is_missing(self._supervisor.desired) or self._is_falling_back:
+            self._planning = asyncio.get_running_loop().create_task(self._plan_anew())
+
+    async def close(self) -> None:
+        """Nothing is planned any more."""
+        planning = self._planning
+        self._forget()
+        if planning is not None:
+            await asyncio.gather(planning, return_exceptions=True)
+
+    @property
+    def _is_falling_back(self) -> bool:
+        """Unless something else was wanted since."""
+        return self.fallback is not None and self._supervisor.desired == self.fallback.placement
+
+    def _forget(self) -> None:
+        if self._planning is not None:
+            self._planning.cancel()
+            self._planning = None
+
+    def _is_missing(self, placement: Placement) -> bool:
+        return any(device not in self.there for group in placement.groups for device in group.devices)
+
+    async def _plan_anew(self) -> None:
+        """As before, at once, where all devices are back; else for those that are there, after a while."""
+        if not self._is_falling_back:
+            self._planned = self._supervisor.desired
+        if not self._is_missing(self._planned):
+            self.fallback = None
+            self._supervisor.want(self._planned, why="all devices are back")
+            return
+        await asyncio.sleep(self._timeout_s)
+        try:
+            await self._fall_back()
+        except StatmuxError as error:
+            _log.error("no plan for the devices that are left", why=str(error))
+            self._journal.event("no_plan", why=str(error))
+
+    async def _fall_back(self) -> None:
+        placement = await self._replan(self.there, self._planned)
+        missing = {device for group in self._planned.groups for device in group.devices} - self.there
+        self.fallback = Fallback(placement, tuple(sorted(missing)))
+        await self._carry_out(placement)
+        losses = await self._losses(self._planned, placement)
+        self.fallback = replace(self.fallback, losses=losses)
+        _log.warning("planned for fewer devices", plan=self.fallback.sentence)
+        self._journal.event("fewer_devices", why=self.fallback.sentence)
+
+    async def _carry_out(self, placement: Placement) -> None:
+        """Without an interruption if there is a way, else with: others have lost all replicas they had."""
+        supervisor = self._supervisor
+        supervisor.want(placement, why="devices are gone")
+        await supervisor.converged()
+        if supervisor.desired == placement and any(one.models for one in supervisor.given_up):
+            supervisor.want(placement, may_interrupt=True, why="devices are gone, and others must make room")

@@ -1,0 +1,1 @@
+"""Groups on a Ray cluster: started here or joined, found again, watched, ended."""

@@ -1,0 +1,1 @@
+"""What a running fleet is asked over its control socket and its admin routes."""
