@@ -137,7 +137,7 @@ class GroupWorker:
             return _started(host)
 
     def remove(self, models: tuple[str, ...]) -> Started:
-        """Forget models and give their memory back. Raises RuntimeFailure while requests of one are held."""
+        """Forget models, whose requests end, and give their memory back. Raises RuntimeFailure."""
         host = self._running()
         with self._watch.held():
             host.remove(models)

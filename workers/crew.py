@@ -121,11 +121,12 @@ class Crew:
     def muster_serving(self) -> None:
         """As `muster`, while all serve. All have answered when it raises what one raised."""
         answers = [answers.get() for answers in self._answers]
+        if None in answers:
+            self._tell_over()  # for whoever asks next
         for host, note in zip(self._hosts, answers, strict=True):
             if isinstance(note, Refused):
                 raise note.error()
             if note is None:
-                self._tell_over()
                 raise RuntimeFailure(f"host {host} of group {self._spec.group.id} is lost")
 
     def muster(self) -> None:

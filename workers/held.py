@@ -21,7 +21,7 @@ _TOKEN_BYTES = 4
 
 @dataclass(slots=True)
 class Held:
-    """A request that the group has not settled yet, and whose it is."""
+    """A request that the group has not settled yet, and whose it is. is_ended: by us: its model goes."""
 
     front: Front
     model: str
@@ -32,6 +32,7 @@ class Held:
     batch_size: int = 0
     answer: Answer = Answer()
     error: str = ""
+    is_ended: bool = False
     # Of a request that generates.
     reasons: list[str] = field(default_factory=list)
     is_begun: bool = False
@@ -51,6 +52,11 @@ class Held:
     def num_prompt(self) -> int:
         """Tokens of the prompt."""
         return len(self.inputs[0].raw) // _TOKEN_BYTES
+
+    @property
+    def fate_when_ended(self) -> Fate:
+        """Of one that had not begun it is certain that it may be asked again."""
+        return Fate.UNAVAILABLE if self.start_s == NEVER_S else Fate.LOST
 
     def tell_done(self, request_id: int, fate: Fate, now_s: float) -> None:
         """Its last frame, on the front end's clock; nothing where nobody waits for it any more."""

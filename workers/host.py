@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from traceback import format_exception
 from typing import Any, final
@@ -22,6 +23,8 @@ from workers.server import GroupServer
 from workers.spec import Address, WorkerSpec
 
 _log = structlog.get_logger("statmux.worker")
+# How long batches that run may take to end when their model goes, and how often that is looked at.
+ENDING_S, _LOOK_S = 10.0, 0.01
 
 
 def _ignore(news: object) -> None:
@@ -103,16 +106,17 @@ class WorkerHost:
         """
         with self._changing:
             self._engine.add(spec, multicasts)
-            self._on_loop(lambda: self._server.add_models(spec))
+            self._perform(self._add(spec))
             self._spec = _with(self._spec, spec)
 
-    def remove(self, models: Collection[str]) -> None:
+    def remove(self, models: Collection[str], *, within_s: float = ENDING_S) -> None:
         """Forget models, also such that were read and never added, and give their memory back.
 
-        Raises RuntimeFailure, and changes nothing, while requests of one are held.
+        Requests of them end first: those that wait at once, those that run with their batch. Raises
+        RuntimeFailure, and removes nothing, where that takes longer than `within_s`.
         """
         with self._changing:
-            self._on_loop(lambda: self._server.remove_models(models))
+            self._perform(self._remove(models, within_s))
             self._spec = _without(self._spec, models)
 
     def drop_unfinished(self) -> None:
@@ -132,13 +136,19 @@ class WorkerHost:
         ask_for_precise_timers()
         self._loop.run_forever()
 
-    def _on_loop(self, change: Callable[[], None]) -> None:
-        """Blocks; raises what it raises."""
+    def _perform(self, change: Coroutine[Any, Any, None]) -> None:
+        """On the loop. Blocks; raises what it raises."""
+        asyncio.run_coroutine_threadsafe(change, self._loop).result()
 
-        async def perform() -> None:
-            change()
+    async def _add(self, spec: WorkerSpec) -> None:
+        self._server.add_models(spec)
 
-        asyncio.run_coroutine_threadsafe(perform(), self._loop).result()
+    async def _remove(self, models: Collection[str], within_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._server.end_requests(models):
+                    await asyncio.sleep(_LOOK_S)
+        self._server.remove_models(models)
 
     async def _listen(self) -> Address:
         address = await self._reception.listen()

@@ -116,6 +116,15 @@ class GroupServer:
                     self._page_tokens[model.name] = limits.page_tokens
                 self._machine.add_model(model.name, catalog=spec.catalog, limits=limits)
 
+    def end_requests(self, models: Collection[str]) -> int:
+        """Requests of these models end, such as run with their batch or step; returns how many are held."""
+        ending = [(request_id, held) for request_id, held in self._held.items() if held.model in models]
+        for request_id, held in ending:
+            if not held.is_ended:
+                held.is_ended = True
+                self._post(Cancelled(request_id))
+        return len(ending)
+
     def remove_models(self, models: Collection[str]) -> None:
         """They take no more requests, and the engine forgets them. Those that are not here are none.
 
@@ -281,4 +290,6 @@ class GroupServer:
         self._num_held_bytes -= held.num_bytes
         if held.reasons:
             self._engine.forget(request_id)
+        if held.is_ended and fate is Fate.CANCELLED:
+            fate, held.error = held.fate_when_ended, f"{held.model} leaves this group"
         held.tell_done(request_id, fate, now_s)
