@@ -88,7 +88,7 @@ class Roster:
         ]
 
     def adopt(self, catalog: Catalog) -> None:
-        """Replicas that are added from now on cost this."""
+        """Replicas that are added, or open again, from now on cost this."""
         self._catalog = catalog
 
     def observe(self, event: RosterEvent) -> None:
@@ -129,10 +129,11 @@ class Roster:
 
     def _hold(self, known: _Known, model: str, limits: GenerationLimits | None) -> None:
         index, replica = known.load.index, known.replicas.get(model)
-        # One that opens again keeps what it still has in flight.
-        if replica is None or _limits_of(replica) != limits:
-            known.replicas[model] = self._replica(known, model, limits)
-            self._holders.setdefault(model, {})[index] = known.replicas[model]
+        fresh = self._replica(known, model, limits)
+        # One that opens again as it was keeps what it still has in flight.
+        if replica is None or _costs_of(replica) != _costs_of(fresh):
+            known.replicas[model] = fresh
+            self._holders.setdefault(model, {})[index] = fresh
         known.taking.add(model)
 
     def _replica(self, known: _Known, model: str, limits: GenerationLimits | None) -> Candidate:
@@ -157,3 +158,8 @@ class Roster:
 
 def _limits_of(replica: Candidate) -> GenerationLimits | None:
     return None if replica.model_load is None else replica.model_load.costs.limits
+
+
+def _costs_of(replica: Candidate) -> tuple[object, ...]:
+    load = replica.model_load
+    return (replica.stages_s, *((load.costs.times, load.costs.limits) if load is not None else ()))

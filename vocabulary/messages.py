@@ -45,7 +45,7 @@ class Begun(msgspec.Struct, frozen=True, gc=False):
 
 
 class CatalogChanged(msgspec.Struct, frozen=True):
-    """What models cost from now on. Groups that are there keep what they were added with."""
+    """What models cost from now on. Replicas that are open keep what they were opened with."""
 
     catalog: Catalog
 

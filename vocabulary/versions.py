@@ -27,7 +27,7 @@ class Split:
 
     shares: (version, weight >= 0) in the order of the file; one at least is more than 0. aliases: other names
     of the model. by: calls of one request id, or of one tenant, always go to the same version while the
-    weights stay; if they change, no more of them move than must.
+    weights stay; if those of two versions change, no more of them move than must.
     """
 
     model: str
@@ -64,7 +64,8 @@ class Split:
         if not left:
             return chosen
         rest = Split(self.model, left)
-        return rest.versions[rest._index(point)]
+        # Anew: where in the interval of a version that is not there says nothing of the others.
+        return rest.versions[rest._index(_point(f"{self.model}{MARK}{chosen}", key))]
 
     def _index(self, point: float) -> int:
         """Of a point in [0, 1). A weight of 0 is an empty interval."""

@@ -147,3 +147,14 @@ def test_what_is_told_of_a_group_after_its_loss_counts_in_its_order() -> None:
     assert [one.group_index for one in commands] == [1, 0, 0]
     after(machine, 0.0, GroupOpened(1), GroupLost(1))
     assert not machine.is_open(1)
+
+
+def test_a_replica_that_opens_again_costs_what_models_cost_by_then() -> None:
+    machine = fleet()
+    slower = catalog_of({"a": ({1: (5.0,)},), "b": ({1: (3.0,)},)})
+    after(machine, 0.0, Arrived(Request(0, "b", 0.0)), CatalogChanged(slower))
+    (before,) = after(machine, 0.0, Arrived(Request(1, "b", 0.0)))
+    (reopened,) = after(machine, 0.0, ReplicaOpened(1, "b"), Arrived(Request(2, "b", 0.0)))
+    assert (before.predicted_finish_s, reopened.predicted_finish_s) == (4.0, 7.0)
+    after(machine, 7.0, *(Settled(index, Fate.SERVED, 7.0) for index in range(3)))
+    assert machine.group_in_flight(1) == 0

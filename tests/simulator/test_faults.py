@@ -101,6 +101,11 @@ def test_a_model_of_the_lost_group_alone_is_unavailable_until_it_is_back() -> No
     ]
 
 
+def test_a_group_that_is_back_in_the_instant_of_its_loss_serves_on() -> None:
+    one = two_groups((0.0, "b"), (0.5, "b"))
+    assert fates(one, Loss(0.25, 1, 0.25)) == [("lost", 1, 0.0), ("served", 1, 2.5)]
+
+
 def test_a_request_is_given_to_another_group_once() -> None:
     one = two_groups(*[(0.0, "a")] * 4, router="round_robin")
     assert [fate for fate, _, _ in fates(one, Loss(0.5, 0, opens_s=0.6), Loss(0.7, 1))] == [

@@ -106,6 +106,13 @@ def test_calls_of_a_version_that_is_not_there_are_shared_by_those_that_are():
         assert split.version_of(key, among={"v4"}) == usual
 
 
+def test_calls_of_a_version_that_is_not_there_are_shared_by_the_weights_of_the_others():
+    split = Split("chat", (("v1", 50.0), ("v2", 25.0), ("v3", 25.0)))
+    keys = [key for key in map(str, range(8000)) if split.version_of(key) == "v1"]
+    share = sum(split.version_of(key, among={"v2", "v3"}) == "v2" for key in keys) / len(keys)
+    assert 0.47 < share < 0.53
+
+
 def test_the_own_names_of_a_model_are_those_of_its_versions():
     splits = (Split("chat", (("v1", 1.0), ("v2", 0.0))),)
     assert own_names(splits, "chat") == ("chat@v1", "chat@v2")
