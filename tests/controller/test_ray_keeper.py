@@ -1,4 +1,4 @@
-"""Where the user stands does not matter, and when the fleet's process is killed Ray goes with it."""
+"""When the fleet's process is killed while it starts Ray, Ray goes with it."""
 
 from __future__ import annotations
 
@@ -12,49 +12,21 @@ from pathlib import Path
 import pytest
 
 from controller.on_ray.keeper import kill_session
-from tests.controller.ray_fleet import make_shadows, processes_of
+from tests.controller.ray_fleet import processes_of
 
 pytestmark = pytest.mark.cluster
 DRIVER = [sys.executable, "-P", str(Path(__file__).with_name("ray_driver.py"))]
 
 
-def test_started_where_packages_have_our_names_and_killed_a_fleet_leaves_nothing(tmp_path: Path):
-    driver = subprocess.Popen(
-        [*DRIVER, "local", "n-0:0"],
-        cwd=make_shadows(tmp_path),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert driver.stdout is not None
-    said = []
-    for line in driver.stdout:
-        said.append(line.strip())
-        if line.startswith(("ready", "error")):
-            break
-    assert said[-1] == "ready on n-0", said
-    folder = said[0].partition(": ")[0]
-    ends = [os.pidfd_open(pid) for pid in processes_of(folder) if pid != driver.pid]
-    assert len(ends) > 5
-    driver.kill()
-    driver.communicate()
-    for end in ends:
-        assert select.select([end], [], [], 30.0)[0], f"a process of {folder} outlives the fleet"
-        os.close(end)
-    assert not Path(folder).exists()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_fleet_that_ends_while_ray_starts_leaves_nothing(number: signal.Signals):
+def test_a_fleet_that_is_killed_while_ray_starts_leaves_nothing():
     driver = subprocess.Popen(
         [*DRIVER, "local", "n-0:0"], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
     )
     assert driver.stdout is not None
     folder = next(line for line in driver.stdout if "node 1 of 2" in line).partition(": ")[0]
     ends = [os.pidfd_open(pid) for pid in processes_of(folder)]
-    driver.send_signal(number)
+    driver.kill()
     driver.communicate(timeout=60)
-    assert driver.returncode != 0
     for end in ends:
         assert select.select([end], [], [], 30.0)[0], f"a process of {folder} outlives the fleet"
         os.close(end)

@@ -64,20 +64,6 @@ def test_a_process_that_ends_at_once_is_told_with_its_status(tmp_path: Path):
 
 
 @pytest.mark.cluster
-def test_ray_ends_with_its_keeper(short_folder: Path):
-    ray = LocalRay({"n-0": 1}, folder=short_folder)
-    ray.launch()
-    ray.wait(timeout_s=60.0, progress=quiet)
-    ends = [os.pidfd_open(pid) for pid in processes_of(str(short_folder))]
-    assert len(ends) > 2
-    ray._keeper.kill()
-    for end in ends:
-        assert select.select([end], [], [], 30.0)[0], "a process outlives the keeper"
-        os.close(end)
-    ray.stop()
-
-
-@pytest.mark.cluster
 def test_a_ray_that_loses_a_part_ends_as_a_whole(short_folder: Path):
     ray = LocalRay({"n-0": 1}, folder=short_folder)
     ray.launch()

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ import numpy as np
 
 from statmux.client import Client, ClientError
 from statmux.client.errors import DeadlineExceeded
+from statmux.client.operations import InferResult
+from tests.live.fleet_process import ServedFleet
 
 X = np.arange(6, dtype=np.int32)
 # Nobody may have to wait so long: whoever does has got no answer.
@@ -103,3 +106,13 @@ def crowd(address: str, *models: str) -> Iterator[Crowd]:
         yield one
     finally:
         one.stop()
+
+
+def in_flight(
+    fleet: ServedFleet, client: Client, pool: ThreadPoolExecutor, model: str, *, count: int
+) -> list[Future[InferResult]]:
+    """Requests that the fleet has accepted and not answered."""
+    before = fleet.ask("status")["num_pending"]
+    calls = [pool.submit(client.infer, model, {"INPUT0": X}, timeout_s=None) for _ in range(count)]
+    fleet.until(lambda: fleet.ask("status")["num_pending"] == before + count)
+    return calls

@@ -1,15 +1,23 @@
-"""A living fleet of two device types, with slow links: costs are those of where a group is."""
+"""A living fleet of two device types, with slow links: costs are those of where a group is.
+
+In the end it is told twice to end.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import signal
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from statmux.client import Client, Rejected
+from statmux.client import Client, Rejected, Unavailable
+from tests.live.crowd import in_flight
 from tests.live.fleet_process import ServedFleet
 
 pytestmark = pytest.mark.cluster
@@ -50,16 +58,41 @@ def write_fleet(folder: Path) -> Path:
     return folder
 
 
-def test_a_group_is_judged_by_its_device_type_and_by_the_hosts_it_crosses(
-    folder: Path, serve: Callable[..., ServedFleet]
-):
-    fleet = serve(write_fleet(folder))
-    fleet.until_ready()
-    address = fleet.ask("status")["endpoints"]["grpc"]
-    with Client(address) as client:
-        assert client.infer("here", {"INPUT0": X}).group == "fast"
-        with pytest.raises(Rejected):
-            client.infer("there", {"INPUT0": X})
-        assert client.infer("patient", {"INPUT0": X}).group == "slow"
-    fleet.run_verb("stop", "--wait")
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[ServedFleet]:
+    """The last test ends it."""
+    with tempfile.TemporaryDirectory(prefix="live-") as path, ExitStack() as stack:
+        served = ServedFleet(write_fleet(Path(path)))
+        stack.callback(served.kill)
+        served.until_ready()
+        yield served
+
+
+@pytest.fixture
+def client(fleet: ServedFleet) -> Iterator[Client]:
+    with Client(fleet.ask("status")["endpoints"]["grpc"]) as ours:
+        yield ours
+
+
+def test_a_group_is_judged_by_its_device_type_and_by_the_hosts_it_crosses(client: Client):
+    assert client.infer("here", {"INPUT0": X}).group == "fast"
+    with pytest.raises(Rejected):
+        client.infer("there", {"INPUT0": X})
+    assert client.infer("patient", {"INPUT0": X}).group == "slow"
+
+
+def test_a_second_signal_does_not_wait_and_says_so_to_who_does(fleet: ServedFleet, client: Client):
+    with ThreadPoolExecutor() as pool, fleet.held("slow"):
+        waiting = in_flight(fleet, client, pool, "patient", count=2)
+        fleet.process.send_signal(signal.SIGTERM)
+        fleet.until(lambda: fleet.ask("status")["state"] == "draining")
+        assert not client.is_ready()
+        with pytest.raises(Unavailable, match="draining"):
+            client.infer("patient", {"INPUT0": X})
+        fleet.process.send_signal(signal.SIGINT)
+        for call in waiting:
+            with pytest.raises(Unavailable, match="the fleet stopped before it answered") as caught:
+                call.result()
+            assert caught.value.reason == "DRAINING"
     assert fleet.wait() == 0, fleet.said
+    fleet.check_clean_end()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +13,12 @@ import pytest
 
 from controller.verbs.control import ROOT
 from statmux.client import Client, Unavailable
-from statmux.client.operations import InferResult
+from tests.live.crowd import in_flight
 from tests.live.fleet_files import GPT2, write_small_fleet
 from tests.live.fleet_process import ServedFleet
 
 pytestmark = pytest.mark.cluster
 X = np.arange(6, dtype=np.int32)
-
-
-def in_flight(
-    fleet: ServedFleet, client: Client, pool: ThreadPoolExecutor, model: str, *, count: int
-) -> list[Future[InferResult]]:
-    """Requests that the fleet has accepted and not answered."""
-    before = fleet.ask("status")["num_pending"]
-    calls = [pool.submit(client.infer, model, {"INPUT0": X}, timeout_s=None) for _ in range(count)]
-    fleet.until(lambda: fleet.ask("status")["num_pending"] == before + count)
-    return calls
 
 
 def test_a_killed_worker_fails_its_requests_at_once_and_a_drained_fleet_answers_the_others(
@@ -75,26 +64,6 @@ def check_without_g0(fleet: ServedFleet, client: Client) -> None:
     assert states == {"m0": "UNAVAILABLE", "m1": "READY"}
 
 
-def test_a_second_signal_does_not_wait_and_says_so_to_who_does(
-    folder: Path, serve: Callable[..., ServedFleet]
-):
-    fleet = serve(write_small_fleet(folder, stage_s=600.0))
-    with Client(fleet.until_ready()["grpc"]) as client, ThreadPoolExecutor() as pool:
-        waiting = in_flight(fleet, client, pool, "m0", count=2)
-        fleet.process.send_signal(signal.SIGTERM)
-        fleet.until(lambda: fleet.ask("status")["state"] == "draining")
-        assert not client.is_ready()
-        with pytest.raises(Unavailable, match="draining"):
-            client.infer("m0", {"INPUT0": X})
-        fleet.process.send_signal(signal.SIGINT)
-        for call in waiting:
-            with pytest.raises(Unavailable, match="the fleet stopped before it answered") as caught:
-                call.result()
-            assert caught.value.reason == "DRAINING"
-    assert fleet.wait() == 0, fleet.said
-    fleet.check_clean_end()
-
-
 @pytest.mark.parametrize("heard", ["starting Ray", "group g0: loading"])
 def test_a_fleet_that_starts_answers_that_it_is_not_ready_and_ends_when_told_to(
     folder: Path, serve: Callable[..., ServedFleet], heard: str
@@ -130,17 +99,4 @@ def test_a_killed_fleet_takes_all_of_ray_along_after_its_grace_and_can_be_starte
     again = serve(folder, "--set", "cluster.address=127.0.0.1:1")
     assert again.wait() == 4, "the socket of the dead fleet is in nobody's way"
     socket.unlink(missing_ok=True)
-    fleet.check_clean_end()
-
-
-def test_a_drain_that_takes_too_long_is_cut_short(folder: Path, serve: Callable[..., ServedFleet]):
-    grace = ("--set", "serving.drain.graceful_shutdown_timeout_s=0.1")
-    fleet = serve(write_small_fleet(folder, stage_s=600.0), *grace)
-    with Client(fleet.until_ready()["grpc"]) as client, ThreadPoolExecutor() as pool:
-        (waiting,) = in_flight(fleet, client, pool, "m0", count=1)
-        ran: subprocess.CompletedProcess[str] = fleet.run_verb("stop", "--wait", "-o", "json")
-        assert ran.returncode == 0, ran.stderr
-        with pytest.raises(Unavailable, match="the fleet stopped before it answered"):
-            waiting.result()
-    assert fleet.wait() == 0, fleet.said
     fleet.check_clean_end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import tempfile
 import time
@@ -18,7 +19,7 @@ import pytest
 
 from statmux.client import Client, ClientError
 from tests.live.crowd import crowd
-from tests.live.fault_fleet import BEAT_TIMEOUT_S, until_back, workers_of, write_fault_fleet
+from tests.live.fault_fleet import BEAT_TIMEOUT_S, command_of, until_back, workers_of, write_fault_fleet
 from tests.live.fleet_process import ServedFleet
 
 pytestmark = pytest.mark.cluster
@@ -29,16 +30,12 @@ ANSWER_S = 2.0
 
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[ServedFleet]:
-    """Hit by every test of this file; in the end nothing of it may be left."""
+    """Hit by every test of this file; the last one ends it."""
     with tempfile.TemporaryDirectory(prefix="live-") as path, ExitStack() as stack:
         served = ServedFleet(write_fault_fleet(Path(path)))
         stack.callback(served.kill)
         served.until_ready()
         yield served
-        stopped = served.run_verb("stop", "--wait", "-o", "json")
-        assert stopped.returncode == 0, stopped.stderr
-        assert served.wait() == 0, served.said
-        served.check_clean_end()
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +45,10 @@ def address(fleet: ServedFleet) -> str:
 
 @pytest.fixture(autouse=True)
 def whole(fleet: ServedFleet) -> Iterator[None]:
-    """Before and after each test all groups are open, and nothing is in flight."""
+    """After each test all groups are open, and nothing is in flight; or the fleet has ended."""
     yield
+    if fleet.process.poll() is not None:
+        return
     fleet.until(lambda: fleet.ask("status")["state"] == "ready" and fleet.ask("status")["is_converged"])
     assert {group["in_flight"] for group in fleet.ask("status")["groups"]} == {0}
 
@@ -148,6 +147,21 @@ def test_a_journal_that_cannot_be_written_stops_nothing_and_is_told(fleet: Serve
     finally:
         resource.prlimit(controller, resource.RLIMIT_FSIZE, before)
     fleet.until(lambda: told(fleet) == [])
+
+
+def test_a_fleet_whose_ray_dies_ends_with_an_error_and_leaves_nothing(fleet: ServedFleet):
+    os.kill(keeper_of(fleet), signal.SIGKILL)
+    assert fleet.wait() == 1
+    assert "error: the Ray of this fleet died, and all groups with it" in fleet.said
+    assert "Traceback" not in fleet.said
+    for left in fleet.ray_folders:  # Its keeper would have removed it.
+        shutil.rmtree(left, ignore_errors=True)
+    fleet.check_clean_end()
+
+
+def keeper_of(fleet: ServedFleet) -> int:
+    """The older of its two processes."""
+    return min(pid for pid in fleet.marked_processes() if "on_ray/keeper" in command_of(pid))
 
 
 def told(fleet: ServedFleet) -> list[str]:

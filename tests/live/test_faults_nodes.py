@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +13,7 @@ import pytest
 from controller.verbs.control import ROOT
 from tests.controller.ray_raylets import joined_node, kill_node
 from tests.live.crowd import crowd
-from tests.live.fault_fleet import command_of, write_fault_fleet
-from tests.live.fleet_files import write_small_fleet
+from tests.live.fault_fleet import write_fault_fleet
 from tests.live.fleet_process import ServedFleet
 
 pytestmark = pytest.mark.cluster
@@ -57,22 +54,3 @@ def test_a_host_that_goes_is_planned_without_and_taken_back_when_it_comes(
             assert fleet.wait() == 0, fleet.said
     clients.check(may_be=["LOST"])
     fleet.check_clean_end()
-
-
-def test_a_fleet_whose_ray_dies_ends_with_an_error_and_leaves_nothing(
-    folder: Path, serve: Callable[..., ServedFleet]
-):
-    fleet = serve(write_small_fleet(folder))
-    fleet.until_ready()
-    os.kill(keeper_of(fleet), signal.SIGKILL)
-    assert fleet.wait() == 1
-    assert "error: the Ray of this fleet died, and all groups with it" in fleet.said
-    assert "Traceback" not in fleet.said
-    for left in fleet.ray_folders:  # Its keeper would have removed it.
-        shutil.rmtree(left, ignore_errors=True)
-    fleet.check_clean_end()
-
-
-def keeper_of(fleet: ServedFleet) -> int:
-    """The older of its two processes."""
-    return min(pid for pid in fleet.marked_processes() if "on_ray/keeper" in command_of(pid))
