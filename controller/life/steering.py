@@ -96,7 +96,12 @@ class Steering:
         )
         timeout_s = deployment.health.node_timeout_s
         self.devices = DeviceWatch(
-            supervisor, timeout_s=timeout_s, replan=self._replan, losses=self._losses, journal=journal
+            supervisor,
+            timeout_s=timeout_s,
+            replan=self._replan,
+            losses=self._losses,
+            journal=journal,
+            drained=lambda: self.changes.drained_devices,
         )
         self.changes = FleetChanges(
             supervisor, server, replan=self._replan, devices=lambda: self.devices.there, journal=journal
@@ -123,6 +128,8 @@ class Steering:
         self._journal.event("started", resumed=bool(found), router=router)
         self._start_s = time.monotonic()
         supervisor.want(plan.placement, why="serve")
+        # A host may be away since before this controller came.
+        self.devices.look()
 
     def plan_anew_when_due(self, plan: Plan) -> None:
         """From now on, where the deployment asks for it. plan: that was started with."""

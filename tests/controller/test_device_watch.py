@@ -24,7 +24,7 @@ LOSSES = (Loss("b", 0.9, 0.5),)
 
 @asynccontextmanager
 async def watched(
-    *, timeout_s: float = 0.0, has_plan: bool = True
+    *, timeout_s: float = 0.0, has_plan: bool = True, rest: Placement = REST
 ) -> AsyncIterator[tuple[Lively, DeviceWatch]]:
     """A fleet that runs the whole plan. has_plan: for the devices that are left."""
     asked: list[frozenset[str]] = []
@@ -34,7 +34,7 @@ async def watched(
         assert placement == WHOLE, "it is always the whole plan that is planned for fewer devices"
         if not has_plan:
             raise Infeasible("nothing fits there")
-        return REST
+        return rest
 
     async def losses(before: Placement, after: Placement) -> tuple[Loss, ...]:
         assert (before, after) == (WHOLE, REST)
@@ -87,3 +87,85 @@ async def test_without_a_plan_for_the_rest_what_runs_goes_on() -> None:
         await fleet.until(lambda: not fleet.supervisor.members.of("g1").is_running)
         assert (watch.fallback, fleet.supervisor.desired) == (None, WHOLE)
         assert fleet.server.models()["a"].state.value == "READY"
+
+
+@pytest.mark.asyncio
+async def test_a_controller_that_comes_while_devices_are_away_plans_without_them() -> None:
+    async with lively(deployment(), G0, G1) as fleet:
+        watch = watch_of(fleet)
+        watch.hear(LEFT)
+        fleet.supervisor.want(WHOLE)
+        watch.look()
+        await fleet.converged()
+        assert (fleet.supervisor.desired, watch.fallback.missing) == (REST, ("n-0:1",))
+        await watch.close()
+
+
+@pytest.mark.asyncio
+async def test_the_plan_of_before_comes_back_though_groups_were_named_otherwise() -> None:
+    renamed = Placement((replace(REST.groups[0], id="x"),))
+    async with watched(rest=renamed) as (fleet, watch):
+        await lose_a_device(fleet, watch)
+        await fleet.until(lambda: fleet.server.placement == REST and fleet.supervisor.is_converged)
+        watch.hear(ALL)
+        await fleet.until(lambda: watch.fallback is None and fleet.supervisor.is_converged)
+        assert set(fleet.server.placement.groups) == {G0, G1}
+
+
+@pytest.mark.asyncio
+async def test_a_drained_device_is_not_planned_with_for_want_of_others() -> None:
+    asked: list[frozenset[str]] = []
+
+    async def replan(devices: frozenset[str], placement: Placement) -> Placement:
+        asked.append(devices)
+        return REST
+
+    async with lively(deployment(), G0, G1) as fleet:
+        watch = watch_of(fleet, replan=replan, drained=lambda: frozenset({"n-0:2"}))
+        watch.hear(LEFT | {"n-0:2"})
+        fleet.supervisor.want(WHOLE)
+        watch.look()
+        await fleet.converged()
+        await watch.close()
+    assert asked == [LEFT]
+
+
+@pytest.mark.asyncio
+async def test_what_somebody_wants_while_a_plan_for_fewer_devices_is_searched_is_not_lost() -> None:
+    mine = Placement((replace(G0, models=("b",)), G1))
+    placements: list[Placement] = []
+
+    async with lively(deployment(), G0, G1) as fleet:
+
+        async def replan(devices: frozenset[str], placement: Placement) -> Placement:
+            placements.append(placement)
+            if placement == WHOLE:
+                fleet.supervisor.want(mine)
+            return REST
+
+        watch = watch_of(fleet, replan=replan)
+        watch.hear(LEFT)
+        fleet.supervisor.want(WHOLE)
+        watch.look()
+        await fleet.until(lambda: fleet.supervisor.desired == REST and fleet.supervisor.is_converged)
+        assert placements == [WHOLE, mine]
+        await watch.close()
+
+
+def watch_of(fleet: Lively, *, replan=None, drained=frozenset) -> DeviceWatch:
+    """Plans REST at once unless `replan` does otherwise; knows no losses."""
+
+    async def rest(devices: frozenset[str], placement: Placement) -> Placement:
+        return REST
+
+    async def losses(before: Placement, after: Placement) -> tuple[Loss, ...]:
+        return ()
+
+    return DeviceWatch(
+        fleet.supervisor,
+        timeout_s=0.0,
+        replan=replan or rest,
+        losses=losses,
+        journal=NoJournal(),
+        drained=drained,
+    )
