@@ -49,7 +49,7 @@ class Rosters:
 
     def drop(self, member: Member, models: Collection[str]) -> None:
         """They are not resident there any more."""
-        for model in models:
+        for model in models if member.is_known else ():
             for roster in self._rosters:
                 roster.drop_replica(member.index, model)
 

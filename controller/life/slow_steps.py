@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar, final
 
@@ -15,7 +16,7 @@ from controller.life.rosters import Rosters
 from controller.on_ray.nouns import StartedGroup
 from vocabulary.deployment import Deployment
 from vocabulary.errors import RuntimeFailure, StatmuxError
-from vocabulary.placement import Placement
+from vocabulary.placement import Group, Placement
 from vocabulary.steps import (
     GroupEnded,
     GroupStarted,
@@ -33,6 +34,8 @@ Connect = Callable[[StartedGroup, Receive, Lost], Awaitable[Link]]
 Result = TypeVar("Result")
 SpecsOf = Callable[[Deployment, Placement], Sequence[WorkerSpec]]
 _log = structlog.get_logger("statmux.controller")
+# Starts and loads wait for minutes, each on a thread; what ends them must never wait for one.
+_MAX_SLOW, _MAX_ENDING = 256, 64
 
 
 @final
@@ -68,13 +71,16 @@ class SlowSteps:
         self._loaded = loaded
         self._done = done
         self._tasks: set[asyncio.Task[None]] = set()
+        # Those of the loop are few, and others need them.
+        self._slow = ThreadPoolExecutor(_MAX_SLOW, "slow-step")
+        self._ending = ThreadPoolExecutor(_MAX_ENDING, "ending-step")
         self.failure: StatmuxError | None = None
 
     def begin(self, step: Coroutine[None, None, None]) -> None:
         """Let it run until it is done, or until `close`."""
         task = asyncio.get_running_loop().create_task(step)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done_with)
 
     async def close(self) -> None:
         """Their threads run on until the cluster is closed, which makes what they do fail."""
@@ -82,12 +88,16 @@ class SlowSteps:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for threads in (self._slow, self._ending):
+            threads.shutdown(wait=False)
 
     async def start(self, members: Sequence[Member], deployment: Deployment) -> None:
         groups = tuple(member.group for member in members)
         try:
-            specs = self._specs_of(deployment, Placement(groups))
-            started = await _on_thread(lambda: self._cluster.start_groups(specs))
+            started = await _on_thread(
+                self._slow,
+                lambda: self._cluster.start_groups(self._specs_of(deployment, Placement(groups))),
+            )
         except StatmuxError as error:
             self.failure = self.failure or error
             for member in members:
@@ -150,8 +160,7 @@ class SlowSteps:
         life, group_id = member.life, member.group.id
         group = replace(member.group, models=(*member.group.models, *models))
         try:
-            (spec,) = self._specs_of(deployment, Placement((group,)))
-            started = await _on_thread(lambda: self._cluster.change_group(spec, add=models))
+            started = await _on_thread(self._slow, lambda: self._changed(group, deployment, add=models))
         except StatmuxError as error:
             if member.life == life:
                 _log.error("models did not load", group=group_id, models=models, why=str(error))
@@ -168,8 +177,7 @@ class SlowSteps:
         left = tuple(model for model in member.group.models if model not in models)
         group = replace(member.group, models=left)
         try:
-            (spec,) = self._specs_of(deployment, Placement((group,)))
-            started = await _on_thread(lambda: self._cluster.change_group(spec, remove=models))
+            started = await _on_thread(self._slow, lambda: self._changed(group, deployment, remove=models))
         except StatmuxError as error:
             # What it holds is not known now; a new process holds what it should.
             if member.life == life:
@@ -181,17 +189,28 @@ class SlowSteps:
             self._post(ModelsUnloaded(group.id, models))
             self._done()
 
+    def _changed(
+        self, group: Group, deployment: Deployment, *, add: Sequence[str] = (), remove: Sequence[str] = ()
+    ) -> StartedGroup:
+        (spec,) = self._specs_of(deployment, Placement((group,)))
+        return self._cluster.change_group(spec, add=add, remove=remove)
+
     async def _release(self, member: Member, release: Callable[[Sequence[str]], None]) -> None:
         try:
-            await _on_thread(lambda: release([member.group.id]))
+            await _on_thread(self._ending, lambda: release([member.group.id]))
         except StatmuxError as error:
             _log.error("group was not released", group=member.group.id, why=str(error))
 
+    def _done_with(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a step was not carried out to its end", exc_info=error)
 
-async def _on_thread(call: Callable[[], Result]) -> Result:
+
+async def _on_thread(threads: ThreadPoolExecutor, call: Callable[[], Result]) -> Result:
     """What Ray raises otherwise is the world's fault, too: it became unreachable in the middle of a step."""
     try:
-        return await asyncio.to_thread(call)
+        return await asyncio.get_running_loop().run_in_executor(threads, call)
     except (StatmuxError, asyncio.CancelledError):
         raise
     except Exception as error:

@@ -162,8 +162,13 @@ class Supervisor:
 
     async def adopt(self, found: Sequence[StartedGroup]) -> None:
         """Groups that run already, with what they hold."""
+        known = set(self.deployment.model_names)
         for started in found:
-            await self._slow.join(self._member(started.group), started)
+            member = self._member(started.group)
+            if strange := sorted(set(started.group.models) - known):
+                await self._slow.bury(member, f"it holds {', '.join(strange)}, which no model is called now")
+            else:
+                await self._slow.join(member, started)
 
     def watch(self) -> None:
         """Notice deaths and silence from now on."""
@@ -256,23 +261,32 @@ class Supervisor:
                 self._give_up(step)
             case StartGroups(groups):
                 self._start(groups)
-            case StopGroup(group_id):
-                self._stop(self._known(group_id))
-            case LoadModels(group_id, models):
-                self._tell("load", group_id, models)
-                self._slow.begin(self._slow.load(self._known(group_id), models, self.everything))
-            case UnloadModels(group_id, models):
-                self._tell("unload", group_id, models)
-                self._slow.begin(self._slow.unload(self._known(group_id), models, self.everything))
-            case CloseReplica(group_id, model):
-                self._close_replica(self._known(group_id), model)
+            case StopGroup() | LoadModels() | UnloadModels() | CloseReplica():
+                member = self._running(step.group_id)
+                if member is not None:
+                    self._change(member, step)
             case _:
                 assert_never(step)
 
-    def _known(self, group_id: str) -> Member:
+    def _running(self, group_id: str) -> Member | None:
+        """None of one that is lost: its end is told once its devices are free, which ends the step."""
         member = self.members.of(group_id)
-        assert member is not None, group_id
-        return member
+        return member if member is not None and member.is_running else None
+
+    def _change(self, member: Member, step: StopGroup | LoadModels | UnloadModels | CloseReplica) -> None:
+        match step:
+            case StopGroup():
+                self._stop(member)
+            case LoadModels(group_id, models):
+                self._tell("load", group_id, models)
+                self._slow.begin(self._slow.load(member, models, self.everything))
+            case UnloadModels(group_id, models):
+                self._tell("unload", group_id, models)
+                self._slow.begin(self._slow.unload(member, models, self.everything))
+            case CloseReplica(_, model):
+                self._close_replica(member, model)
+            case _:
+                assert_never(step)
 
     def _tell(self, kind: str, group_id: str, models: Sequence[str]) -> None:
         _log.info(kind, group=group_id, models=list(models))
@@ -284,8 +298,8 @@ class Supervisor:
         for step in steps:
             models.setdefault(step.group_id, []).append(step.model)
         for group_id, names in models.items():
-            member = self._known(group_id)
-            if member.is_running:
+            member = self._running(group_id)
+            if member is not None:
                 for name in names:
                     self._idle.forget(group_id, name)
                 self._tell("open", group_id, names)
@@ -300,11 +314,16 @@ class Supervisor:
 
     def _start(self, groups: Sequence[Group]) -> None:
         members = [self._member(group) for group in groups]
+        # One that fails again and again must not take others with it.
+        again = [member for member in members if member.state in (GroupState.LOST, GroupState.GIVEN_UP)]
+        first = [member for member in members if member not in again]
         for member in members:
             member.num_restarts += member.state in (GroupState.LOST, GroupState.GIVEN_UP)
             member.state = GroupState.STARTING
             self._tell("start", member.group.id, member.group.models)
-        self._slow.begin(self._slow.start(members, self.everything))
+        for each in (first, *([member] for member in again)):
+            if each:
+                self._slow.begin(self._slow.start(each, self.everything))
 
     def _member(self, group: Group) -> Member:
         """Who has the id, if front ends may go on to know it by the same index; else a new one."""
@@ -318,6 +337,7 @@ class Supervisor:
     def _stop(self, member: Member) -> None:
         self._tell("stop", member.group.id, member.group.models)
         member.state = GroupState.CLOSING
+        self._idle.forget(member.group.id)
         self._rosters.remove(member)
         self._slow.begin(self._slow.stop(member))
 

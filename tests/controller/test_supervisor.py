@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -204,3 +206,70 @@ async def test_a_model_comes_to_a_group_that_runs_and_goes_when_it_is_idle() -> 
         assert fleet.cluster.calls == ["start g1", "change g1 +b", "change g1 -a"]
         assert fleet.server.placement == Placement((only_b,))
         assert isinstance(await fleet.ask("b"), InferReply)
+
+
+@pytest.mark.asyncio
+async def test_a_group_that_dies_as_it_is_no_longer_wanted_is_ended_once_and_holds_nobody_up() -> None:
+    async with lively(deployment(), G0, G1) as fleet:
+        fleet.supervisor.want(Placement((G0, G1)))
+        await fleet.converged()
+        member = fleet.supervisor.members.of("g0")
+        fleet.supervisor.lose(member, "it died")
+        fleet.supervisor.want(Placement((G1,)))
+        await fleet.converged()
+        fleet.supervisor.want(Placement((G0, G1)))
+        await fleet.converged()
+        assert fleet.cluster.calls == ["start g0 g1", "kill g0", "start g0"]
+        assert fleet.server.is_ready()
+
+
+@pytest.mark.asyncio
+async def test_a_group_that_fails_again_does_not_take_others_with_it() -> None:
+    async with lively(deployment(), G0, G1) as fleet:
+        fleet.cluster.failing.add("g0")
+        fleet.supervisor.want(Placement((G0, G1)))
+        await fleet.until(lambda: fleet.state("g1") is GroupState.OPEN)
+        assert isinstance(await fleet.ask("b"), InferReply)
+
+
+@pytest.mark.asyncio
+async def test_a_model_that_was_found_and_never_opened_can_be_unloaded() -> None:
+    only_b = replace(G1, models=("b",))
+    async with lively(deployment(), only_b) as fleet:
+        only_a = Placement((replace(G1, models=("a",)),))
+        found = fleet.cluster.start_groups(worker_specs(deployment(), only_a, key=KEY))
+        await fleet.supervisor.adopt(found)
+        fleet.supervisor.want(Placement((only_b,)))
+        await fleet.converged()
+        assert fleet.cluster.calls == ["start g1", "change g1 -a", "change g1 +b"]
+        assert isinstance(await fleet.ask("b"), InferReply)
+
+
+@pytest.mark.asyncio
+async def test_a_found_group_with_a_model_that_is_no_longer_in_the_deployment_starts_anew() -> None:
+    now, only_a = deployment(), replace(G1, models=("a",))
+    now = replace(now, models=tuple(model for model in now.models if model.name == "a"))
+    async with lively(now, only_a) as fleet:
+        found = fleet.cluster.start_groups(worker_specs(deployment(), Placement((G1,)), key=KEY))
+        await fleet.supervisor.adopt(found)
+        fleet.supervisor.want(Placement((only_a,)))
+        await fleet.converged()
+        assert fleet.cluster.calls == ["start g1", "kill g1", "start g1"]
+        assert isinstance(await fleet.ask("a"), InferReply)
+
+
+@pytest.mark.asyncio
+async def test_a_lost_group_is_ended_though_all_threads_of_the_loop_are_taken() -> None:
+    async with lively(deployment(), G0) as fleet:
+        fleet.supervisor.want(Placement((G0,)))
+        await fleet.converged()
+        loop, gate = asyncio.get_running_loop(), threading.Event()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        taken = loop.run_in_executor(None, gate.wait)
+        try:
+            fleet.supervisor.lose(fleet.supervisor.members.of("g0"), "it died")
+            await fleet.converged()
+            assert fleet.cluster.calls == ["start g0", "kill g0", "start g0"]
+        finally:
+            gate.set()
+            await taken
