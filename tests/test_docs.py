@@ -7,10 +7,13 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
 from controller.journal import NoJournal
 from controller.journal.metrics import JournalMetrics
@@ -22,6 +25,7 @@ from statmux.sweeping.files import RECORD
 from statmux.verbs.trace_gen_options import ProcessName
 from statmux.verbs.trace_import_options import TraceFormat
 from vocabulary.errors import StatmuxError
+from vocabulary.formats.deployment_shape import DeploymentShape
 from vocabulary.formats.outcomes import COLUMNS as OUTCOME_COLUMNS
 from vocabulary.formats.outcomes import LATE, TOKEN_COLUMNS
 from vocabulary.formats.trace_table import COLUMNS as TRACE_COLUMNS
@@ -39,6 +43,14 @@ QUICKER = (
 )
 # What finds the fewest devices must find a good plan first.
 AS_WRITTEN = "min_devices"
+# Where the status document is made.
+STATUS_SOURCES = ("verbs/status.py", "front/front_ends.py")
+# Keys of deployments whose every default stands in the reference, with its row.
+TOLD = ("serving.health", "serving.drain", "serving.autoscaling", "placement.replan", "models[].on_demand")
+TOLD += ("observability.journal", "endpoints.limits", "security.tls")
+TOLD_ALONE = ("serving.front_ends", "models[].versions", "models[].split", "models[].split_by")
+# Where something is written into the journal: the kind is the first word.
+KIND = re.compile(r'(?:\.event|_tell)\("(\w+)"|_unix_clock\(\), "(\w+)"')
 # A page that hangs should fail here, not at the end of the whole run.
 TIMEOUT_S = 300
 
@@ -115,8 +127,8 @@ def test_every_column_and_file_is_in_the_reference() -> None:
 
 
 def test_every_key_of_the_status_document_is_in_the_reference() -> None:
-    tree = ast.parse((ROOT / "controller" / "status.py").read_text())
-    mappings = [node for node in ast.walk(tree) if isinstance(node, ast.Dict)]
+    trees = [ast.parse((ROOT / "controller" / name).read_text()) for name in STATUS_SOURCES]
+    mappings = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Dict)]
     keys = {key.value for node in mappings for key in node.keys if isinstance(key, ast.Constant)}
     text = (REFERENCE / "files.md").read_text()
     assert {"fleet", "groups", "num_served"} <= keys
@@ -135,3 +147,73 @@ def test_every_metric_is_in_the_reference_with_its_type() -> None:
     ):
         told |= {(name, kind) for name in re.findall(r"`(\w+)`", names)}
     assert told == expected
+
+
+def defaults_of(shape: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
+    """Key paths below the shape as the reference writes them, with their defaults."""
+    for name, field in shape.model_fields.items():
+        inner = shapes_in(field.annotation)
+        path = f"{prefix}{name}"
+        if path in TOLD_ALONE or not inner:
+            yield path, default_words(field.default)
+            continue
+        is_list = "tuple" in str(field.annotation)
+        yield from defaults_of(inner[0], f"{path}{'[]' * is_list}.")
+
+
+def shapes_in(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type):
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return [shape for part in get_args(annotation) for shape in shapes_in(part)]
+
+
+def default_words(value: object) -> str:
+    if value is None:
+        return "none"
+    return (
+        str(value).lower()
+        if isinstance(value, bool)
+        else f"{value:.12g}"
+        if isinstance(value, float)
+        else str(value)
+    )
+
+
+def test_every_key_of_faults_changes_and_limits_is_in_the_reference_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `([^`]+)` \| ([^|]*) \|", (REFERENCE / "files.md").read_text(), re.M))
+    expected = {
+        path: words
+        for path, words in defaults_of(DeploymentShape, "")
+        if path in TOLD_ALONE or path.startswith(tuple(f"{one}." for one in TOLD))
+    }
+    assert len(expected) > 40, expected
+    assert {path: rows.get(path) for path in expected} == expected
+
+
+def test_every_kind_of_event_of_the_journal_is_in_the_reference() -> None:
+    text = (REFERENCE / "control.md").read_text()
+    sources = [*(ROOT / "controller").rglob("*.py"), *(ROOT / "statmux").rglob("*.py")]
+    kinds = {first or second for path in sources for first, second in KIND.findall(path.read_text())}
+    assert {"plan", "group_lost", "open", "journal_put_aside"} <= kinds
+    assert not sorted(kind for kind in kinds if f"`{kind}`" not in text)
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    tests = {path: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    pages = [ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    named = {
+        (page.name, file, name)
+        for page in pages
+        for file, name in re.findall(r"`((?:[\w/]+/)?test_\w+\.py)?(?:::(test_\w+))?", page.read_text())
+        if file or name
+    }
+    assert len(named) > 20
+    missing = [
+        told
+        for told in sorted(named)
+        if not any(
+            str(path).endswith(f"/{told[1]}" * bool(told[1])) and f"def {told[2]}" * bool(told[2]) in text
+            for path, text in tests.items()
+        )
+    ]
+    assert not missing, missing
