@@ -43,7 +43,7 @@ _MIXED_MODELS = f"""\
   kv_cache: {{num_pages: {CHAT_PAGES}, block_size: 8}}
 - {{name: fast, engine: emulated, profile: fast.json}}
 - {{name: slow, engine: emulated, profile: slow.json, slo: {{latency_ms: {SLOW_SLO_S * 1e3:g}}}}}
-- {{name: homeless, engine: emulated, profile: fast.json}}
+- {{name: homeless, engine: emulated, profile: huge.json}}
 """
 _MIXED_PLAN = """\
 api_version: v1alpha1
@@ -60,10 +60,11 @@ def write_mixed_fleet(folder: Path) -> Path:
     chat generates beside it; fast and slow emulated on g1, in 2 stages.
 
     slow: two stages of 0.3 s and an SLO of 0.95 s, so a second request at the same time still makes it and a
-    third does not. homeless is in no group.
+    third does not. homeless is in no group, and no device has room for it.
     """
     write_profile(folder / "fast.json", stage_s=0.002)
     write_profile(folder / "slow.json", stage_s=SLOW_STAGE_S)
+    write_profile(folder / "huge.json", stage_s=0.002, weight_bytes=4 * 10**9)
     write_profile(folder / "chat.json", stage_s=0.002, generates=True)
     write_chat(folder / "chat")
     head = _HEAD.format(name="mixed", address="local", hosts=2, memory="1GiB")

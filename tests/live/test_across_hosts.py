@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from statmux.client import Client, Unavailable
+from tests.live.crowd import in_flight
 from tests.live.fleet_files import GPT2, SEQUENCE_LENGTH, write_profile
 from tests.live.fleet_process import ServedFleet
 
@@ -45,6 +46,7 @@ serving: {{drain: {{graceful_shutdown_timeout_s: 0.1}}}}
 models:
 - {{name: gpt2, source: "{GPT2}", profile: large.json, sequence_lengths: [{SEQUENCE_LENGTH}]}}
 - {{name: scores, source: "python://scoring:build", profile: small.json, batch_sizes: [1, 4]}}
+- {{name: endless, engine: emulated, profile: endless.json}}
 """
 _PLAN = """\
 api_version: v1alpha1
@@ -53,6 +55,7 @@ groups:
 - {id: wide, devices: ["n-0:0", "n-1:0"], tensor: 1, pipeline: 2, models: [gpt2]}
 - {id: lone, devices: ["n-1:1"], tensor: 1, pipeline: 1, models: [gpt2]}
 - {id: own, devices: ["n-0:1", "n-0:2"], tensor: 2, pipeline: 1, models: [scores]}
+- {id: late, devices: ["n-1:2"], tensor: 1, pipeline: 1, models: [endless]}
 """
 REQUEST = {"input_ids": np.arange(5, dtype=np.int64)[None]}
 
@@ -65,6 +68,7 @@ def fleet() -> Iterator[ServedFleet]:
         # As large as if sending were worth it; the model itself is tiny.
         write_profile(folder / "large.json", stage_s=0.002, weight_bytes=4 * 10**9)
         write_profile(folder / "small.json", stage_s=0.002)
+        write_profile(folder / "endless.json", stage_s=600.0)
         for name, text in (("scoring.py", _MODULE), ("deployment.yaml", _DEPLOYMENT), ("plan.yaml", _PLAN)):
             (folder / name).write_text(text)
         served = ServedFleet(folder)
@@ -105,10 +109,8 @@ def test_stages_on_two_hosts_answer_as_one_group_and_are_lost_together(fleet: Se
 
 
 def test_a_drain_that_takes_too_long_is_cut_short(fleet: ServedFleet, client: Client):
-    with ThreadPoolExecutor() as pool, fleet.held("own"):
-        features = np.zeros((1, 32), np.float32)
-        waiting = pool.submit(client.infer, "scores", {"features": features}, timeout_s=None)
-        fleet.until(lambda: fleet.ask("status")["num_pending"] == 1)
+    with ThreadPoolExecutor() as pool:
+        (waiting,) = in_flight(fleet, client, pool, "endless", count=1)
         stopped = fleet.run_verb("stop", "--wait", "-o", "json")
         assert stopped.returncode == 0, stopped.stderr
         with pytest.raises(Unavailable, match="the fleet stopped before it answered"):

@@ -259,7 +259,7 @@ def test_a_port_in_use_is_named_and_nothing_stays(mixed: ServedFleet, folder: Pa
     port = mixed.ask("status")["endpoints"][endpoint].rpartition(":")[2]
     ports = {"grpc": "0", "http": "0", "metrics": "0"} | {endpoint: port}
     flags = [part for name, one in ports.items() for part in (f"--{name}-port", one)]
-    for name in ("deployment.yaml", "plan.yaml", "fast.json", "slow.json", "chat.json"):
+    for name in ("deployment.yaml", "plan.yaml", "fast.json", "slow.json", "chat.json", "huge.json"):
         (folder / name).write_bytes((mixed.folder / name).read_bytes())
     (folder / "chat").symlink_to(mixed.folder / "chat")
     ran = run_verb(folder, "serve", "deployment.yaml", "--plan", "plan.yaml", *flags)

@@ -91,7 +91,7 @@ def repository(client: triton.InferenceServerClient) -> None:
     expect("FAILED_PRECONDITION", "load it first", lambda: client.infer("fast", [tensor("INPUT0", X)]))
     client.load_model("fast")
     assert client.is_model_ready("fast")
-    expect("UNAVAILABLE", "no group", lambda: client.load_model("homeless"))
+    expect("UNAVAILABLE", "no group has room", lambda: client.load_model("homeless"))
     expect("NOT_FOUND", "unknown model", lambda: client.load_model("nobody"))
 
 
