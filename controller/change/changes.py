@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import final
 
 from controller.change.residency import with_model, without_model
@@ -12,6 +13,20 @@ from controller.life.supervisor import Supervisor
 from controller.server import FleetServer
 from vocabulary.errors import Infeasible, InvalidInput, RuntimeFailure
 from vocabulary.placement import Group, Placement
+
+# Devices of each group or host that is drained.
+_Drained = Mapping[str, frozenset[str]]
+# Of a plan that is overtaken by what somebody else wants.
+_MAX_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What remains of `whole`, which would run if nothing was drained, without what is."""
+
+    drained: _Drained
+    whole: Placement
+    placement: Placement
 
 
 @final
@@ -35,8 +50,8 @@ class FleetChanges:
         self._journal = journal
         # What was wanted before each of these was unloaded.
         self._homes: dict[str, Placement] = {}
-        # Devices of each group or host that is drained; the plan without that, and the one that is wanted.
-        self._drained: dict[str, frozenset[str]] = {}
+        # What is drained; the plan as it would be without that, and the one that is wanted.
+        self._drained: _Drained = {}
         self._whole = self._left = Placement(())
 
     @property
@@ -62,7 +77,8 @@ class FleetChanges:
         if wanted != supervisor.desired:
             self._journal.event("models", model=model, verb="load")
             supervisor.want(wanted, why=f"load {model}")
-            await self._until(lambda: model in self._resident())
+        # Somebody else may have asked for it before, and wait for it, too.
+        await self._until(lambda: self._is_open(model))
         refusal = await self._server.take_in(model)
         if refusal is not None:
             raise RuntimeFailure(f"model {model} did not load: {refusal.message}")
@@ -75,11 +91,12 @@ class FleetChanges:
             known = ", ".join(supervisor.deployment.model_names)
             raise InvalidInput(f"the deployment has no model {model!r}", hint=f"it has {known}")
         await self._server.take_out(model)
-        if not supervisor.desired.holders(model):
-            return
-        self._homes[model] = supervisor.desired
-        self._journal.event("models", model=model, verb="unload")
-        supervisor.want(without_model(supervisor.desired, model), may_interrupt=True, why=f"unload {model}")
+        if supervisor.desired.holders(model):
+            self._homes[model] = supervisor.desired
+            self._journal.event("models", model=model, verb="unload")
+            supervisor.want(
+                without_model(supervisor.desired, model), may_interrupt=True, why=f"unload {model}"
+            )
         await self._until(lambda: model not in self._resident())
 
     async def drain(self, target: str, *, may_interrupt: bool = False) -> tuple[str, ...]:
@@ -88,48 +105,68 @@ class FleetChanges:
         Raises InvalidInput for what is neither, Infeasible where models would have no replica, unless
         `may_interrupt`.
         """
-        supervisor = self._supervisor
         if target in self._drained:
+            await self._until(lambda: self._is_empty(self._drained.get(target, frozenset())))
             return ()
-        drained = {**self._drained, target: self._devices_of(target)}
-        before = self._before()
-        left = await self._without(drained, before)
-        lost = tuple(sorted(before.models - left.models))
+        devices = self._devices_of(target)
+        left = await self._planned(lambda now: {**now, target: devices})
+        lost = tuple(sorted(left.whole.models - left.placement.models))
         if lost and not may_interrupt:
             raise Infeasible(
                 f"without {target} there is no room for {', '.join(lost)}",
                 hint="drain it nevertheless with --force, or give the fleet more devices first",
             )
-        self._drained, self._whole, self._left = drained, before, left
         self._journal.event("drain", group=target, unplaced=list(lost))
-        supervisor.want(left, may_interrupt=may_interrupt, why=f"drain {target}")
-        await self._until(lambda: self._is_empty(drained[target]))
+        self._want(left, may_interrupt=may_interrupt, why=f"drain {target}")
+        await self._until(lambda: self._is_empty(devices))
         return lost
 
     async def undrain(self, target: str) -> None:
         """What ran before it was drained, again; unless something else was wanted since."""
         if target not in self._drained:
             raise InvalidInput(f"{target} is not drained")
-        drained = {name: devices for name, devices in self._drained.items() if name != target}
-        before = self._before()
-        left = await self._without(drained, before)
-        self._drained, self._whole, self._left = drained, before, left
+        left = await self._planned(
+            lambda now: {name: devices for name, devices in now.items() if name != target}
+        )
         self._journal.event("undrain", group=target)
-        self._supervisor.want(left, why=f"undrain {target}")
+        self._want(left, may_interrupt=False, why=f"undrain {target}")
         await self._supervisor.converged()
+
+    async def _planned(self, change: Callable[[_Drained], _Drained]) -> _Left:
+        """After this change of what is drained.
+
+        Planned again where something else was wanted meanwhile. Raises RuntimeFailure if it always is.
+        """
+        for _ in range(_MAX_TRIES):
+            now, desired = self._drained, self._supervisor.desired
+            drained, before = change(now), self._before()
+            left = await self._without(drained, before)
+            if self._drained is now and self._supervisor.desired is desired:
+                return _Left(drained, before, left)
+        raise RuntimeFailure(
+            "the fleet was changed again and again meanwhile", hint="try again when it has come to rest"
+        )
+
+    def _want(self, left: _Left, *, may_interrupt: bool, why: str) -> None:
+        self._supervisor.want(left.placement, may_interrupt=may_interrupt, why=why)
+        # Groups may have other ids there than they were planned with.
+        self._drained, self._whole, self._left = left.drained, left.whole, self._supervisor.desired
 
     def _before(self) -> Placement:
         """What would run if nothing was drained."""
         is_as_left = bool(self._drained) and self._supervisor.desired == self._left
         return self._whole if is_as_left else self._supervisor.desired
 
-    async def _without(self, drained: Mapping[str, frozenset[str]], before: Placement) -> Placement:
+    async def _without(self, drained: _Drained, before: Placement) -> Placement:
         devices = self._devices().difference(*drained.values())
         left = Placement(tuple(group for group in before.groups if devices.issuperset(group.devices)))
         return left if left.models == before.models else await self._replan(devices, before)
 
     def _is_empty(self, devices: frozenset[str]) -> bool:
         return all(devices.isdisjoint(member.group.devices) for member in self._supervisor.members)
+
+    def _is_open(self, model: str) -> bool:
+        return any(model in member.models_open for member in self._supervisor.members)
 
     def _resident(self) -> set[str]:
         members = self._supervisor.members.running()

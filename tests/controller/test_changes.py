@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -14,18 +15,19 @@ from controller.journal import NoJournal
 from tests.controller.ray_fleet import deployment
 from tests.controller.test_supervisor import G0, G1, G2, TIMEOUT_S, Lively, lively
 from vocabulary.errors import Infeasible, InvalidInput
-from vocabulary.placement import Placement
+from vocabulary.placement import Group, Placement
 
 FLEET = deployment()
 DEVICES = frozenset(device.id for device in FLEET.cluster.devices)
 
 
 @asynccontextmanager
-async def changed() -> AsyncIterator[tuple[Lively, FleetChanges]]:
-    """g0 with a, g1 with a and b."""
+async def changed(*, spare: Group = G2) -> AsyncIterator[tuple[Lively, FleetChanges]]:
+    """g0 with a, g1 with a and b; a plan for fewer devices has the spare group."""
 
     async def replan(devices: frozenset[str], placement: Placement) -> Placement:
-        kept = (*placement.groups, G2)
+        await asyncio.sleep(0)
+        kept = (*placement.groups, spare)
         return Placement(tuple(group for group in kept if devices.issuperset(group.devices)))
 
     async with lively(FLEET, G0, G1) as fleet:
@@ -80,3 +82,31 @@ async def test_what_would_leave_a_model_without_a_replica_is_not_drained() -> No
         assert fleet.supervisor.desired == Placement((G0, G1))
         with pytest.raises(InvalidInput, match="'n-9' is neither a group nor a host"):
             await changes.drain("n-9")
+
+
+@pytest.mark.asyncio
+async def test_two_who_load_a_model_at_once_both_hear_that_it_is_there() -> None:
+    async with changed() as (fleet, _):
+        assert await fleet.server.unload("b") is None
+        both = await asyncio.gather(fleet.server.load("b"), fleet.server.load("b"))
+        assert both == [None, None]
+        assert isinstance(await fleet.ask("b"), InferReply)
+
+
+@pytest.mark.asyncio
+async def test_two_drains_at_once_are_both_carried_out() -> None:
+    async with changed() as (fleet, changes):
+        await asyncio.gather(changes.drain("g1", may_interrupt=True), changes.drain("g0", may_interrupt=True))
+        assert set(changes.drained) == {"g0", "g1"}
+        assert changes.drained_devices == {"n-0:0", "n-0:1"}
+        await fleet.converged()
+        assert [group.id for group in fleet.server.placement.groups] == ["g2"]
+
+
+@pytest.mark.asyncio
+async def test_what_ran_before_a_drain_comes_back_though_its_plan_named_groups_otherwise() -> None:
+    async with changed(spare=replace(G2, id="g1")) as (fleet, changes):
+        await changes.drain("g1")
+        assert [group.id for group in fleet.server.placement.groups] == ["g0", "g1-2"]
+        await changes.undrain("g1")
+        assert {group.id for group in fleet.server.placement.groups} == {"g0", "g1"}
