@@ -79,11 +79,7 @@ class Passage(Generic[J]):
         _join(self._thread, timeout_s)
 
     def _serve(self) -> None:
-        try:
-            while self._serve_one():
-                pass
-        except Exception as error:
-            self._died(error)
+        _serve_on(self._serve_one, died=self._died)
 
     def _serve_one(self) -> bool:
         """Its batch is forgotten, and so are its model's weights, before the next is waited for."""
@@ -146,11 +142,7 @@ class StageThread(Generic[J]):
         _join(self._thread, timeout_s)
 
     def _serve(self) -> None:
-        try:
-            while self._serve_one():
-                pass
-        except Exception as error:
-            self._died(error)
+        _serve_on(self._serve_one, died=self._died)
 
     def _serve_one(self) -> bool:
         """Its batch is forgotten, and so are its model's weights, before the next is waited for."""
@@ -164,6 +156,15 @@ class StageThread(Generic[J]):
         finally:
             self._freed(job)
         return True
+
+
+def _serve_on(serve_one: Callable[[], bool], *, died: Callable[[Exception], None]) -> None:
+    """Until it says that there is no more."""
+    try:
+        while serve_one():
+            pass
+    except Exception as error:
+        died(error)
 
 
 def _start(thread: threading.Thread) -> None:
