@@ -302,6 +302,8 @@ class FleetServer(ServerGroups):
     def abandon(self) -> None:
         """Answer every call that still waits: the fleet ends before it can be served."""
         for request_id in self._pending.ids():
+            if (pending := self._pending.find(request_id)) is not None:
+                self._waiting.forget(pending.request)
             self._end(request_id, Refusal(Reason.DRAINING, "the fleet stopped before it answered"), None)
 
     # The shell itself.

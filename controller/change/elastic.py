@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import final
 
+import structlog
+
 from controller.change.applying import Running
 from controller.change.observed_traffic import ObservedTraffic
 from controller.change.on_demand import OnDemandModels
@@ -17,6 +19,7 @@ from workers.multicast import STORE
 
 # Of a store that has not been measured, and smaller reads than this measure something else.
 DEFAULT_BYTES_PER_S, LEAST_BYTES = 1e9, 1_000_000
+_log = structlog.get_logger("statmux.controller")
 _NO_FLAGS, _PLANNING = ServeFlags(), Planning()
 
 
@@ -80,6 +83,8 @@ class Elastic:
         )
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(one.run()) for one in (self._on_demand, self._replanner)]
+        for task in self._tasks:
+            task.add_done_callback(self._tell_end)
 
     async def close(self) -> None:
         """Nothing is planned or loaded any more."""
@@ -87,6 +92,12 @@ class Elastic:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+
+    def _tell_end(self, task: asyncio.Task[None]) -> None:
+        """They run until they are cancelled; a bug that ends one must not go unnoticed."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("the fleet does not change by itself any more", exc_info=error)
+            self._journal.event("replan", moved=False, why=repr(error), reasons=["failed for good"])
 
     def asked(self, model: str) -> float | None:
         """`waiting_room.Demand`."""

@@ -102,6 +102,8 @@ class Replanner:
         expected = expectation_of(traffic_expected(deployment, None), attainment=attainment)
         self._due = ReplanDue(deployment.replanning, expected, now_s=clock())
         self._scaler: Scaler | None = None
+        # Devices that the fleet was planned for last, of those that the scaler says.
+        self._scaled_to = 0
         self._is_known = attainment is not None or any(model.workload for model in deployment.models)
         self._needed: tuple[Expectation, int] | None = None
         self._needed_s = 0.0
@@ -146,7 +148,8 @@ class Replanner:
 
     async def _plan(
         self, running: Running, reasons: tuple[str, ...], *, min_gain: float, max_moves: int | None
-    ) -> None:
+    ) -> bool:
+        """False: the fleet was changed meanwhile, so that the plan does not count."""
         before = self._fleet.desired
         found, result = await self._planning.plan(
             running, why="; ".join(reasons), min_gain=min_gain, max_moves=max_moves
@@ -156,7 +159,7 @@ class Replanner:
         # Somebody else may have wanted something in the meantime: theirs counts.
         if self._fleet.desired is not before or not self._fleet.is_converged:
             self._journal.event("replan", moved=False, why="the fleet was changed meanwhile", reasons=reasons)
-            return
+            return False
         self._journal.event(
             "replan", moved=is_moved, why=result.why, reasons=reasons, moves=found.moves,
             num_bytes=found.num_bytes, attainment_now=result.kept.slo_attainment,
@@ -164,6 +167,7 @@ class Replanner:
         )  # fmt: skip
         if is_moved:
             self._fleet.want(found.plan.placement, why=found.why)
+        return True
 
     def _looked(self, attainment: float | None) -> None:
         """What is observed is what is expected from now on."""
@@ -178,15 +182,18 @@ class Replanner:
             self._scaler = None
             return
         now_s, running = self._clock(), self._running()
-        scaler = self._scaler or self._new_scaler(deployment, running)
-        self._scaler = scaler
-        before = scaler.in_use
+        if self._scaler is None:
+            self._scaler = self._new_scaler(deployment, running)
+            self._scaled_to = self._scaler.in_use
+        scaler, before = self._scaler, self._scaled_to
         scaler.observe(now_s, await self._needs(deployment, running, now_s))
         count = scaler.decide(self._clock())
         if count != before:
             reason = f"the traffic needs {count} devices, {before} are used"
             self._journal.event("autoscale", devices=count, before=before)
-            await self._plan(self._allowed(), (reason,), min_gain=0.0, max_moves=None)
+            self._scaled_to = count
+            if not await self._plan(self._allowed(), (reason,), min_gain=0.0, max_moves=None):
+                self._scaled_to = before
 
     def _new_scaler(self, deployment: Deployment, running: Running) -> Scaler:
         used = sum(len(group.devices) for group in running.placement.groups)

@@ -118,7 +118,7 @@ class Fleet:
             self._metrics.registry.register(JournalMetrics(self._journal))
             self._metrics.plan(plan_facts(self._plan))
             if await self._open_groups(stack):
-                await self._further.opened()
+                await self._stopping.outlasted_by(asyncio.ensure_future(self._further.opened()))
                 self._tell_ready(on_ready)
                 await self._until_stopped()
                 self._state = "draining"
@@ -185,7 +185,12 @@ class Fleet:
         found = await opening
         self._steering = steering = self._new_steering(cluster, keys.fleet_key)
         stack.push_async_callback(steering.close)
-        await steering.start(self._plan, found)
+        starting = asyncio.ensure_future(steering.start(self._plan, found))
+        if not await self._stopping.outlasted_by(starting):
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            return False
+        await starting
         self._control.verbs.update(steering.verbs())
         if not await self._until_served(steering.supervisor, is_first=not found):
             return False

@@ -33,7 +33,7 @@ async def in_own_process(
         target=_work, args=(theirs, function, args, words), daemon=True, name=f"statmux-{what}"
     )
     try:
-        await asyncio.to_thread(process.start)
+        await asyncio.to_thread(_start, process, what)
         theirs.close()
         is_there = await _readable(mine, timeout_s)
         if not is_there:
@@ -42,6 +42,7 @@ async def in_own_process(
         return _answer(mine, what)
     finally:
         mine.close()
+        theirs.close()
         await asyncio.shield(asyncio.to_thread(_end, process))
 
 
@@ -69,6 +70,16 @@ def _answer(connection: Connection, what: str) -> object:
     if isinstance(result, StatmuxError):
         raise result
     return result
+
+
+def _start(process: multiprocessing.process.BaseProcess, what: str) -> None:
+    try:
+        process.start()
+    except OSError as error:
+        raise RuntimeFailure(
+            f"the process for {what} does not start: {error.strerror or error}",
+            hint="are memory, processes or open files short?",
+        ) from error
 
 
 def _end(process: multiprocessing.process.BaseProcess) -> None:

@@ -6,7 +6,11 @@ import threading
 from collections.abc import Callable
 from typing import final
 
+import structlog
+
 from controller.on_ray.nouns import DevicesChanged
+
+_log = structlog.get_logger("statmux.controller")
 
 
 @final
@@ -34,8 +38,16 @@ class NodeWatch:
     def _run(self) -> None:
         told: frozenset[str] | None = None
         while not self._ended.is_set():
-            there = self._look()
-            if there != told and not self._ended.is_set():
-                told = there
-                self._changed(there)
+            try:
+                told = self._look_once(told)
+            except Exception:  # the outermost loop of a thread: it looks again
+                if not self._ended.is_set():
+                    _log.exception("nodes cannot be looked at")
             self._ended.wait(self._interval_s)
+
+    def _look_once(self, told: frozenset[str] | None) -> frozenset[str] | None:
+        there = self._look()
+        if there != told and not self._ended.is_set():
+            self._changed(there)
+            return there
+        return told

@@ -10,6 +10,7 @@ import grpc
 import pytest
 from grpc import aio
 
+from controller.calls import InferCall, Reason
 from controller.grpc_v2.messages import SERVICE, ModelInferRequest, ModelInferResponse
 from controller.metrics import FleetMetrics
 from controller.server import FleetServer
@@ -85,6 +86,19 @@ async def test_the_first_call_is_answered_with_what_it_asked():
     reply = await ask(front)
     assert list(reply.raw_output_contents) == [b"\7\0\0\0"]
     assert demand.num_asked == 1
+
+
+@pytest.mark.asyncio
+async def test_a_call_that_waits_when_the_fleet_stops_is_answered_once():
+    call = InferCall("", "rare", "", ())
+    front = server(Loading(0.01, None))
+    answer = front.infer(call)
+    front.abandon()
+    assert (await answer).reason is Reason.DRAINING
+    errors: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: errors.append(context))
+    await asyncio.sleep(0.05)  # its time is up
+    assert errors == []
 
 
 @pytest.mark.asyncio

@@ -174,6 +174,26 @@ async def test_a_change_that_somebody_made_meanwhile_counts_more() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_number_of_devices_whose_plan_was_overtaken_is_planned_for_again() -> None:
+    scaling = Autoscaling(True, min_devices=1, upscale_delay_s=10.0, downscale_delay_s=10.0)
+    desk = Desk(Fleet(fleet_of(autoscaling=scaling)))
+    plan, overtaken = desk.plan, []
+
+    async def overtaken_once(*args: object, **words: object):
+        found = await plan(*args, **words)
+        if not overtaken:
+            overtaken.append(desk.now_s)
+            desk.fleet.desired = replace(desk.fleet.desired)
+        return found
+
+    desk.needed = 1
+    desk.replanner._planning = Planning(overtaken_once, desk.need)
+    await desk.pass_(60.0, {"a": 1.0, "b": 1.0})
+    assert len(overtaken) == 1
+    assert len({device for one in desk.fleet.desired.groups for device in one.devices}) == 1
+
+
+@pytest.mark.asyncio
 async def test_fewer_devices_are_used_after_a_quiet_time_and_more_when_they_are_needed() -> None:
     scaling = Autoscaling(True, min_devices=1, upscale_delay_s=10.0, downscale_delay_s=60.0)
     desk = Desk(Fleet(fleet_of(autoscaling=scaling)))
