@@ -127,6 +127,8 @@ class SafeSteps:
         return LoadModels(life.group.id, tuple(fitting))
 
     def close_one(self, life: Life, model: str, now_s: float) -> CloseReplica:
+        # Kept, it would open again in this very decision, and close again, without end.
+        self._fleet.bridges.discard((life.group.id, model))
         life.holds[model] = Hold.CLOSED
         life.closed_s[model] = now_s
         return CloseReplica(life.group.id, model)

@@ -97,3 +97,10 @@ def test_whatever_happens_the_fleet_becomes_what_is_desired(first_seed: int) -> 
         world.happen(world.now_s, Desired(world.desired.placement, may_interrupt=True))
         world.run()
         assert isinstance(world.steps()[-1], Converged) and world.is_as_desired(), seed
+
+
+def test_a_bridge_that_has_to_close_does_not_open_again_in_the_same_decision() -> None:
+    # Seed 90372: a replica that was closed for room was a bridge, opened at once, and `decide` never ended.
+    world = play(90372)
+    assert isinstance(world.steps()[-1], Converged)
+    assert world.is_as_desired() or world.gave_up()
