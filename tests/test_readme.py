@@ -139,7 +139,8 @@ def test_every_command_exists_with_its_flags(page: Path) -> None:
 def test_every_benchmark_exists_with_its_flags(page: Path) -> None:
     for words in commands(page):
         if words[:2] == ["python", "-m"] and words[2].startswith(("benchmarks.", "tests.")):
-            script = ROOT / (words[2].replace(".", "/") + ".py")
+            module = ROOT / words[2].replace(".", "/")
+            script = module / "__main__.py" if module.is_dir() else module.with_suffix(".py")
             assert script.exists(), words
             assert not unknown_flags(flags_of(words[3:]), script.read_text()), words
 
