@@ -44,6 +44,8 @@ _MIXED_MODELS = f"""\
 - {{name: fast, engine: emulated, profile: fast.json}}
 - {{name: slow, engine: emulated, profile: slow.json, slo: {{latency_ms: {SLOW_SLO_S * 1e3:g}}}}}
 - {{name: homeless, engine: emulated, profile: huge.json}}
+# Workers that tests hold still are not dead.
+serving: {{health: {{beat_timeout_s: 60}}}}
 """
 _MIXED_PLAN = """\
 api_version: v1alpha1

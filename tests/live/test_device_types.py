@@ -33,6 +33,7 @@ models:
 - {name: here, engine: emulated, profile: {fast-cpu: fast.json, slow-cpu: slow.json}, slo: {latency_ms: 700}}
 - {name: there, engine: emulated, profile: [fast.json, slow.json], slo: {latency_ms: 700}}
 - {name: patient, engine: emulated, profile: [fast.json, slow.json]}
+serving: {health: {beat_timeout_s: 60}}
 """
 # Each stage takes 0.01 s on the fast type and 0.05 s on the slow, and a transfer between hosts a second.
 PLAN = """\

@@ -24,8 +24,10 @@ X = np.arange(6, dtype=np.int32)
 def test_a_killed_worker_fails_its_requests_at_once_and_a_drained_fleet_answers_the_others(
     folder: Path, serve: Callable[..., ServedFleet]
 ):
-    # It may be lost once less than it is here, so it stays away.
-    fleet = serve(write_small_fleet(folder, num_groups=2), "--set", "serving.health.restarts.max_restarts=0")
+    # It may be lost once less than it is here, so it stays away; and it is not dead as long as it is held.
+    settings = ("restarts.max_restarts=0", "beat_timeout_s=60")
+    words = [word for each in settings for word in ("--set", f"serving.health.{each}")]
+    fleet = serve(write_small_fleet(folder, num_groups=2), *words)
     with Client(fleet.until_ready()["grpc"]) as client, ThreadPoolExecutor() as pool:
         with fleet.held("g0") as worker:
             doomed = in_flight(fleet, client, pool, "m0", count=3)

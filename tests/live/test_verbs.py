@@ -254,7 +254,7 @@ def test_a_second_fleet_of_the_same_name_is_refused_and_the_first_goes_on(mixed:
     assert client.is_ready()
 
 
-@pytest.mark.parametrize("endpoint", ["grpc", "http", "metrics"])
+@pytest.mark.parametrize("endpoint", ["http", "metrics"])
 def test_a_port_in_use_is_named_and_nothing_stays(mixed: ServedFleet, folder: Path, endpoint: str):
     port = mixed.ask("status")["endpoints"][endpoint].rpartition(":")[2]
     ports = {"grpc": "0", "http": "0", "metrics": "0"} | {endpoint: port}
