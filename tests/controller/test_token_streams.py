@@ -88,7 +88,7 @@ def test_a_lost_group_ends_its_answers() -> None:
         fleet.loop.call_at(1.5 * STEP_S, fleet.front.lose_group, 0, "its process died")
         found = await heard(fleet, stream)
         assert len(found.tokens) == 1
-        assert isinstance(found.end, Refusal) and found.end.reason is Reason.FAILED
+        assert isinstance(found.end, Refusal) and found.end.reason is Reason.LOST
 
     run(story)
 
