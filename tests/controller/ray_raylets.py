@@ -18,7 +18,9 @@ from tests.controller.ray_fleet import processes_of
 
 @contextmanager
 def joined_node(address: str, *, host: str, folder: Path, num_devices: int = 4) -> Iterator[None]:
-    """`ray start` as an operator would, until the end of the context."""
+    """`ray start` as an operator's init would, until the end of the context: again if it fails, since a node
+    ends by itself where the machine is too busy to start all of it within 30 s.
+    """
     agent, runtime_env = free_ports(2)
     options = [
         f"--address={address}",
@@ -34,8 +36,9 @@ def joined_node(address: str, *, host: str, folder: Path, num_devices: int = 4) 
         "--disable-usage-stats",
         "--block",
     ]
+    ray_start = [sys.executable, "-P", "-m", "ray.scripts.scripts", "start"]
     started = subprocess.Popen(
-        [sys.executable, "-P", "-m", "ray.scripts.scripts", "start", *options],
+        ["/bin/sh", "-c", 'until "$@"; do :; done', "sh", *ray_start, *options],
         cwd=folder,
         env=os.environ | {"RAY_TMPDIR": str(folder)},
         stdout=subprocess.DEVNULL,
