@@ -76,11 +76,16 @@ class InferReply(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """No answer, and why. retry_after_s: when asking again makes sense; None: not known."""
+    """No answer, and why.
+
+    retry_after_s: when asking again makes sense; None: not known. call_id: by which its client may ask about
+    it, where an endpoint knows it.
+    """
 
     reason: Reason
     message: str
     retry_after_s: float | None = None
+    call_id: str = ""
 
 
 class ModelState(Enum):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import grpc
 
+from controller.call_ids import drawn_id
 from controller.calls import Refusal
 from controller.fleet import Fleet
 from controller.grpc_v2.describe import Description, Rpc
@@ -73,7 +74,7 @@ class Doors:
         self._everybody = tenants.caller(_nothing, is_local=is_local) if tenants.are_one else None
 
     def enter(self, rpc: str, context: grpc.aio.ServicerContext) -> Entered | Refusal:
-        """Who may not come in is counted."""
+        """Who may not come in is counted, and told an id to ask about."""
         known = self._entered.get(rpc)
         if known is not None:
             return known
@@ -83,7 +84,8 @@ class Doors:
             caller = self._tenants.caller(header, is_local=self._is_local)
         refusal = caller if isinstance(caller, Refusal) else _refusal_of(caller, rpc)
         if refusal is not None:
-            self._fleet.turned_away("", refusal)
+            refusal = replace(refusal, call_id=drawn_id())
+            self._fleet.turned_away("", refusal, call_id=refusal.call_id)
             return refusal
         entered = Entered(self._door(caller.rights), caller.tenant)
         if self._everybody is not None:

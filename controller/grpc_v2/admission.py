@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 from google.protobuf.message import DecodeError
 
+from controller.call_ids import drawn_id
 from controller.calls import InferCall, ModelView, Reason
 from controller.fleet import Fleet
 from controller.grpc_v2.checks import MAX_ID_CHARS, ModelCheck, check_sizes, check_version, unknown_model
@@ -77,15 +78,22 @@ class Admission:
         self._forms: dict[bytes, Form] = {}
 
     def admit(
-        self, message: bytes, time_remaining_s: float | None, tenant: str = "", *, is_awaited: bool = False
+        self,
+        message: bytes,
+        time_remaining_s: float | None,
+        tenant: str = "",
+        *,
+        call_id: str = "",
+        is_awaited: bool = False,
     ) -> tuple[Form, InferCall] | tuple[None, TextAsk]:
         """The call in a serialised ModelInferRequest. Raises Refused.
 
+        call_id: of a call that names none itself; without, one is drawn, so that its client can ask about it.
         Raises NotKnown for a model that may be loaded on demand, unless it `is_awaited` already.
         """
         parts = split(message)
         if parts is None:
-            return self._examine(message, time_remaining_s, tenant, is_awaited=is_awaited)
+            return self._examine(message, time_remaining_s, tenant, call_id, is_awaited=is_awaited)
         header, request_id, raws = parts
         form = self._forms.get(header)
         if (
@@ -95,8 +103,9 @@ class Admission:
         ):
             tensors = _tensors(form, raws)
             if tensors is not None:
-                return form, self._call(form, request_id, tensors, time_remaining_s, tenant)
-        form, call = self._examine(message, time_remaining_s, tenant, is_awaited=is_awaited)
+                told = request_id or call_id or drawn_id()
+                return form, self._call(form, told, tensors, time_remaining_s, tenant)
+        form, call = self._examine(message, time_remaining_s, tenant, call_id, is_awaited=is_awaited)
         if form is None:
             return form, call
         if len(header) <= _MAX_HEADER_BYTES and len(raws) == len(call.tensors) and _has_fixed_sizes(call):
@@ -104,11 +113,12 @@ class Admission:
         return form, call
 
     def _examine(
-        self, message: bytes, time_remaining_s: float | None, tenant: str, *, is_awaited: bool
+        self, message: bytes, time_remaining_s: float | None, tenant: str, call_id: str, *, is_awaited: bool
     ) -> tuple[Form, InferCall] | tuple[None, TextAsk]:
-        name = ""
+        name, call_id = "", call_id or drawn_id()
         try:
             request = parsed(message)
+            request.id = call_id = request.id or call_id
             check_sizes(request, self._limits)
             check = self._check(name_of(self._fleet.models(), request.model_name, request.model_version))
             name = check.view.name
@@ -118,7 +128,8 @@ class Admission:
                 return None, self._ask(check.view, request, time_remaining_s, tenant)
             return self._fitted(check, request, time_remaining_s, tenant)
         except Refused as refused:
-            self._fleet.turned_away(name, refused.refusal, protocol=self._protocol)
+            refused.refusal = replace(refused.refusal, call_id=call_id)
+            self._fleet.turned_away(name, refused.refusal, protocol=self._protocol, call_id=call_id)
             raise
 
     def _fitted(

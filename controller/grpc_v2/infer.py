@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, aclosing, nullcontext
+from dataclasses import replace
 from typing import final
 
 import grpc
@@ -65,18 +66,20 @@ class Inference:
         return b""
 
     async def answer(
-        self, message: bytes, time_remaining_s: float | None, tenant: str
+        self, message: bytes, time_remaining_s: float | None, tenant: str, *, call_id: str = ""
     ) -> bytes | TextAsk | Refusal:
-        """The serialised ModelInferResponse for a serialised ModelInferRequest.
+        """The serialised ModelInferResponse for a serialised ModelInferRequest. Replies and refusals have the
+        request's id, or `call_id` where it has none, or one that is drawn.
 
         Of a model that generates, what is asked for: `whole` or `spoken` answer it.
         """
+        admit = self._admission.admit
         try:
             try:
-                form, call = self._admission.admit(message, time_remaining_s, tenant)
+                form, call = admit(message, time_remaining_s, tenant, call_id=call_id)
             except NotKnown as unknown:
                 await self._fleet.awaited(*unknown.args)
-                form, call = self._admission.admit(message, time_remaining_s, tenant, is_awaited=True)
+                form, call = admit(message, time_remaining_s, tenant, call_id=call_id, is_awaited=True)
             if form is None:
                 return call
             # gRPC cancels us when its deadline passes or the client leaves, and the await passes that on to
@@ -85,7 +88,9 @@ class Inference:
                 outcome = await self._fleet.infer(call)
             else:
                 outcome = await self._in_time(call)
-            return outcome if type(outcome) is Refusal else reply_bytes(form, call.request_id, outcome)
+            if type(outcome) is Refusal:
+                return _named(outcome, call.request_id)
+            return reply_bytes(form, call.request_id, outcome)
         except Refused as refused:
             return refused.refusal
         except Exception:  # the outermost frame of a request: a bug ends this call, not the server
@@ -96,15 +101,18 @@ class Inference:
         """All of the answer, as a serialised ModelInferResponse."""
         if ask.is_streamed:
             name = self._text.view(ask.model).name
-            self._fleet.turned_away(name, _NO_STREAM, protocol=ask.call.protocol)
-            return _NO_STREAM
+            refusal, told = _named(_NO_STREAM, ask.call.request_id), ask.call
+            self._fleet.turned_away(name, refusal, protocol=told.protocol, call_id=told.request_id)
+            return refusal
         try:
             answer = await self._text.start(ask.call)
             with self._holding(answer):
                 reply = await whole_reply(ask, answer)
-            return reply if isinstance(reply, Refusal) else reply.SerializeToString()
+            if isinstance(reply, Refusal):
+                return _named(reply, ask.call.request_id)
+            return reply.SerializeToString()
         except Refused as refused:
-            return refused.refusal
+            return _named(refused.refusal, ask.call.request_id)
         except Exception:  # as above
             _log.exception("inference failed")
             return _FAILED
@@ -114,9 +122,9 @@ class Inference:
         try:
             async with aclosing(self._speaking(ask)) as speaking:
                 async for reply in speaking:
-                    yield reply
+                    yield _named(reply, ask.call.request_id) if isinstance(reply, Refusal) else reply
         except Refused as refused:
-            yield refused.refusal
+            yield _named(refused.refusal, ask.call.request_id)
         except Exception:  # as above
             _log.exception("inference failed")
             yield _FAILED
@@ -135,3 +143,7 @@ class Inference:
                 return await self._fleet.infer(call)
         except TimeoutError:
             return _LATE
+
+
+def _named(refusal: Refusal, call_id: str) -> Refusal:
+    return replace(refusal, call_id=call_id)

@@ -17,8 +17,10 @@ __all__ = ["STATUS", "Refused", "abort", "set_refusal", "trailers_of"]
 DOMAIN = "statmux"
 _DETAILS_KEY = "grpc-status-details-bin"
 _PUSHBACK_KEY = "grpc-retry-pushback-ms"
+_REQUEST_ID_KEY = "x-request-id"
 # Trailers share gRPC's 8 KiB limit for metadata, and the message travels in them twice.
 _MAX_MESSAGE_CHARS = 1500
+_MAX_ID_CHARS = 256
 
 STATUS: Mapping[Reason, grpc.StatusCode] = {
     Reason.SLO_INFEASIBLE: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -57,18 +59,25 @@ async def abort(context: grpc.aio.ServicerContext, refusal: Refusal) -> None:
 
 
 def trailers_of(refusal: Refusal) -> tuple[tuple[str, str | bytes], ...]:
-    """Trailing metadata: google.rpc.Status with ErrorInfo and RetryInfo, and gRPC's retry pushback."""
+    """Trailing metadata: google.rpc.Status with ErrorInfo and RetryInfo, retry pushback, the call's id."""
     status = status_pb2.Status(
         code=STATUS[refusal.reason].value[0],
         message=refusal.message[:_MAX_MESSAGE_CHARS],
         details=_details(refusal),
     )
-    details = (_DETAILS_KEY, status.SerializeToString())
+    trailers: list[tuple[str, str | bytes]] = [(_DETAILS_KEY, status.SerializeToString())]
     if refusal.reason is Reason.SLO_INFEASIBLE:
-        return details, (_PUSHBACK_KEY, "-1")  # negative: do not retry
-    if refusal.retry_after_s is not None:
-        return details, (_PUSHBACK_KEY, str(math.ceil(refusal.retry_after_s * 1e3)))
-    return (details,)
+        trailers.append((_PUSHBACK_KEY, "-1"))  # negative: do not retry
+    elif refusal.retry_after_s is not None:
+        trailers.append((_PUSHBACK_KEY, str(math.ceil(refusal.retry_after_s * 1e3))))
+    if _is_ascii_value(refusal.call_id):
+        trailers.append((_REQUEST_ID_KEY, refusal.call_id))
+    return tuple(trailers)
+
+
+def _is_ascii_value(text: str) -> bool:
+    """Whether gRPC takes it as metadata, for which there is little room. Ids of clients may be any text."""
+    return 0 < len(text) <= _MAX_ID_CHARS and text.isascii() and text.isprintable()
 
 
 def _details(refusal: Refusal) -> list[any_pb2.Any]:

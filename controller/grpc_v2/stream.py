@@ -15,10 +15,10 @@ from typing import final
 import grpc
 
 from controller.calls import Reason, Refusal
-from controller.grpc_v2.admission import parsed
 from controller.grpc_v2.infer import Inference
 from controller.grpc_v2.messages import ModelInferResponse, ModelStreamInferResponse
-from controller.grpc_v2.refusals import Refused, abort
+from controller.grpc_v2.refusals import abort
+from controller.grpc_v2.replies import name_reply
 from controller.grpc_v2.text_asks import TextAsk
 from controller.grpc_v2.text_replies import FINAL
 from controller.grpc_v2.wire import delimited
@@ -132,7 +132,7 @@ class _Conversation:
         outcome = await self._inference.answer(message, self._context.time_remaining(), self._tenant)
         if type(outcome) is TextAsk:
             self._open.add(asyncio.create_task(self._speak(outcome)))
-        return _Answer(_id_of(message) if type(outcome) is Refusal else "", outcome)
+        return _Answer(outcome.call_id if type(outcome) is Refusal else "", outcome)
 
     async def _speak(self, ask: TextAsk) -> _Answer:
         """Send the answer as it comes. A Refusal that ends the stream is for `write`."""
@@ -155,19 +155,13 @@ class _Conversation:
             await self._context.write(message)
 
 
-def _id_of(message: bytes) -> str:
-    try:
-        return parsed(message).id
-    except Refused:
-        return ""
-
-
 def _message(answer: _Answer) -> bytes:
     """A serialised ModelStreamInferResponse."""
     if type(answer.outcome) is bytes:
         return delimited(_INFER_RESPONSE_TAG, answer.outcome + _FINAL)
     # The reply carries the id, so that a client with many requests in flight knows which one failed.
-    response = ModelInferResponse(id=answer.request_id)
+    response = ModelInferResponse()
+    name_reply(response, answer.request_id)
     response.parameters["statmux_reason"].string_param = answer.outcome.reason.name
     response.parameters[FINAL].bool_param = True
     message = ModelStreamInferResponse(error_message=answer.outcome.message, infer_response=response)

@@ -9,6 +9,7 @@ from contextlib import aclosing
 
 from controller.calls import Refusal
 from controller.grpc_v2.messages import ModelInferResponse
+from controller.grpc_v2.replies import name_reply
 from controller.grpc_v2.text_asks import TextAsk
 from controller.text import TextAnswer, TextEnded, TextPiece, whole_answer
 from vocabulary.numpy_tensors import pack_bytes
@@ -65,7 +66,9 @@ async def whole_replies(ask: TextAsk, answer: TextAnswer) -> AsyncIterator[objec
 
 
 def _head(ask: TextAsk) -> object:
-    return ModelInferResponse(model_name=ask.model, model_version=ask.version, id=ask.call.request_id)
+    head = ModelInferResponse(model_name=ask.model, model_version=ask.version)
+    name_reply(head, ask.call.request_id)
+    return head
 
 
 def _reply(ask: TextAsk, piece: TextPiece) -> object:

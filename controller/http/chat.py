@@ -37,6 +37,7 @@ def _call(front: Front, asked: Asked, request: ChatRequest) -> TextCall:
         template_messages(request),
         adds_generation_prompt=request.add_generation_prompt,
         variables=request.chat_template_kwargs,
+        call_id=asked.request_id,
     )
     return text_call(
         asked,

@@ -129,29 +129,33 @@ class Endpoint:
             _check_depth(asked, front.limits.max_json_depth)
             response = await self._answering(front, asked)
         except Refused as refused:
-            response = self._told(refused, scope)
+            response = self._told(refused, asked.request_id, scope)
         except Exception:  # the outermost frame of a request: a bug ends this call, not the server
             _log.exception("request failed", request_id=asked.request_id)
             response = self._tells(Refused(INTERNAL.reason, INTERNAL.message))
-        response.headers[REQUEST_ID_HEADER] = asked.request_id
+        response.headers.setdefault(REQUEST_ID_HEADER, asked.request_id)
         await response(scope, receive, send)
 
     async def _refuse(
         self, refused: Refused, request_id: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Of a request whose body was not read to its end: the connection cannot be used again."""
-        response = self._told(refused, scope)
+        response = self._told(refused, request_id, scope)
         if isinstance(refused, BodyTooLarge | BodyTooSlow):
             response.status_code = refused.status
-        response.headers[REQUEST_ID_HEADER] = request_id
+        response.headers.setdefault(REQUEST_ID_HEADER, request_id)
         response.headers["connection"] = "close"
         await response(scope, receive, send)
 
-    def _told(self, refused: Refused, scope: Scope) -> Response:
+    def _told(self, refused: Refused, request_id: str, scope: Scope) -> Response:
         """Counted, if not before: its model is not known then. Who only looks asks for no answer."""
         if not refused.is_counted and scope["method"] == "POST":
-            self._front.fleet.turned_away("", refused.refusal, protocol=self._protocol)
-        return self._tells(refused)
+            refusal, fleet = refused.refusal, self._front.fleet
+            fleet.turned_away("", refusal, protocol=self._protocol, call_id=request_id)
+        response = self._tells(refused)
+        if is_header_value(refused.refusal.call_id):
+            response.headers[REQUEST_ID_HEADER] = refused.refusal.call_id
+        return response
 
 
 def _check_depth(asked: Asked, max_depth: int) -> None:
@@ -166,8 +170,12 @@ def _check_depth(asked: Asked, max_depth: int) -> None:
 def _request_id(headers: Headers) -> str:
     """The client's own where it has a good one."""
     given = headers.get(REQUEST_ID_HEADER, "")
-    is_good = 0 < len(given) <= _MAX_ID_CHARS and given.isascii() and given.isprintable()
-    return given if is_good else uuid.uuid4().hex
+    return given if is_header_value(given) else uuid.uuid4().hex
+
+
+def is_header_value(request_id: str) -> bool:
+    """Whether it can stand in `x-request-id`. Ids in bodies may be any text."""
+    return 0 < len(request_id) <= _MAX_ID_CHARS and request_id.isascii() and request_id.isprintable()
 
 
 def not_found(path: str, status: int) -> Response:

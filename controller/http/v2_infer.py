@@ -13,7 +13,7 @@ from controller.calls import Reason, Refusal
 from controller.grpc_v2.infer import Inference
 from controller.grpc_v2.messages import ModelInferResponse
 from controller.grpc_v2.text_asks import TextAsk
-from controller.http.endpoint import LENGTH_HEADER, Asked, Front
+from controller.http.endpoint import LENGTH_HEADER, REQUEST_ID_HEADER, Asked, Front, is_header_value
 from controller.http.errors import json_response
 from controller.http.events import begun, event_of
 from controller.http.v2_generate import generate_request, generated
@@ -43,37 +43,42 @@ class V2Inference:
         try:
             asking = asking_of(asked.body, length, model=asked.path["model"], version=version)
         except Refused as refused:
-            front.fleet.turned_away(model.name, refused.refusal, protocol=PROTOCOL)
+            call_id = asked.request_id
+            front.fleet.turned_away(model.name, refused.refusal, protocol=PROTOCOL, call_id=call_id)
             refused.is_counted = True
             raise
-        return infer_response(await self._answer(front, asking.message, asked), asking)
+        reply, call_id = await self._answer(front, asking.message, asked)
+        return _named(infer_response(reply, asking), call_id)
 
     async def generate(self, front: Front, asked: Asked) -> Response:
         """One JSON object in, one out."""
         await front.text.awaited(asked.path["model"])
         request = self._generate_request(front, asked, is_streamed=False)
-        return json_response(generated(await self._answer(front, request, asked)))
+        reply, call_id = await self._answer(front, request, asked)
+        return _named(json_response(generated(reply)), call_id)
 
     async def generate_stream(self, front: Front, asked: Asked) -> Response:
         """One JSON object in, server-sent events out. Begun once the first is there."""
         await front.text.awaited(asked.path["model"])
         request = self._generate_request(front, asked, is_streamed=True)
         inference = self._inference(front)
-        outcome = await inference.answer(_bytes_of(request, asked.headers), None, asked.tenant)
+        outcome = await _asked(inference, request, asked)
         if isinstance(outcome, Refusal):
             raise by_fleet(outcome)
         assert isinstance(outcome, TextAsk), outcome
-        return await begun(_events(inference, outcome))
+        return _named(await begun(_events(inference, outcome)), outcome.call.request_id)
 
-    async def _answer(self, front: Front, request: object, asked: Asked) -> object:
-        """The ModelInferResponse to a ModelInferRequest."""
+    async def _answer(self, front: Front, request: object, asked: Asked) -> tuple[object, str]:
+        """The ModelInferResponse to a ModelInferRequest, with an id only if that has one; the call's id."""
         inference = self._inference(front)
-        outcome = await inference.answer(_bytes_of(request, asked.headers), None, asked.tenant)
+        outcome = await _asked(inference, request, asked)
         if isinstance(outcome, TextAsk):
             outcome = await inference.whole(outcome)
         if isinstance(outcome, Refusal):
             raise by_fleet(outcome)
-        return ModelInferResponse.FromString(outcome)
+        reply = ModelInferResponse.FromString(outcome)
+        call_id, reply.id = reply.id, request.id
+        return reply, call_id
 
     def _inference(self, front: Front) -> Inference:
         """One for all that a token's holder sees: it remembers which requests fit which models."""
@@ -97,6 +102,18 @@ class V2Inference:
             version=asked.path.get("version", ""),
             is_streamed=is_streamed,
         )
+
+
+async def _asked(inference: Inference, request: object, asked: Asked) -> bytes | TextAsk | Refusal:
+    message = _bytes_of(request, asked.headers)
+    return await inference.answer(message, None, asked.tenant, call_id=asked.request_id)
+
+
+def _named(response: Response, call_id: str) -> Response:
+    """With the id that its call has: the one in its body, if there is one, goes before the header's."""
+    if is_header_value(call_id):
+        response.headers[REQUEST_ID_HEADER] = call_id
+    return response
 
 
 async def _events(inference: Inference, ask: TextAsk) -> AsyncGenerator[bytes, None]:

@@ -90,15 +90,16 @@ class TextFront:
         *,
         adds_generation_prompt: bool = True,
         variables: Mapping[str, object] = {},
+        call_id: str = "",
     ) -> str:
         """The prompt of a conversation, with its special tokens. Raises Refused; the fleet counts that."""
-        with self._counting(model, "openai"):
+        with self._counting(model, "openai", call_id):
             check_messages(messages, self._limits)
             return self._chat_prompt(model, messages, adds_generation_prompt, variables)
 
     async def start(self, call: TextCall) -> TextAnswer:
         """Ask the fleet. Raises Refused where the call does not fit the model; the fleet counts that."""
-        with self._counting(call.model, call.protocol):
+        with self._counting(call.model, call.protocol, call.request_id):
             view, codec = self.generation(call.model), self.text(call.model).codec
             assert call.wants_text or not call.stop, call
             check_stop(call, codec)
@@ -111,13 +112,13 @@ class TextFront:
             return TextAnswer(stream, call, asked, codec=speaking, eos_ids=view.eos_ids)
 
     @contextmanager
-    def _counting(self, model: str, protocol: str) -> Iterator[None]:
+    def _counting(self, model: str, protocol: str, call_id: str) -> Iterator[None]:
         try:
             yield
         except Refused as refused:
             known = self._fleet.models().get(model)
             name = known.name if known is not None else ""
-            self._fleet.turned_away(name, refused.refusal, protocol=protocol)
+            self._fleet.turned_away(name, refused.refusal, protocol=protocol, call_id=call_id)
             refused.is_counted = True
             raise
 

@@ -9,7 +9,7 @@ class Refused(Exception):
     """Ends one call with `refusal`; endpoints catch it.
 
     param: which part of the client's request it is about. code: a finer word than the reason, as OpenAI has.
-    is_counted: the fleet's metrics have it already.
+    is_counted: the fleet's metrics and journal have it already.
     """
 
     def __init__(
@@ -21,9 +21,10 @@ class Refused(Exception):
         code: str | None = None,
         retry_after_s: float | None = None,
         is_counted: bool = False,
+        call_id: str = "",
     ) -> None:
         super().__init__(message)
-        self.refusal = Refusal(reason, message, retry_after_s)
+        self.refusal = Refusal(reason, message, retry_after_s, call_id)
         self.param = param
         self.code = code
         self.is_counted = is_counted
@@ -31,4 +32,10 @@ class Refused(Exception):
 
 def by_fleet(refusal: Refusal) -> Refused:
     """What a fleet said to a call that came to it."""
-    return Refused(refusal.reason, refusal.message, retry_after_s=refusal.retry_after_s, is_counted=True)
+    return Refused(
+        refusal.reason,
+        refusal.message,
+        retry_after_s=refusal.retry_after_s,
+        is_counted=True,
+        call_id=refusal.call_id,
+    )

@@ -54,7 +54,7 @@ def requests(draw: st.DrawFn) -> ModelInferRequest:
 @given(requests(), st.booleans())
 def test_request_for_text_becomes_a_call_or_is_refused(message: ModelInferRequest, has_text: bool) -> None:
     try:
-        ask = text_ask(VIEW, message, None, tenant="", has_text=has_text, protocol="grpc_v2")
+        ask = text_ask(VIEW, message, None, model="chat", tenant="", has_text=has_text, protocol="grpc_v2")
     except Refused as refused:
         assert "chat" in str(refused) or "parameter" in str(refused) or "input" in str(refused)
     else:
