@@ -24,4 +24,4 @@ def asked(path: Path, verb: str, *, timeout_s: float, **words: object) -> dict[s
     if "error" not in answer:
         return answer
     kind: type[StatmuxError] = _KINDS.get(str(answer.get("kind")), RuntimeFailure)
-    raise kind(str(answer["error"]), hint=answer.get("hint"))
+    raise kind(str(answer["error"]), where=answer.get("where"), hint=answer.get("hint"))

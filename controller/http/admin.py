@@ -81,7 +81,7 @@ async def _answer(verbs: Verbs, name: str, words: Mapping[str, Any]) -> Response
         return json_response(await verb({**words, "verb": name}))
     except StatmuxError as error:
         status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
-        message = f"{error.message} ({error.hint})" if error.hint else error.message
+        message = f"{error} ({error.hint})" if error.hint else str(error)
         return json_response(body_of(message, status, param=None, code=type(error).__name__), status=status)
     except KeyError as error:
         raise Refused(Reason.INVALID_PARAMETER, f"{name} needs {error}", param=str(error)) from error

@@ -79,7 +79,8 @@ class ControlServer:
         try:
             return await verb(request)
         except StatmuxError as error:
-            return {"error": error.message, "hint": error.hint, "kind": type(error).__name__}
+            told = {"error": error.message, "where": error.where, "hint": error.hint}
+            return {**told, "kind": type(error).__name__}
 
 
 def ask(path: Path, verb: str, *, timeout_s: float, **words: object) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from controller.verbs.control import ROOT, ControlServer, ask, is_alive, socket_path
+from statmux.asking import asked
 from statmux.fleets import control_socket
 from vocabulary.errors import InvalidInput, RuntimeFailure, Unreachable
 
@@ -117,3 +118,18 @@ async def test_the_only_living_fleet_of_a_folder_need_not_be_named():
             with pytest.raises(InvalidInput, match="several fleets run here: a, b"):
                 control_socket(None)
             assert control_socket("b") == socket_path("b")
+
+
+@pytest.mark.asyncio
+async def test_an_error_says_where_also_through_the_socket():
+    async def refuse(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        raise InvalidInput("there is no such file", where="other.yaml", hint="did you mean it?")
+
+    server = ControlServer(socket_path("f"), {"apply": refuse})
+    await server.start()
+    try:
+        with pytest.raises(InvalidInput) as caught:
+            await asyncio.to_thread(asked, socket_path("f"), "apply", timeout_s=10.0)
+    finally:
+        await server.close()
+    assert str(caught.value) == "other.yaml: there is no such file" and caught.value.hint
