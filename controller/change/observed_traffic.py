@@ -31,11 +31,12 @@ class ObservedTraffic:
 
     def __init__(self, *, max_requests: int = MAX_REQUESTS) -> None:
         self._size = max_requests
-        self._arrival_s = np.zeros(max_requests)
-        self._model = np.zeros(max_requests, dtype=np.int32)
-        self._input_tokens = np.zeros(max_requests, dtype=np.int32)
-        self._output_tokens = np.zeros(max_requests, dtype=np.int32)
-        self._outcome = np.zeros(max_requests, dtype=np.int8)
+        # Written to at once: memory that is taken with the first write would look like a leak for hours.
+        self._arrival_s = np.full(max_requests, 0.0)
+        self._model = np.full(max_requests, 0, dtype=np.int32)
+        self._input_tokens = np.full(max_requests, 0, dtype=np.int32)
+        self._output_tokens = np.full(max_requests, 0, dtype=np.int32)
+        self._outcome = np.full(max_requests, 0, dtype=np.int8)
         self._count = 0
         self._index: dict[str, int] = {}
         self._last_s: dict[str, float] = {}
