@@ -35,12 +35,12 @@ model: $(VENV)/.ready  ## train the tiny byte-level Llama that writes Python, in
 	@$(BIN)/python -m workers.training.byte_llama
 
 # Neighbours in a file stay in one process, which shares their fixtures, until another runs out of work. Tests
-# that start Ray have the machine to themselves. 5: none of those that PYTEST_ARGS select.
+# that start Ray mostly wait for processes: two at a time. 5: none of those that PYTEST_ARGS select.
 test: $(VENV)/.ready  ## every test that this machine can run
 	@code=0; \
 	pass() { $(BIN)/python -m pytest "$$@" $(PYTEST_ARGS) || { ended=$$?; [ $$ended = 5 ] || code=$$ended; }; }; \
 	pass -n logical --maxprocesses 4 --dist worksteal -m "not cluster"; \
-	pass -m cluster; \
+	pass -n 2 --dist loadgroup -m cluster; \
 	exit $$code
 
 check: $(VENV)/.ready  ## format and lint
