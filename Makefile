@@ -35,13 +35,16 @@ model: $(VENV)/.ready  ## train the tiny byte-level Llama that writes Python, in
 	@$(BIN)/python -m workers.training.byte_llama
 
 # Neighbours in a file stay in one process, which shares their fixtures, until another runs out of work. Tests
-# that start Ray mostly wait for processes: two at a time. 5: none of those that PYTEST_ARGS select.
-test: $(VENV)/.ready  ## every test that this machine can run
+# that start Ray have the machine to themselves. 5: none of those that PYTEST_ARGS select.
+test: $(VENV)/.ready  ## every test that this machine can run, but for those of `make nightly`
 	@code=0; \
 	pass() { $(BIN)/python -m pytest "$$@" $(PYTEST_ARGS) || { ended=$$?; [ $$ended = 5 ] || code=$$ended; }; }; \
 	pass -n logical --maxprocesses 4 --dist worksteal -m "not cluster"; \
-	pass -n 2 --dist loadgroup -m cluster; \
+	pass -m "cluster and not nightly"; \
 	exit $$code
+
+nightly: $(VENV)/.ready  ## hosts that die and come back, versions and plans changed under load: minutes of real time
+	@$(BIN)/python -m pytest -m nightly $(PYTEST_ARGS)
 
 check: $(VENV)/.ready  ## format and lint
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
@@ -49,4 +52,4 @@ check: $(VENV)/.ready  ## format and lint
 clean:  ## remove the environment and what runs left behind
 	rm -rf $(VENV) .statmux build *.egg-info
 
-.PHONY: help setup oracle demo model test check clean
+.PHONY: help setup oracle demo model test nightly check clean

@@ -29,7 +29,7 @@ from vocabulary.deployment import Deployment
 from vocabulary.errors import Infeasible
 from vocabulary.parallel import ParallelConfig
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.nightly]
 ONE, TWO_STAGES = ParallelConfig(1, 1), ParallelConfig(1, 2)
 FIRST = {"n-0:0", "n-0:1", "n-0:2", "n-0:3"}
 SECOND = {"n-1:0", "n-1:1", "n-1:2", "n-1:3"}

@@ -16,7 +16,7 @@ from tests.live.crowd import crowd
 from tests.live.fault_fleet import write_fault_fleet
 from tests.live.fleet_process import ServedFleet
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.nightly]
 
 
 def model_is(fleet: ServedFleet, model: str, state: str) -> bool:

@@ -18,7 +18,7 @@ from tests.live.crowd import crowd
 from tests.live.fleet_files import write_profile
 from tests.live.fleet_process import ServedFleet
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.nightly]
 X = np.arange(6, dtype=np.int32)
 DEPLOYMENT = """\
 api_version: v1alpha1
