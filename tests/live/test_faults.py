@@ -149,6 +149,7 @@ def test_a_journal_that_cannot_be_written_stops_nothing_and_is_told(fleet: Serve
     fleet.until(lambda: told(fleet) == [])
 
 
+@pytest.mark.nightly
 def test_a_fleet_whose_ray_dies_ends_with_an_error_and_leaves_nothing(fleet: ServedFleet):
     os.kill(keeper_of(fleet), signal.SIGKILL)
     assert fleet.wait() == 1
