@@ -256,7 +256,14 @@ class NcclChannel:
             why = "it does not take what was sent"
         else:
             why = "no more bytes come" if late.done_bytes else "nothing comes"
-        self._end(why, peer=late.peer, work=late)
+        self._end(why + self._down_chain(late), peer=late.peer, work=late)
+
+    def _down_chain(self, late: DeviceTransfer) -> str:
+        """A broadcast stands still for all when one member does, and none of them can tell which."""
+        chain = next((lane.chain for lane in self._lanes.values() if lane.current is late), ())
+        if len(chain) < 3:
+            return ""
+        return f" down chain {chain}, where any member may be what stands still"
 
     def _lose(self, lost: LinkLost, *, peer: int) -> None:
         self._life.lose(lost, peer=peer)
