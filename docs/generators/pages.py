@@ -1,0 +1,28 @@
+"""Which pages are generated, and from which module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+DOCS = Path(__file__).parents[1]
+# Path below docs/ -> the function that writes the page.
+PAGES: dict[str, Callable[[], str]] = {}
+
+
+def stale(folder: Path = DOCS) -> list[str]:
+    """The generated pages below the folder that are not what the code says, or are not there."""
+    return [name for name, page in PAGES.items() if text_of(folder / name) != page()]
+
+
+def text_of(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None
+
+
+def write(folder: Path = DOCS) -> list[str]:
+    """Writes the pages that are stale, and names them."""
+    written = stale(folder)
+    for name in written:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(PAGES[name]())
+    return written
