@@ -70,7 +70,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     prepare()
     try:
-        code = _command().main(arguments, prog_name="statmux", standalone_mode=False, obj=choices)
+        code = command().main(arguments, prog_name="statmux", standalone_mode=False, obj=choices)
         return code if isinstance(code, int) else 0
     except StatmuxError as error:
         Console(choices).error(str(error), hint=error.hint)
@@ -92,7 +92,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _command() -> Any:
+def command() -> Any:
+    """The parser of the whole command line; verbs are imported when they are asked for."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, cls=_Verbs)
     app.callback(invoke_without_command=True, subcommand_metavar="VERB [ARGS]...")(_statmux)
     command = typer.main.get_command(app)

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from docs.generators import cli, decisions
+
 DOCS = Path(__file__).parents[1]
 # Path below docs/ -> the function that writes the page.
-PAGES: dict[str, Callable[[], str]] = {}
+PAGES: dict[str, Callable[[], str]] = {
+    "decisions/README.md": decisions.page,
+    "reference/cli.md": cli.page,
+}
 
 
 def stale(folder: Path = DOCS) -> list[str]:
