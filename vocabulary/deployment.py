@@ -168,12 +168,13 @@ class GrpcEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class HttpEndpoint:
-    """The OpenAI-compatible endpoint and the v2 protocol over REST."""
+    """The OpenAI-compatible endpoint, the v2 protocol over REST, and the live page at `/`."""
 
     is_enabled: bool = True
     host: str = "127.0.0.1"
     port: int = 8000
     max_body_bytes: int = 64 * 2**20
+    has_live_page: bool = True
 
 
 @dataclass(frozen=True, slots=True)

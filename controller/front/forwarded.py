@@ -13,6 +13,7 @@ from controller.calls import InferCall, InferReply, ModelStatistics, ModelView, 
 from controller.fleet import Fleet, Pulse
 from controller.http.admin import CHANGING, LOOKING, OF_MODELS
 from controller.journal import AbstractJournal, NoJournal, RequestLine
+from controller.live.routes import VERB as LIVE
 from controller.token_streams import GenerateCall, TokenStream
 from controller.verbs.control import Verb, ask
 from vocabulary.deployment import Deployment
@@ -30,7 +31,7 @@ class ForwardedVerbs(Mapping[str, Verb]):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._names = (*LOOKING, *CHANGING, *OF_MODELS)
+        self._names = (*LOOKING, *CHANGING, *OF_MODELS, LIVE)
 
     def __getitem__(self, name: str) -> Verb:
         if name not in self._names:

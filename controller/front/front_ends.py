@@ -93,6 +93,13 @@ class FrontEnds:
     def num_pending(self) -> int:
         return sum(process.num_pending for process in self._processes.values())
 
+    def totals(self, model: str) -> Totals:
+        """What they have answered of it, with those that died."""
+        totals = self._past.get(model, Totals())
+        for process in self._processes.values():
+            totals += process.totals.get(model, Totals())
+        return totals
+
     def added_to(self, status: Mapping[str, Any], judged: Callable[[str], Judged]) -> dict[str, Any]:
         """The status of the fleet's own process with theirs. judged: what that counted of a model."""
         if not self._num_further:
@@ -186,9 +193,7 @@ class FrontEnds:
         process.totals = {}
 
     def _added(self, model: str, told: Mapping[str, Any], judged: Judged) -> dict[str, Any]:
-        totals = self._past.get(model, Totals())
-        for process in self._processes.values():
-            totals += process.totals.get(model, Totals())
+        totals = self.totals(model)
         own_s = (told["mean_latency_s"] or 0.0) * told["num_served"]
         num_served = told["num_served"] + totals.num_served
         return {

@@ -12,6 +12,7 @@ from controller.grpc_v2.server import RunningEndpoint, start_grpc
 from controller.http import RunningHttp, start_http
 from controller.http.admin import Verbs, admin_routes
 from controller.http.v2 import v2_routes
+from controller.live.routes import live_routes
 from controller.metrics import FleetMetrics
 from controller.ports import Sharing
 from controller.security.guard import Guard
@@ -82,6 +83,7 @@ class Endpoints:
 
     async def _open_http(self, server: AnsweringFleet, stack: AsyncExitStack) -> None:
         http = self._deployment.http
+        page = [live_routes(self._verbs)] if http.has_live_page else []
         endpoint = await start_http(
             server,
             self._texts,
@@ -89,7 +91,7 @@ class Endpoints:
             port=http.port,
             tenants=self._guard.tenants,
             max_body_bytes=http.max_body_bytes,
-            routing=[v2_routes, admin_routes(self._verbs)],
+            routing=[v2_routes, admin_routes(self._verbs), *page],
             certificates=self._guard.certificates,
             limits=self._deployment.limits,
             sharing=self._sharing,

@@ -26,6 +26,7 @@ from controller.life.past import Past
 from controller.life.steering import Steering
 from controller.life.stopping import Stopping
 from controller.life.supervisor import Supervisor
+from controller.live.view import LiveView
 from controller.metrics import FleetMetrics
 from controller.on_ray.cluster import RayCluster
 from controller.on_ray.nouns import StartedGroup
@@ -101,6 +102,15 @@ class Fleet:
         )
         self._steering: Steering | None = None
         self._is_ours = False
+        live = LiveView(
+            self._status,
+            deployment=lambda: self._served,
+            members=self._members,
+            metrics=self._metrics,
+            elsewhere=self._further.totals,
+            journal=journal_path(deployment.name),
+        )
+        self._control.verbs["live"] = live.look
 
     async def run(self, on_ready: Callable[[Ready], None]) -> None:
         """Raises StatmuxError when the fleet cannot start; nothing is left running either way."""
@@ -264,7 +274,7 @@ class Fleet:
 
     async def _status(self, request: Mapping[str, Any]) -> dict[str, object]:
         own = status_of(
-            self._deployment if self._steering is None else self._steering.supervisor.deployment,
+            self._served,
             plan_facts(self._plan),
             self._server,
             self._members,
@@ -273,6 +283,11 @@ class Fleet:
             addresses=self._endpoints.addresses,
         )
         return self._further.added_to(own, self._metrics.judged)
+
+    @property
+    def _served(self) -> Deployment:
+        """As it was changed since the start."""
+        return self._deployment if self._steering is None else self._steering.supervisor.deployment
 
     def _situation(self) -> Situation:
         steering, uptime_s = self._steering, time.monotonic() - self._start_s

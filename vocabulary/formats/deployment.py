@@ -190,7 +190,7 @@ def _deployment(shape: DeploymentShape, cluster: Cluster, models: tuple[ModelSpe
         policy=_policy(shape.serving),
         latency=LatencyModel(shape.simulation.stage_scale_per_stage, shape.simulation.fixed_overhead_s),
         grpc=GrpcEndpoint(grpc.host, grpc.port, grpc.reflection, grpc.max_message),
-        http=HttpEndpoint(http.enabled, http.host, http.port, http.max_body),
+        http=HttpEndpoint(http.enabled, http.host, http.port, http.max_body, http.live_page),
         metrics=MetricsEndpoint(metrics.host, metrics.port),
         limits=shape.endpoints.limits.noun(),
         drain=Drain(drain.readiness_lead_s, drain.graceful_shutdown_timeout_s),

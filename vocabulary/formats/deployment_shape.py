@@ -202,6 +202,10 @@ class HttpShape(Shape):
     host: Annotated[str, Field(min_length=1)] = _HTTP.host
     port: Port = _HTTP.port
     max_body: Bytes = _HTTP.max_body_bytes
+    live_page: Annotated[
+        bool,
+        Field(description="Serve the live page at / and its document at /live/document; false: neither."),
+    ] = _HTTP.has_live_page
     openai: Annotated[bool, NoEffect((True,))] = True
     v2_rest: Annotated[bool, NoEffect((True,))] = True
 
