@@ -7,18 +7,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
-from typing import assert_never, final
+from typing import final
 
 import msgspec
-import structlog
 
 from controller.answering import Answering
 from controller.calls import InferCall, InferReply, ModelState, ModelStatistics, ModelView, Reason, Refusal
-from controller.change.resident_models import Residency, performed
 from controller.fleet import Pulse
-from controller.front.heard import group_heard
 from controller.journal import AbstractJournal
+from controller.machine_shell import Clock, MachineShell
 from controller.metrics import FleetMetrics
+from controller.model_service import ModelService
 from controller.pending import Answer, Answered, Pending, PendingCalls
 from controller.request_lines import line_of, turned_away_line
 from controller.server_groups import ServerGroups
@@ -27,32 +26,20 @@ from controller.waiting_room import Demand, WaitingRoom
 from scheduling.cluster import ClusterScheduler
 from vocabulary.deployment import Deployment
 from vocabulary.generation import GenerationLimits
-from vocabulary.messages import (
-    Arrived,
-    Begun,
-    Cancelled,
-    ClusterCommand,
-    ClusterEvent,
-    Forward,
-    Reply,
-    Settled,
-    Withdraw,
-)
+from vocabulary.messages import Arrived, Cancelled, ClusterEvent
 from vocabulary.placement import Placement
 from vocabulary.request import Fate, Request
 from vocabulary.units import NEVER_S
-from workers.frames import AtWork, Beat, Done, Frame, Run, Tokens, Withdrawn, tensor_headers
+from workers.frames import Frame
 from workers.server import Soon
 
-Clock = Callable[[], float]
 # Each front end that ever speaks to the same workers has a number of its own, and so have its requests.
 MAX_FRONTS = 2**16
-_log = structlog.get_logger("statmux.controller")
 
 
 @final
 class FleetServer(ServerGroups):
-    """Posts events, lets the machine decide once per loop turn, performs its commands.
+    """Calls of endpoints become events of the machine; each is answered once.
 
     Implements `controller.fleet.Fleet`. All methods run on one event loop.
     """
@@ -80,20 +67,28 @@ class FleetServer(ServerGroups):
         super().__init__(deployment, placement, metrics, limits)
         self._machine = machine
         self._clock = clock
-        self._soon = soon
-        self._overhead_s = deployment.latency.fixed_overhead_s
         self._answering = Answering(self._table, self._generations)
         self._slo_s = _slos(deployment)
         self._journal = journal
         self._observed = observed
         self._pending = PendingCalls(metrics, self._tell_answer)
-        self._hears_others = hears_others
+        self._shell = MachineShell(
+            machine,
+            self._links,
+            self._pending,
+            self._generations,
+            self._learned,
+            clock=clock,
+            soon=soon,
+            metrics=metrics,
+            overhead_s=deployment.latency.fixed_overhead_s,
+            reply=self._reply,
+            hears_others=hears_others,
+        )
         self._demand = demand
-        # Who makes models resident; until it is there, what is resident stays so.
-        self.residency: Residency | None = None
+        self.service = ModelService(self._board, self._table)
         self._waiting = WaitingRoom(clock=clock, later=_call_later, expired=self._expire)
         self._ids = count(front, MAX_FRONTS)
-        self._is_decision_due = False
         self._is_leaving = False
         self._is_draining = False
 
@@ -105,39 +100,8 @@ class FleetServer(ServerGroups):
 
     def receive(self, group_index: int, frame: Frame) -> None:
         """A frame of the group's worker. What a lost one still says is not heard."""
-        if not self._links.is_open(group_index):
-            return
-        match frame.header:
-            case AtWork(request_ids):
-                self._post(Begun(request_ids))
-            case Done(request_id, fate, _, finish_s) as done:
-                pending = self._pending.find(request_id)
-                if pending is not None:
-                    pending.frame = frame
-                    self._learn(pending.request.model, group_index, done)
-                self._post(Settled(request_id, Fate(fate), finish_s))
-            case Tokens(tokens):
-                self._generations.tokens(tokens, self._clock())
-            case Beat() as beat:
-                self._hear(group_index, beat)
-            case _:
-                raise AssertionError(f"a worker sent {type(frame.header).__name__}")
-
-    def _hear(self, group_index: int, beat: Beat) -> None:
-        now_s = self._clock()
-        self._links.hear(group_index, beat, now_s)
-        if self._hears_others:
-            self._post(group_heard(group_index, beat, at_s=now_s))
-
-    def _learn(self, model: str, group_index: int, done: Done) -> None:
-        if done.fate == Fate.SERVED.value and not done.reasons:
-            self._learned.observe(
-                model,
-                group_index,
-                start_s=done.start_s,
-                finish_s=done.finish_s,
-                batch_size=done.batch_size,
-            )
+        if self._links.is_open(group_index):
+            self._shell.receive(group_index, frame)
 
     # What the endpoints call (`controller.fleet.Fleet`).
 
@@ -249,32 +213,11 @@ class FleetServer(ServerGroups):
 
     async def load(self, model: str) -> Refusal | None:
         """Make the model resident and take it (back) into service; returns when it is READY."""
-        if self.residency is not None:
-            return await performed(self.residency.load(name) for name in self._board.own_names(model))
-        return await self.take_in(model)
+        return await self.service.load(model)
 
     async def unload(self, model: str) -> Refusal | None:
         """Take the model out of service, and give its memory back."""
-        if self.residency is not None:
-            return await performed(self.residency.unload(name) for name in self._board.own_names(model))
-        return await self.take_out(model)
-
-    async def take_in(self, model: str) -> Refusal | None:
-        """What is resident goes into service; returns when it is READY."""
-        for name in self._board.own_names(model):
-            self._board.open_model(name)
-        while (view := self._board.views[model]).state is ModelState.LOADING:
-            await self._board.changed.wait()
-        if view.state is ModelState.READY:
-            return None
-        reason = Reason.UNAVAILABLE if self._table.holders(model) else Reason.NOT_PLACED
-        return Refusal(reason, view.state_reason)
-
-    async def take_out(self, model: str) -> Refusal | None:
-        """Out of service. Its weights stay resident until the placement changes."""
-        for name in self._board.own_names(model):
-            self._board.close_model(name)
-        return None
+        return await self.service.unload(model)
 
     def statistics(self, model: str) -> ModelStatistics:
         return self._metrics.statistics(model)
@@ -306,53 +249,10 @@ class FleetServer(ServerGroups):
                 self._waiting.forget(pending.request)
             self._end(request_id, Refusal(Reason.DRAINING, "the fleet stopped before it answered"), None)
 
-    # The shell itself.
+    # How a call goes on and ends.
 
     def _post(self, event: ClusterEvent) -> None:
-        self._machine.observe(event)
-        if not self._is_decision_due:
-            self._is_decision_due = True
-            self._soon(self._decide)
-
-    def _decide(self) -> None:
-        self._is_decision_due = False
-        for command in self._machine.decide(self._clock()):
-            try:
-                self._perform(command)
-            except Exception:  # a bug must not take the other requests of this instant with it
-                _log.exception("command failed", command=repr(command))
-        self._links.flush()
-
-    def _perform(self, command: ClusterCommand) -> None:
-        match command:
-            case Forward(request, group_index, predicted_finish_s):
-                self._forward(request, group_index, predicted_finish_s)
-            case Withdraw(request_id, group_index):
-                self._links.send(group_index, Withdrawn(request_id))
-            case Reply(request_id, fate, group_index):
-                self._reply(request_id, fate, group_index)
-            case _:
-                assert_never(command)
-
-    def _forward(self, request: Request, group_index: int, predicted_finish_s: float) -> None:
-        pending = self._pending.find(request.id)
-        assert pending is not None, request
-        # Of the last stage, which is what a worker reports: the fixed overhead is the client's.
-        pending.predicted_finish_s = predicted_finish_s - self._overhead_s
-        pending.num_tries += 1
-        if pending.num_tries > 1:
-            self._metrics.retried(request.model)
-        tensors = pending.tensors
-        run = Run(
-            request.id,
-            request.model,
-            request.arrival_s,
-            request.slo_s,
-            request.deadline_s,
-            tensor_headers(tensors),
-            self._generations.ask(request) if request.generates else None,
-        )
-        self._links.send(group_index, run, tensors)
+        self._shell.post(event)
 
     def _reply(self, request_id: int, fate: Fate, group_index: int | None) -> None:
         pending = self._pending.find(request_id)

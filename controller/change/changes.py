@@ -79,7 +79,7 @@ class FleetChanges:
             supervisor.want(wanted, why=f"load {model}")
         # Somebody else may have asked for it before, and wait for it, too.
         await self._until(lambda: self._is_open(model))
-        refusal = await self._server.take_in(model)
+        refusal = await self._server.service.take_in(model)
         if refusal is not None:
             raise RuntimeFailure(f"model {model} did not load: {refusal.message}")
         return tuple(group.id for group in supervisor.desired.groups if model in group.models)
@@ -90,7 +90,7 @@ class FleetChanges:
         if model not in supervisor.deployment.model_names:
             known = ", ".join(supervisor.deployment.model_names)
             raise InvalidInput(f"the deployment has no model {model!r}", hint=f"it has {known}")
-        await self._server.take_out(model)
+        await self._server.service.take_out(model)
         if supervisor.desired.holders(model):
             self._homes[model] = supervisor.desired
             self._journal.event("models", model=model, verb="unload")

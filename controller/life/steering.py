@@ -106,7 +106,7 @@ class Steering:
         self.changes = FleetChanges(
             supervisor, server, replan=self._replan, devices=lambda: self.devices.there, journal=journal
         )
-        server.residency = self.changes
+        server.service.residency = self.changes
         elastic.attach(
             supervisor,
             devices=lambda: self.devices.there - self.changes.drained_devices,

@@ -36,7 +36,7 @@ async def changed(*, spare: Group = G2) -> AsyncIterator[tuple[Lively, FleetChan
         changes = FleetChanges(
             fleet.supervisor, fleet.server, replan=replan, devices=lambda: DEVICES, journal=NoJournal()
         )
-        fleet.server.residency = changes
+        fleet.server.service.residency = changes
         async with asyncio.timeout(TIMEOUT_S):
             yield fleet, changes
 
