@@ -19,7 +19,7 @@ from vocabulary.deployment import Deployment, HttpEndpoint, ModelSpec, Policy, S
 from vocabulary.errors import InvalidInput
 from vocabulary.formats import disk
 from vocabulary.formats.deployment import parse_deployment
-from vocabulary.formats.deployment_shape import AdmissionShape, PolicyShape
+from vocabulary.formats.serving_shape import AdmissionShape, PolicyShape
 from vocabulary.formats.yaml_out import format_yaml
 from vocabulary.formats.yaml_text import read_yaml
 from vocabulary.generation import GenerationSettings

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from vocabulary.formats.shapes import Name, Shape
+from vocabulary.formats.shapes import Name, Shape, told
 
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 
@@ -14,8 +14,8 @@ Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 class ApartShape(Shape):
     """Models that share no group (and so no device), or no host; one model alone: its replicas."""
 
-    models: Names
-    by: Literal["group", "host", "node"] = "group"
+    models: Annotated[Names, told("Models that are kept apart; one alone: its replicas.")]
+    by: Annotated[Literal["group", "host", "node"], told("What they may not share.")] = "group"
 
 
 def _spelled_out(value: object) -> object:
@@ -28,10 +28,25 @@ Apart = Annotated[ApartShape, BeforeValidator(_spelled_out, json_schema_input_ty
 class ConstraintsShape(Shape):
     """What a search may not do. Devices are named by id, by host or by node class."""
 
-    colocate: tuple[Names, ...] = ()
-    separate: tuple[Apart, ...] = ()
-    pin: Annotated[dict[Name, Names], Field(default_factory=dict)]
-    reserved: tuple[Name, ...] = ()
+    colocate: Annotated[tuple[Names, ...], told("Sets of models; a group holds all of a set or none.")] = ()
+    separate: Annotated[
+        tuple[Apart, ...],
+        told(
+            "Sets of models that share no group, or with `{models: [a, b], by: host}` no host; one model "
+            "alone `by: host`: its replicas."
+        ),
+    ] = ()
+    pin: Annotated[
+        dict[Name, Names],
+        Field(default_factory=dict),
+        told(
+            "By model, the devices that its replicas may use: ids (`n-0:3`), hosts (`n-0`) or node "
+            "classes (`n`)."
+        ),
+    ]
+    reserved: Annotated[
+        tuple[Name, ...], told("Devices, hosts or node classes that the search leaves free.")
+    ] = ()
 
 
 class ConstraintRule(Shape):

@@ -35,9 +35,7 @@ from vocabulary.formats.deployment_shape import (
     SHORTHANDS,
     ClusterShape,
     DeploymentShape,
-    FairnessShape,
     NetworkShape,
-    ServingShape,
 )
 from vocabulary.formats.deployment_warnings import warnings_of
 from vocabulary.formats.document import Document, KeyPath
@@ -46,6 +44,7 @@ from vocabulary.formats.model_shape import ModelShape, SloShape, WorkloadShape
 from vocabulary.formats.no_effect import keys_without_effect
 from vocabulary.formats.overrides import override
 from vocabulary.formats.security import check_security, security_of
+from vocabulary.formats.serving_shape import FairnessShape, ServingShape
 from vocabulary.formats.shapes import check
 from vocabulary.formats.versions import expanded
 from vocabulary.formats.yaml_text import read_yaml

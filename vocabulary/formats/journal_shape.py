@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from vocabulary.deployment import Journaling
-from vocabulary.formats.shapes import Count, Shape
+from vocabulary.formats.shapes import Count, Shape, told
 
 _JOURNALING = Journaling()
 
@@ -15,8 +15,13 @@ _JOURNALING = Journaling()
 class JournalShape(Shape):
     """requests: a line for each, for those that were not served, or for none."""
 
-    requests: Literal["all", "refused", "none"] = _JOURNALING.requests
-    max_rows: Annotated[Count, Field(ge=100)] = _JOURNALING.max_rows
+    requests: Annotated[
+        Literal["all", "refused", "none"],
+        told("A line for `all`, for those `refused` (all that were not served) or for `none`."),
+    ] = _JOURNALING.requests
+    max_rows: Annotated[Count, Field(ge=100), told("Of requests, and of events; the oldest go.")] = (
+        _JOURNALING.max_rows
+    )
 
     def noun(self) -> Journaling:
         """What it says."""

@@ -41,6 +41,11 @@ def spelled_out(key: str) -> BeforeValidator:
     return BeforeValidator(spell_out, json_schema_input_type=Any)
 
 
+def told(words: str) -> Any:
+    """What a key means, for `statmux schema` and docs/reference/deployment-file.md."""
+    return Field(description=words)
+
+
 def check(shape: type[ShapeType], document: Document) -> ShapeType:
     """The document in its shape. Raises InvalidInput for the first problem, in the order of the file."""
     if not isinstance(document.value, dict):
