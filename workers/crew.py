@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import final
@@ -34,12 +35,13 @@ from workers.padding import PaddedBatch
 from workers.passages import Passage
 from workers.spec import WorkerSpec, host_stages
 from workers.stage_line import InFlight, trace_of
+from workers.work_times import StageTime, StageTimes, followed_by
 
 _log = structlog.get_logger("statmux.worker")
 _EPOCH = 1
 
-# The number of a batch, and what came of it.
-Arrived = Callable[[int, tuple[PaddedBatch, ...]], None]
+# The number of a batch, what came of it, and when the stages worked on it if somebody asks.
+Arrived = Callable[[int, tuple[PaddedBatch, ...], StageTimes | None], None]
 
 
 @final
@@ -97,7 +99,7 @@ class Crew:
                     hint="every port of its node must be reachable from the group's first host",
                 ) from error
             self._links.append(NoteLink(connected))
-            self._links[-1].send(Join(spec.key, endpoints, _EPOCH, tuple(expected)))
+            self._links[-1].send(Join(spec.key, endpoints, _EPOCH, tuple(expected), time.monotonic()))
         stage_devices = range(spec.group.config.tensor)
         self._outward = Crossing(self._channel, source=0, target=1, target_devices=stage_devices)
         self._inward = Crossing(self._channel, source=len(spec.followers), target=0, target_devices=(0,))
@@ -230,12 +232,17 @@ class Crew:
     def _send(self, job: InFlight) -> None:
         parts = [job.model.sent(part) for part in job.parts]
         notes = self._outward.announced(parts)
-        self._links[0].send(Coming(1, job.ticket.batch.id, job.ticket.batch.model, notes))
+        self._links[0].send(Coming(1, job.ticket.batch.id, job.ticket.batch.model, notes, job.times))
         self._outward.send(parts, notes)
 
     def _take(self, note: Coming) -> None:
+        start_s = time.monotonic()
         parts = tuple(blank_batch(part, self._inward.take_results(part)) for part in note.parts)
-        self._arrived(note.number, parts)
+        times = note.times
+        if times is not None:
+            back = StageTime(self._spec.group.config.pipeline, start_s, time.monotonic(), is_transfer=True)
+            times = followed_by(times, back)
+        self._arrived(note.number, parts, times)
         self._entrance.free()
         self._links[-1].send(Taken(len(self._links)))
 

@@ -31,6 +31,7 @@ from workers.generation.token_book import TokenBook
 from workers.generation.token_books import TokenBooks
 from workers.multicast import Load, Multicast
 from workers.spec import WorkerSpec
+from workers.work_times import StageTimes, emulated_times
 
 # An emulated model answers any one INT32 vector with itself.
 ECHO = ModelInterface(
@@ -117,14 +118,16 @@ class EmulatedEngine:
         start_s: float,
         stage_freed: Freed,
         finished: Finished,
+        is_timed: bool = False,
     ) -> None:
         stages_s = self._stages_s(batch)
         finish_s = self._clock.occupy(start_s, stages_s)
+        times = emulated_times(start_s, self._clock.free_s, stages_s) if is_timed else ()
         free_s = self._clock.free_s[0]
         self._busy_s = [busy + stage for busy, stage in zip(self._busy_s, stages_s, strict=True)]
         now_s = self._loop.time()
         self._at(now_s, free_s, lambda: stage_freed(free_s))
-        self._at(now_s, finish_s, lambda: finished(self._result(batch, inputs, finish_s)))
+        self._at(now_s, finish_s, lambda: finished(self._result(batch, inputs, finish_s, times)))
 
     def stage_busy_s(self) -> tuple[float, ...]:
         return tuple(self._busy_s)
@@ -161,15 +164,17 @@ class EmulatedEngine:
         num_tokens = sum(batch.tokens)
         return tuple([one.of(num_tokens, batch.num_kv_tokens) for one in self._times[batch.model]])
 
-    def _result(self, batch: Batch, inputs: tuple[Tensors, ...], finish_s: float) -> BatchResult:
+    def _result(
+        self, batch: Batch, inputs: tuple[Tensors, ...], finish_s: float, times: StageTimes
+    ) -> BatchResult:
         if not batch.tokens:
-            return BatchResult(batch.id, finish_s, tuple(_echo(one) for one in inputs))
+            return BatchResult(batch.id, finish_s, tuple(_echo(one) for one in inputs), times=times)
         said = [
             self._said_again(one.request_id, draw.index)
             for one, row in zip(batch.slices, self._books.step(batch).rows, strict=True)
             for draw in row.draws
         ]
-        return self._books.result(batch, Drawn(np.asarray(said, np.int32)), finish_s)
+        return self._books.result(batch, Drawn(np.asarray(said, np.int32)), finish_s, times)
 
     def _said_again(self, request_id: int, index: int) -> int:
         token_ids = self._prompts[request_id].token_ids

@@ -14,6 +14,7 @@ from vocabulary.sampling import SampledToken, Sampling
 from vocabulary.tensors import Tensor, TensorSpec
 from workers.multicast import Load, Multicast
 from workers.spec import WorkerSpec
+from workers.work_times import StageTimes
 
 Tensors = tuple[Tensor, ...]
 
@@ -56,7 +57,8 @@ class BatchResult:
     """One answer per request of the batch, or `error` in words when the batch failed whole.
 
     finish_s: when the last stage ended, on the loop's clock; the news of it comes a little later. Of a step
-    of generation, instead of answers: the tokens drawn, and what `BatchFinished` says of them.
+    of generation, instead of answers: the tokens drawn, and what `BatchFinished` says of them. times: of a
+    batch that was to be timed.
     """
 
     batch_id: int
@@ -66,6 +68,7 @@ class BatchResult:
     tokens: tuple[SampledToken, ...] = ()
     stopped: tuple[tuple[int, int], ...] = ()
     full_pages: tuple[tuple[int, int, int, int], ...] = ()
+    times: StageTimes = ()
 
 
 class Prompt(msgspec.Struct, frozen=True):
@@ -131,10 +134,12 @@ class Engine(Protocol):
         start_s: float,
         stage_freed: Freed,
         finished: Finished,
+        is_timed: bool = False,
     ) -> None:
         """Run the batch; `stage_freed` when the first stage can take the next, `finished` at the end.
 
-        start_s: since when the batch and the first stage are both there, at most now.
+        start_s: since when the batch and the first stage are both there, at most now. is_timed: the result is
+        to say when each stage worked on it.
         """
 
     def admit(self, prompt: Prompt) -> str:

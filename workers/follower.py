@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import final
@@ -35,6 +36,7 @@ from workers.notes import (
 from workers.passages import Passage
 from workers.spec import FollowerAddress, WorkerSpec
 from workers.stage_line import InFlight, StageLine, trace_of
+from workers.work_times import StageTime, StageTimes, earlier, followed_by
 
 _log = structlog.get_logger("statmux.worker")
 
@@ -124,6 +126,7 @@ class Follower:
         return None
 
     def _follow(self, link: NoteLink, join: Join) -> None:
+        heard_s = time.monotonic()
         loader = Loader(self._spec, place=self._place, transport=self._transport)
         try:
             channel = self._transport.open(join.endpoints, join.epoch)
@@ -139,7 +142,10 @@ class Follower:
             link.send(refusal(error))
         else:
             known = FollowerModels(models, loader, link, learned=lambda: self._spec)
-            self._serve(link, _Serving(self._spec, self._place, link, channel, known, loader))
+            serving = _Serving(
+                self._spec, self._place, link, channel, known, loader, clock_offset_s=heard_s - join.now_s
+            )
+            self._serve(link, serving)
 
     def _serve(self, link: NoteLink, serving: _Serving) -> None:
         link.send(Ready())
@@ -176,8 +182,12 @@ class _Serving:
         channel: Channel,
         models: FollowerModels,
         loader: Loader,
+        *,
+        clock_offset_s: float,
     ) -> None:
+        """clock_offset_s: our clock less the leader's."""
         processes = spec.stages_of_processes
+        self._clock_offset_s = clock_offset_s
         self._timeout_s = spec.peer_timeout_s
         self._link = link
         self._models = models
@@ -233,19 +243,29 @@ class _Serving:
 
     def _take(self, note: Coming) -> None:
         model = self._models[note.model]
+        start_s = time.monotonic()
         parts = []
         for part in note.parts:
             batch = blank_batch(part, {})
             structs = model.structs(self._stages.start, batch.bucket)
             parts.append(blank_batch(part, self._inward.take(part, structs)))
         self._entrance.free()
-        self._line.enter(InFlight(note, model, tuple(parts)))
+        came = StageTime(self._stages.start, start_s, time.monotonic(), is_transfer=True)
+        self._line.enter(InFlight(note, model, tuple(parts), None if note.times is None else (came,)))
 
     def _send(self, job: InFlight) -> None:
         parts = [job.model.sent(part) for part in job.parts]
         notes = self._outward.announced(parts)
-        self._link.send(Coming(self._after, job.ticket.number, job.ticket.model, notes))
+        times = None if job.times is None else self._all_times(job.ticket, job.times)
+        self._link.send(Coming(self._after, job.ticket.number, job.ticket.model, notes, times))
         self._outward.send(parts, notes)
+
+    def _all_times(self, note: Coming, ours: StageTimes) -> StageTimes:
+        """Those that came, and ours after them."""
+        times = note.times or ()
+        for one in earlier(ours, self._clock_offset_s):
+            times = followed_by(times, one)
+        return times
 
     def _tell_taken(self, job: InFlight) -> None:
         self._link.send(Taken(self._before))

@@ -19,6 +19,7 @@ import msgspec
 from vocabulary.errors import RuntimeFailure
 from vocabulary.sampling import SampledToken, Sampling
 from vocabulary.tensors import Tensor
+from workers.work_times import WorkTimes
 
 _LENGTHS = struct.Struct("<II")
 _PREFIX = struct.Struct("<III")
@@ -70,7 +71,7 @@ class GenerationAsk(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Run(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """A request for the group, with its input tensors."""
+    """A request for the group, with its input tensors. is_timed: `Done` is to say when each stage worked."""
 
     request_id: int
     model: str
@@ -79,6 +80,7 @@ class Run(msgspec.Struct, frozen=True, array_like=True, tag=1):
     deadline_s: float
     tensors: tuple[TensorHeader, ...]
     generation: GenerationAsk | None = None
+    is_timed: bool = False
 
 
 class Withdrawn(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -91,7 +93,7 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """The group's answer: output tensors when `fate` is served, else `error` in words.
 
     Of a request that generates instead: why each answer ended, "stop" or "length", and how many tokens of the
-    prompt the cache of prefixes had.
+    prompt the cache of prefixes had. times: only where the request asked for them.
     """
 
     request_id: int
@@ -103,6 +105,7 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag=3):
     tensors: tuple[TensorHeader, ...]
     reasons: tuple[str, ...] = ()
     num_cached: int = 0
+    times: WorkTimes | None = None
 
 
 class ModelBeat(msgspec.Struct, frozen=True, array_like=True):

@@ -14,6 +14,7 @@ from vocabulary.units import NEVER_S
 from workers.engine import Answer, Prompt, Tensors
 from workers.frames import Done, GenerationAsk, Run, tensor_headers
 from workers.fronts import Front
+from workers.work_times import Timesheet
 
 # A token id is an int32.
 _TOKEN_BYTES = 4
@@ -21,12 +22,16 @@ _TOKEN_BYTES = 4
 
 @dataclass(slots=True)
 class Held:
-    """A request that the group has not settled yet, and whose it is. is_ended: by us: its model goes."""
+    """A request that the group has not settled yet, and whose it is. is_ended: by us: its model goes.
+
+    times: only of one that is to be timed.
+    """
 
     front: Front
     model: str
     inputs: Tensors
     received_s: float
+    times: Timesheet | None = None
     start_s: float = NEVER_S
     finish_s: float = NEVER_S
     batch_size: int = 0
@@ -73,6 +78,7 @@ class Held:
             tensor_headers(answer.tensors),
             tuple(self.reasons),
             self.num_cached,
+            None if self.times is None else self.times.told(offset_s=offset_s),
         )
         self.front.send(done, answer.tensors)
 

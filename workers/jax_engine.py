@@ -37,6 +37,7 @@ from workers.multicast import Load, Multicast
 from workers.padding import PaddedBatch
 from workers.spec import WorkerSpec
 from workers.stage_line import InFlight, StageLine, trace_of
+from workers.work_times import StageTimes
 
 _log = structlog.get_logger("statmux.worker")
 # How XLA's errors begin where a device has no room for a batch.
@@ -196,6 +197,7 @@ class JaxEngine:
         start_s: float,
         stage_freed: Freed,
         finished: Finished,
+        is_timed: bool = False,
     ) -> None:
         step = self._books.step(batch) if batch.slices else None
         job = Job(batch, inputs, stage_freed, finished, step=step)
@@ -203,7 +205,7 @@ class JaxEngine:
         if self._why_lost:
             self._finish(batch.id, error=self._why_lost)
         else:
-            self._line.enter(InFlight(job, self._models[batch.model]))
+            self._line.enter(InFlight(job, self._models[batch.model], times=() if is_timed else None))
 
     def admit(self, prompt: Prompt) -> str:
         model = self._models[prompt.model]
@@ -240,10 +242,10 @@ class JaxEngine:
             lost=self._lose,
         )
 
-    def _finish_step(self, job: Job, drawn: Drawn, finish_s: float) -> None:
+    def _finish_step(self, job: Job, drawn: Drawn, finish_s: float, times: StageTimes) -> None:
         """On the loop: books are its own."""
         if self._running.pop(job.batch.id, None) is not None:
-            job.finished(self._books.result(job.batch, drawn, finish_s))
+            job.finished(self._books.result(job.batch, drawn, finish_s, times))
         if self._is_one_stage:
             job.stage_freed(finish_s)
 
@@ -254,9 +256,9 @@ class JaxEngine:
             drawn = job.model.drawn(job.parts)
             if self._is_one_stage:
                 self._last_freed = job.ticket
-            self._tell(self._finish_step, job.ticket, drawn, time.monotonic())
+            self._tell(self._finish_step, job.ticket, drawn, time.monotonic(), job.times or ())
         else:
-            self._finish(job.ticket.batch.id, answers=answers_of(job))
+            self._finish(job.ticket.batch.id, answers=answers_of(job), times=job.times or ())
 
     def _free(self, job: InFlight) -> None:
         if self._last_freed is job.ticket:
@@ -269,12 +271,12 @@ class JaxEngine:
         assert self._crew is not None
         self._crew.give(job)
 
-    def _arrive(self, number: int, results: tuple[PaddedBatch, ...]) -> None:
+    def _arrive(self, number: int, results: tuple[PaddedBatch, ...], times: StageTimes | None) -> None:
         job = self._away.pop(number)
         parts = tuple(
             replace(part, arrays=result.arrays) for part, result in zip(job.parts, results, strict=True)
         )
-        self._answer(replace(job, parts=parts))
+        self._answer(replace(job, parts=parts, times=times))
 
     def _fail(self, job: InFlight, stage: int, error: Exception) -> None:
         """Whatever goes wrong is told to the batch's requests, and the group goes on.
@@ -304,12 +306,15 @@ class JaxEngine:
             self._finish(number, error=why)
         self._tell(self._tell_lost, why)
 
-    def _finish(self, number: int, *, answers: Sequence[Answer] = (), error: str = "") -> None:
+    def _finish(
+        self, number: int, *, answers: Sequence[Answer] = (), error: str = "", times: StageTimes = ()
+    ) -> None:
         """Once for each batch: the loss of a follower may come between."""
         job = self._running.pop(number, None)
         self._away.pop(number, None)
         if job is not None:
-            self._tell(job.finished, BatchResult(number, time.monotonic(), tuple(answers), error=error))
+            result = BatchResult(number, time.monotonic(), tuple(answers), error=error, times=times)
+            self._tell(job.finished, result)
 
     def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
         # A loop that is closed already needs no news.

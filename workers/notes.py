@@ -17,6 +17,7 @@ import msgspec
 from resharding.transport.endpoints import Endpoint
 from vocabulary.errors import Infeasible, InvalidInput, RuntimeFailure, StatmuxError
 from workers.multicast import Multicast
+from workers.work_times import StageTimes
 
 _PREFIX = struct.Struct("<I")
 _MAX_NOTE_BYTES = 2**24
@@ -46,13 +47,14 @@ class PartNote(msgspec.Struct, frozen=True, array_like=True):
 class Join(msgspec.Struct, frozen=True, array_like=True, tag=0):
     """First note of the leader: read the weights that are not `expected` from other groups.
 
-    endpoints: of all processes, the leader's first.
+    endpoints: of all processes, the leader's first. now_s: by the leader's clock.
     """
 
     key: str
     endpoints: tuple[Endpoint, ...]
     epoch: int
     expected: tuple[str, ...] = ()
+    now_s: float = 0.0
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag=1):
@@ -80,12 +82,16 @@ def refusal(error: Exception) -> Refused:
 
 
 class Coming(msgspec.Struct, frozen=True, array_like=True, tag=3):
-    """A batch that process `to` is being sent, through the leader to a follower that follows another."""
+    """A batch that process `to` is being sent, through the leader to a follower that follows another.
+
+    times: of the stages so far, by the leader's clock; None: nobody asks.
+    """
 
     to: int
     number: int
     model: str
     parts: tuple[PartNote, ...]
+    times: StageTimes | None = None
 
 
 class Taken(msgspec.Struct, frozen=True, array_like=True, tag=4):

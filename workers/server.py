@@ -29,6 +29,7 @@ from workers.fronts import Front, Fronts, tell_at_work, tell_tokens
 from workers.held import Held, generating_request, prompt_of, request_of, why_not
 from workers.link import Link
 from workers.spec import WorkerSpec
+from workers.work_times import Timesheet
 
 # Runs a callback after everything that is already due at this instant; `loop.call_soon` in production.
 Soon = Callable[[Callable[[], None]], object]
@@ -67,6 +68,8 @@ class GroupServer:
         # When the first stage was free, where that is what the next decision is about.
         self._freed_s: float | None = None
         self._held: dict[int, Held] = {}
+        # Of these, those whose batches are to be timed.
+        self._num_timed = 0
         # Of each model, tokens of prompts that steps have begun with, and of them found in the cache.
         self._num_begun: Counter[str] = Counter()
         self._num_hit: Counter[str] = Counter()
@@ -165,7 +168,9 @@ class GroupServer:
     def _take(self, run: Run, inputs: Tensors, front: Front) -> None:
         if run.request_id in self._held:
             raise RuntimeFailure(f"request {run.request_id} came twice: link is corrupt")
-        held = self._held[run.request_id] = Held(front, run.model, inputs, self._loop.time())
+        times = Timesheet() if run.is_timed else None
+        held = self._held[run.request_id] = Held(front, run.model, inputs, self._loop.time(), times)
+        self._num_timed += run.is_timed
         self._num_held_bytes += held.num_bytes
         held.error = why_not(run, inputs, generates=run.model in self._page_tokens)
         if not self._machine.has(run.model):
@@ -262,6 +267,7 @@ class GroupServer:
             start_s=start_s,
             stage_freed=self._free_stage,
             finished=lambda result: self._finish(batch, result),
+            is_timed=self._num_timed > 0 and any(held.times is not None for held in members),
         )
 
     def _free_stage(self, time_s: float) -> None:
@@ -275,6 +281,8 @@ class GroupServer:
             held.error, held.finish_s = held.error or result.error, result.finish_s
             if result.answers:
                 held.answer = result.answers[index]
+        if result.times:
+            self._note_times(batch, result)
         for request_id, sample in result.stopped:
             self._held[request_id].reasons[sample] = STOP
         if result.tokens:
@@ -285,8 +293,19 @@ class GroupServer:
             )
         )
 
+    def _note_times(self, batch: Batch, result: BatchResult) -> None:
+        drawing = {one.request_id for one in batch.slices if one.num_outputs}
+        # A request may have several answers in one step.
+        for request_id in dict.fromkeys(request.id for request in batch.requests):
+            times = self._held[request_id].times
+            if times is not None and batch.slices:
+                times.note_step(result.times, draws=request_id in drawing)
+            elif times is not None:
+                times.note_batch(result.times)
+
     def _settle(self, request_id: int, fate: Fate, now_s: float) -> None:
         held = self._held.pop(request_id)
+        self._num_timed -= held.times is not None
         self._num_held_bytes -= held.num_bytes
         if held.reasons:
             self._engine.forget(request_id)

@@ -13,6 +13,7 @@ import jax
 from workers.model import ShardedModel
 from workers.padding import PaddedBatch
 from workers.passages import Passage, StageThread, raise_it
+from workers.work_times import StageTime, StageTimes
 
 # How long an end waits for what is being computed.
 _LAST_BATCH_S = 10.0
@@ -27,12 +28,13 @@ def trace_of(error: Exception) -> str:
 class InFlight:
     """A batch on its way: one padded batch, unless its requests bring many rows each.
 
-    ticket: whose it is, in the words of who sent it in.
+    ticket: whose it is, in the words of who sent it in. times: of the stages so far; None: nobody asks.
     """
 
     ticket: Any
     model: ShardedModel
     parts: tuple[PaddedBatch, ...] = ()
+    times: StageTimes | None = None
 
 
 @final
@@ -92,8 +94,10 @@ class StageLine:
         number = stage - self._stages.start
 
         def carry(job: InFlight) -> None:
+            start_s = time.monotonic()
             taken = tuple(job.model.take(stage, part) for part in job.parts)
-            self._threads[number].enter(replace(job, parts=taken))
+            times = _timed(job, stage, start_s, time.monotonic(), is_transfer=True)
+            self._threads[number].enter(replace(job, parts=taken, times=times))
 
         return Passage(
             carry,
@@ -121,11 +125,20 @@ class StageLine:
             job = self._pack(job) if number == 0 else job
             start_s = time.monotonic()
             parts = jax.block_until_ready(tuple(job.model.run_stage(stage, part) for part in job.parts))
-            self._busy_s[number] += time.monotonic() - start_s
+            end_s = time.monotonic()
+            self._busy_s[number] += end_s - start_s
             self._ended(job, stage)
         finally:
             if number == 0:
                 self._used(job)
             else:
                 self._passages[number - 1].free()
-        return replace(job, parts=parts)
+        return replace(job, parts=parts, times=_timed(job, stage, start_s, end_s))
+
+
+def _timed(
+    job: InFlight, stage: int, start_s: float, end_s: float, *, is_transfer: bool = False
+) -> StageTimes | None:
+    if job.times is None:
+        return None
+    return (*job.times, StageTime(stage, start_s, end_s, is_transfer))

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 
@@ -66,14 +67,21 @@ class Leader:
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.engine = JaxEngine(spec, loop=asyncio.get_running_loop(), lost=self.lost.set_result)
 
-    def start(self, number: int, model: str, *requests: dict[str, np.ndarray]) -> asyncio.Future[BatchResult]:
+    def start(
+        self, number: int, model: str, *requests: dict[str, np.ndarray], is_timed: bool = False
+    ) -> asyncio.Future[BatchResult]:
         finished = asyncio.get_running_loop().create_future()
         tensors = tuple(
             tuple(tensor_of(name, array) for name, array in request.items()) for request in requests
         )
         batch = Batch(number, model, tuple(Request(index, model, 0.0, 9.0) for index in range(len(requests))))
         self.engine.start(
-            batch, tensors, start_s=0.0, stage_freed=lambda now_s: None, finished=finished.set_result
+            batch,
+            tensors,
+            start_s=0.0,
+            stage_freed=lambda now_s: None,
+            finished=finished.set_result,
+            is_timed=is_timed,
         )
         return finished
 
@@ -130,6 +138,22 @@ async def test_two_processes_answer_as_one_bit_for_bit(follow: Callable, host_na
         assert len(leader.engine.stage_busy_s()) == 2
         assert leader.engine.num_recompiles == 0
     assert follower.ends()
+
+
+@pytest.mark.asyncio
+async def test_stages_of_all_hosts_and_what_crosses_between_them_are_timed_by_the_leaders_clock(
+    follow: Callable,
+):
+    follower = follow(SMALL)
+    async with led(SMALL, follower) as leader, asyncio.timeout(PATIENCE_S):
+        assert (await leader.start(1, "gpt2", ids(3, 1, 4))).times == ()
+        before_s = time.monotonic()
+        result = await leader.start(2, "gpt2", ids(3, 1, 4), is_timed=True)
+    told = [(one.stage, one.is_transfer) for one in result.times]
+    assert told == [(0, False), (1, True), (1, False), (2, True)]
+    ends_s = [before_s, *(one.end_s for one in result.times)]
+    assert all(end_s <= one.start_s <= one.end_s for end_s, one in zip(ends_s, result.times, strict=False))
+    assert ends_s[-1] <= result.finish_s
 
 
 @pytest.mark.asyncio

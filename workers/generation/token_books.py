@@ -9,6 +9,7 @@ from vocabulary.messages import Batch
 from workers.engine import BatchResult, Prompt
 from workers.generation.host_step import Drawn, HostStep
 from workers.generation.token_book import TokenBook
+from workers.work_times import StageTimes
 
 
 @final
@@ -42,9 +43,14 @@ class TokenBooks:
         """What the batch computes."""
         return self._books[batch.model].step(batch)
 
-    def result(self, batch: Batch, drawn: Drawn, finish_s: float) -> BatchResult:
+    def result(self, batch: Batch, drawn: Drawn, finish_s: float, times: StageTimes = ()) -> BatchResult:
         """What came of it."""
         news = self._books[batch.model].absorb(batch, drawn)
         return BatchResult(
-            batch.id, finish_s, tokens=news.tokens, stopped=news.stopped, full_pages=news.full_pages
+            batch.id,
+            finish_s,
+            tokens=news.tokens,
+            stopped=news.stopped,
+            full_pages=news.full_pages,
+            times=times,
         )
