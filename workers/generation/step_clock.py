@@ -81,6 +81,7 @@ class TimedEngine:
         start_s: float,
         stage_freed: Freed,
         finished: Finished,
+        is_timed: bool = False,
     ) -> None:
         self._last_start_s = start_s
         running = self._running[batch.id] = _Running(batch, start_s)
@@ -95,7 +96,9 @@ class TimedEngine:
             # The group decides in this turn of the loop; what it starts then follows without a gap.
             self._loop.call_soon(self._end, batch.id, told_s)
 
-        self._engine.start(batch, inputs, start_s=start_s, stage_freed=freed, finished=told)
+        self._engine.start(
+            batch, inputs, start_s=start_s, stage_freed=freed, finished=told, is_timed=is_timed
+        )
 
     def interfaces(self) -> Mapping[str, ModelInterface]:
         return self._engine.interfaces()
@@ -120,6 +123,9 @@ class TimedEngine:
 
     def stage_busy_s(self) -> tuple[float, ...]:
         return self._engine.stage_busy_s()
+
+    def device_memory(self) -> tuple[DeviceMemory, ...]:
+        return self._engine.device_memory()
 
     @property
     def num_recompiles(self) -> int:
