@@ -180,7 +180,8 @@ def default_words(value: object) -> str:
 
 
 def test_every_key_of_faults_changes_and_limits_is_in_the_reference_with_its_default() -> None:
-    rows = dict(re.findall(r"^\| `([^`]+)` \| ([^|]*) \|", (REFERENCE / "files.md").read_text(), re.M))
+    page = (REFERENCE / "deployment-file.md").read_text()
+    rows = dict(re.findall(r"^\| `([^`]+)` \| ([^|]*) \|", page, re.M))
     expected = {
         path: words
         for path, words in defaults_of(DeploymentShape, "")

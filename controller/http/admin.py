@@ -24,7 +24,7 @@ Verbs = Callable[[], Mapping[str, Verb]]
 LOOKING = ("status", "plan", "models", "explain")
 CHANGING = ("drain", "undrain")
 OF_MODELS = ("load", "unload")
-_STATUS: Mapping[type[StatmuxError], int] = {
+STATUS: Mapping[type[StatmuxError], int] = {
     InvalidInput: 400,
     Infeasible: 409,
     Unreachable: 503,
@@ -80,7 +80,7 @@ async def _answer(verbs: Verbs, name: str, words: Mapping[str, Any]) -> Response
     try:
         return json_response(await verb({**words, "verb": name}))
     except StatmuxError as error:
-        status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
+        status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
         message = f"{error} ({error.hint})" if error.hint else str(error)
         return json_response(body_of(message, status, param=None, code=type(error).__name__), status=status)
     except KeyError as error:

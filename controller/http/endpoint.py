@@ -101,6 +101,11 @@ class Endpoint:
         self._protocol = protocol
         self._tells = tells
 
+    @property
+    def open_to(self) -> tuple[str, ...]:
+        """A token must have one of these scopes; empty: none is needed."""
+        return () if self._is_open else self._scopes
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         request_id = _request_id(headers)

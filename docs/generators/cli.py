@@ -18,16 +18,16 @@ PROSE = """# Command line
 statmux VERB [ARGUMENTS] [OPTIONS]
 ```
 
-Results go to stdout: a table for people, or with `-o json` and `-o yaml` one document for programs. Progress, hints
-and errors go to stderr. What went wrong is told by the [exit code](exit-codes.md): every verb can end with 0, 1, 2,
-130 and 143, and the others are named with the verb. Durations are numbers of seconds or have a unit (`30s`, `2m`,
-`1h`), sizes and bandwidths too (`64MiB`, `25Gb/s`).
+Results go to stdout: a table for people, or with `-o json` and `-o yaml` one document for programs.
+Progress, hints and errors go to stderr. What went wrong is told by the [exit code](exit-codes.md): every
+verb can end with 0, 1, 2, 130 and 143, and the others are named with the verb. Durations are numbers of
+seconds or have a unit (`30s`, `2m`, `1h`), sizes and bandwidths too (`64MiB`, `25Gb/s`).
 
 """
 COMMON = """## Options of every verb
 
-They may stand before or after the verb. `--set` is there for verbs that read a deployment ({verbs}) and overrides
-one key of it by its path: `--set models.chat.slo.latency_ms=200`.
+They may stand before or after the verb. `--set` is there for verbs that read a deployment ({verbs}) and
+overrides one key of it by its path: `--set models.chat.slo.latency_ms=200`.
 
 """
 # Exit codes beyond those of every verb.

@@ -9,8 +9,8 @@ from docs.generators.markdown import notice
 FOLDER = Path(__file__).parents[1] / "decisions"
 PROSE = """# Decisions
 
-Choices that were made with their reasons, what was tried besides, and what would make us choose again. They are in
-the order in which they were made; a later one may amend an earlier one, and says so.
+Choices that were made with their reasons, what was tried besides, and what would make us choose again. They
+are in the order in which they were made; a later one may amend an earlier one, and says so.
 
 """
 

@@ -79,7 +79,7 @@ def outside_of(origin: str, text: str) -> Iterator[str]:
 
 
 def path_of(origin: str, target: str) -> str | None:
-    """What a relative link of the file `origin` leads to, from the root; None if it is no such link or broken.
+    """What a relative link of the file `origin` leads to, from the root; None if none or broken.
 
     Broken ones stay as they are: mkdocs tells of them.
     """

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.generators import cli, decisions
+from docs.generators import cli, decisions, deployment_file, endpoints, errors, exit_codes
 
 DOCS = Path(__file__).parents[1]
 # Path below docs/ -> the function that writes the page.
 PAGES: dict[str, Callable[[], str]] = {
     "decisions/README.md": decisions.page,
     "reference/cli.md": cli.page,
+    "reference/deployment-file.md": deployment_file.page,
+    "reference/endpoints.md": endpoints.page,
+    "reference/errors.md": errors.page,
+    "reference/exit-codes.md": exit_codes.page,
 }
 
 

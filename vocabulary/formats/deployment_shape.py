@@ -37,6 +37,7 @@ from vocabulary.formats.shapes import (
     spelled_out,
     told,
 )
+from vocabulary.formats.tracing_shape import TracingShape
 from vocabulary.mesh import Links
 
 _GRPC = GrpcEndpoint()
@@ -61,7 +62,7 @@ SHORTHANDS = {
 class MetadataShape(Shape):
     name: Annotated[
         Name,
-        told("Of the fleet: the folder .statmux/<name>, its actors and its metrics are called after it."),
+        told("Of the fleet: its folder (`.statmux/NAME`) and its actors are called after it."),
     ] = "fleet"
     labels: Annotated[
         dict[str, Any] | None, told("Anything you like to keep with the file; nothing reads it.")
@@ -82,8 +83,8 @@ class NodeShape(Shape):
     name: Annotated[
         Name,
         told(
-            "Of the class. Its hosts are <name>-0, <name>-1, ..., the devices of the first <name>-0:0, "
-            "<name>-0:1, ..."
+            "Of the class. Hosts of class n are `n-0`, `n-1`, ..., devices of the first are `n-0:0`, "
+            "`n-0:1`, ..."
         ),
     ]
     count: Annotated[Count, Field(le=100_000), told("Hosts of the class.")] = 1
@@ -272,11 +273,9 @@ class LogsShape(Shape):
 
 class ObservabilityShape(Shape):
     metrics: Annotated[MetricsShape, told("For Prometheus.")] = MetricsShape.model_construct()
-    tracing: Annotated[
-        later.Tracing | None,
-        NoEffect((None,), by="otlp_endpoint"),
-        told("Spans of requests, sent to a collector."),
-    ] = None
+    tracing: Annotated[TracingShape, told("Spans of requests, sent to a collector.")] = (
+        TracingShape.model_construct()
+    )
     logs: Annotated[LogsShape, told("On stderr.")] = LogsShape.model_construct()
     journal: Annotated[
         JournalShape, told("The record of requests and decisions, in .statmux/<fleet>/journal.db.")

@@ -118,8 +118,12 @@ class WorkloadShape(Shape):
         NonNegative,
         told("Coefficient of variation of the gaps between requests: 1 is Poisson, more is bursty."),
     ] = 1.0
-    input_tokens: Annotated[LengthsShape, told("Of prompts.")] = LengthsShape(mean=_WORKLOAD.input_tokens)
-    output_tokens: Annotated[LengthsShape, told("Of answers.")] = LengthsShape(mean=_WORKLOAD.output_tokens)
+    input_tokens: Annotated[
+        LengthsShape, told("Tokens of prompts, of a model that generates; 128 on average without it.")
+    ] = LengthsShape(mean=_WORKLOAD.input_tokens)
+    output_tokens: Annotated[
+        LengthsShape, told("Tokens of answers, of a model that generates; 64 on average without it.")
+    ] = LengthsShape(mean=_WORKLOAD.output_tokens)
 
 
 _AUTO_IS_NONE = BeforeValidator(
