@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -14,10 +14,35 @@ from prometheus_client import CollectorRegistry
 
 from controller.calls import InferReply, ModelStatistics, Reason, Refusal
 from controller.grpc_v2.refusals import STATUS
-from controller.metric_families import Families
+from controller.metric_families import (
+    BATCH_SIZE,
+    BUILD,
+    DURATION,
+    EXECUTE_DURATION,
+    FIRST_TOKEN,
+    INPUT_TOKENS,
+    INTER_TOKEN,
+    LOAD_DURATION,
+    MET,
+    MISSED,
+    OBJECTIVES,
+    OUTPUT_TOKENS,
+    PLAN,
+    PREDICTED,
+    PREDICTION_ERROR,
+    QUEUE_DURATION,
+    REJECTED,
+    REQUESTS,
+    RESHARD_BYTES,
+    RETRIED,
+    WEIGHTS_LOAD,
+    counted,
+)
+from controller.metric_family import Family
 from controller.plan_facts import PlanFacts
 from controller.token_streams import Ended
 from controller.watched_groups import Watched, WatchedGroups
+from vocabulary.deployment import Deployment
 from vocabulary.request import Request
 from vocabulary.units import NEVER_S, TIME_TOLERANCE_S
 from workers.frames import Done
@@ -90,9 +115,13 @@ class FleetMetrics:
         self.registry = CollectorRegistry()
         self._totals = defaultdict(_Totals, {name: _Totals() for name in model_names})
         self._children: dict[tuple[object, ...], object] = {}
-        new = Families(self.registry)
-        self._families = new
-        new.build.labels(version("statmux"), _version("jax"), _version("ray"), python_version()).set(1)
+        self._made = {family: family.made(self.registry) for family in counted()}
+        # Of each group, how often it was lost.
+        self._losses: Counter[str] = Counter()
+        # Of each group, the loads that were counted: workers tell of all that they had.
+        self._loads: dict[str, frozenset[Load]] = {}
+        versions = (version("statmux"), _version("jax"), _version("ray"), python_version())
+        self._child(BUILD, *versions).set(1)
 
     def answered(
         self,
@@ -130,7 +159,7 @@ class FleetMetrics:
 
     def token_came(self, model: str, gap_s: float) -> None:
         """A step gave a request more, so long after the one before."""
-        self._child(self._families.inter_token, model).observe(gap_s)
+        self._child(INTER_TOKEN, model).observe(gap_s)
 
     def generated(
         self,
@@ -143,12 +172,12 @@ class FleetMetrics:
         now_s: float,
     ) -> None:
         """Count what a request of a model that generates was given, after `answered`."""
-        model, families = request.model, self._families
+        model = request.model
         if num_tokens:
-            self._child(families.first_token, model).observe(first_token_s - request.arrival_s)
-            self._child(families.output_tokens, model).inc(num_tokens)
+            self._child(FIRST_TOKEN, model).observe(first_token_s - request.arrival_s)
+            self._child(OUTPUT_TOKENS, model).inc(num_tokens)
         if isinstance(answer, Ended):
-            self._child(families.input_tokens, model).inc(request.input_tokens)
+            self._child(INPUT_TOKENS, model).inc(request.input_tokens)
             num_gaps = num_tokens // request.num_samples - 1
             pace_s = (last_token_s - first_token_s) / num_gaps if num_gaps > 0 else 0.0
             took = (now_s - request.arrival_s, first_token_s - request.arrival_s, pace_s)
@@ -161,16 +190,20 @@ class FleetMetrics:
 
     def retried(self, model: str) -> None:
         """A request whose group was lost before it began was given to another."""
-        self._child(self._families.retried, model).inc()
+        self._child(RETRIED, model).inc()
 
     def group_lost(self, group: str) -> None:
-        self._child(self._families.groups_lost, group).inc()
+        self._losses[group] += 1
 
     def weights_loaded(self, group: str, loads: Sequence[Load]) -> None:
-        """How long the group's models took to get their weights, and from where."""
+        """How long the group's models took to get their weights and to be ready, and from where.
+
+        loads: all that the group's worker had since it started; each is counted once.
+        """
         for load in loads:
-            origin = STORE if load.origin == STORE else "replica"
-            self._families.weights.labels(load.model, group, origin).set(load.seconds)
+            if load not in self._loads.get(group, ()):
+                self._loaded(group, load)
+        self._loads[group] = frozenset(loads)
 
     def statistics(self, model: str) -> ModelStatistics:
         totals = self._totals[model]
@@ -201,16 +234,34 @@ class FleetMetrics:
 
     def watch(self, groups: Watched) -> None:
         """Families that read each group's last heartbeat and its models' states when they are scraped."""
-        self.registry.register(WatchedGroups(groups))
+        self._expect(groups.deployment)
+        self.registry.register(WatchedGroups(groups, losses=self._losses))
 
     def plan(self, facts: PlanFacts) -> None:
-        """What is served: the plan's identity and what it promised per model."""
-        self._families.plan.labels(facts.id, facts.algorithm).set(1)
+        """What is served from now on: the plan's identity and what it promised per model."""
+        for family in (PLAN, PREDICTED):
+            self._made[family].clear()
+        self._made[PLAN].labels(facts.id, facts.algorithm).set(1)
         for model, attainment in facts.predicted.items():
-            self._families.predicted.labels(model).set(attainment)
+            self._made[PREDICTED].labels(model).set(attainment)
+
+    def _expect(self, deployment: Deployment) -> None:
+        """Rates see no first step from nothing: what alerts are made of is there before it happens."""
+        for model in deployment.models:
+            slo = model.slo
+            asked = zip(OBJECTIVES, (slo.latency_s, slo.ttft_s, slo.tpot_s), strict=True)
+            for objective in (name for name, seconds in asked if seconds is not None):
+                self._child(MET, model.name, objective)
+                self._child(MISSED, model.name, objective)
+
+    def _loaded(self, group: str, load: Load) -> None:
+        is_stored = load.origin == STORE
+        self._child(WEIGHTS_LOAD, load.model, group, STORE if is_stored else "replica").set(load.seconds)
+        self._child(LOAD_DURATION, load.model, group).observe(load.seconds + load.compile_s)
+        self._child(RESHARD_BYTES, load.model, group).inc(0 if is_stored else load.num_bytes)
 
     def _served(self, request: Request, latency_s: float, group: str) -> None:
-        self._child(self._families.duration, request.model, group).observe(latency_s)
+        self._child(DURATION, request.model, group).observe(latency_s)
         totals = self._totals[request.model]
         totals.num_served += 1
         totals.served_s += latency_s
@@ -223,17 +274,16 @@ class FleetMetrics:
         totals = self._totals[request.model]
         totals.queue_s += queue_s
         totals.execute_s += execute_s
-        families = self._families
-        self._child(families.queue_duration, request.model, group).observe(queue_s)
-        self._child(families.execute_duration, request.model, group).observe(execute_s)
-        self._child(families.batch_size, request.model, group).observe(done.batch_size)
+        self._child(QUEUE_DURATION, request.model, group).observe(queue_s)
+        self._child(EXECUTE_DURATION, request.model, group).observe(execute_s)
+        self._child(BATCH_SIZE, request.model, group).observe(done.batch_size)
         predicted_s = predicted_finish_s - request.arrival_s
         if 0 < predicted_s < NEVER_S:
             observed_s = done.finish_s - request.arrival_s
             ratio = observed_s / predicted_s
             totals.num_predicted += 1
             totals.prediction_error_sum += ratio
-            self._child(families.prediction_error, request.model, group).observe(ratio)
+            self._child(PREDICTION_ERROR, request.model, group).observe(ratio)
 
     def _refused(self, request: Request, refusal: Refusal, latency_s: float) -> None:
         totals = self._totals[request.model]
@@ -245,10 +295,10 @@ class FleetMetrics:
 
     def _rejected(self, model: str, refusal: Refusal) -> None:
         if refusal.reason in _REJECTED:
-            self._child(self._families.rejected, model, _REJECTED[refusal.reason]).inc()
+            self._child(REJECTED, model, _REJECTED[refusal.reason]).inc()
 
     def _count(self, model: str, protocol: str, code: str) -> None:
-        self._child(self._families.requests, model, protocol, code, "default").inc()
+        self._child(REQUESTS, model, protocol, code, "default").inc()
 
     def _judge(self, model: str, objectives: Mapping[str, tuple[float, float]]) -> None:
         """objectives: how long it took and what was asked for, infinite for nothing. A request that keeps all
@@ -261,19 +311,22 @@ class FleetMetrics:
         if not is_met:
             return
         for name, one in is_met:
-            self._child(self._families.met if one else self._families.missed, model, name).inc()
+            # Both are there from the first on: a ratio of one that is there and one that is not is none.
+            met, missed = self._child(MET, model, name), self._child(MISSED, model, name)
+            (met if one else missed).inc()
         totals = self._totals[model]
         if all(one for _, one in is_met):
             totals.num_met += 1
         else:
             totals.num_missed += 1
 
-    def _child(self, family, *labels: str):
-        """`family.labels(*labels)`, remembered: the look-up in prometheus_client takes a lock and a join."""
+    def _child(self, family: Family, *labels: str):
+        """What counts under these labels, remembered: the look-up in prometheus_client takes a lock."""
         key = (family, *labels)
         child = self._children.get(key)
         if child is None:
-            child = self._children[key] = family.labels(*labels)
+            made = self._made[family]
+            child = self._children[key] = made.labels(*labels) if labels else made
         return child
 
 

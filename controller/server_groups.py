@@ -44,6 +44,7 @@ class ServerGroups(ABC):
         metrics: FleetMetrics,
         limits: Sequence[Mapping[str, GenerationLimits]],
     ) -> None:
+        self.deployment = deployment
         self._metrics = metrics
         self._table = GroupTable(placement)
         self._learned = LearnedCorrections(self._table.groups, catalog=deployment.catalog())
@@ -62,6 +63,7 @@ class ServerGroups(ABC):
     def adopt(self, deployment: Deployment) -> None:
         """Models, their objectives and costs are these from now on. Before groups that hold new ones come."""
         catalog = deployment.catalog()
+        self.deployment = deployment
         self._generations.adopt({model.name: model for model in deployment.models})
         self._learned.adopt(catalog)
         self._post(CatalogChanged(catalog))

@@ -5,23 +5,52 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol, final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from controller.calls import ModelState
+from controller.metric_families import (
+    CACHE_USAGE,
+    DEVICE_BUSY,
+    GROUP_UP,
+    GROUPS_LOST,
+    MEMORY_TOTAL,
+    MEMORY_USED,
+    MODEL_STATE,
+    PREEMPTIONS,
+    PREFIX_HITS,
+    PREFIX_QUERIES,
+    QUEUE,
+    RUNNING,
+    STAGE_BUSY,
+    TARGET,
+)
+from controller.metric_family import Family
+from vocabulary.deployment import Deployment
 from vocabulary.placement import Group
 from workers.frames import Beat, ModelBeat
 
-_PER_GROUP = ("group",)
-_PER_MODEL = ("model", "group")
+Heard = list[tuple[Group, Beat]]
+# Of models that answer token by token.
+_GENERATING: Mapping[Family, Callable[[ModelBeat], float]] = {
+    CACHE_USAGE: lambda one: 1.0 - one.num_free_pages / one.num_pages if one.num_pages else 0.0,
+    PREFIX_QUERIES: lambda one: one.num_prompt,
+    PREFIX_HITS: lambda one: one.num_hit,
+    PREEMPTIONS: lambda one: one.num_preempted,
+}
 
 
 class Watched(Protocol):
     """Who knows the groups: a fleet's server."""
 
     @property
+    def deployment(self) -> Deployment: ...
+
+    @property
     def groups(self) -> Mapping[int, Group]: ...
 
     def beat_of(self, group_index: int) -> Beat | None: ...
+
+    def is_open(self, group_index: int) -> bool: ...
 
     def replica_state(self, group_index: int, model: str) -> ModelState: ...
 
@@ -30,24 +59,34 @@ class Watched(Protocol):
 class WatchedGroups:
     """A collector of prometheus_client. Groups that are gone are not in the next scrape."""
 
-    def __init__(self, watched: Watched) -> None:
+    def __init__(self, watched: Watched, *, losses: Mapping[str, int]) -> None:
+        """losses: of each group, how often its worker was lost."""
         self._watched = watched
+        self._losses = losses
 
     def collect(self) -> Iterator[Metric]:
         """What prometheus_client asks of a collector; on a thread of its own."""
         groups = list(self._watched.groups.items())
         beats = [(group, self._watched.beat_of(index)) for index, group in groups]
         heard = [(group, beat) for group, beat in beats if beat is not None]
-        yield _gauge("queue_requests", "Requests that wait in the group", heard, lambda one: one.num_waiting)
-        yield _gauge("running_requests", "Requests that run in the group", heard, lambda one: one.num_running)
+        yield from _requests(heard)
         yield _stages(heard)
         yield from _generating(heard)
+        yield from self._devices([group for _, group in groups], heard)
+        yield self._targets()
+        yield from self._lives(groups)
         yield self._states(groups)
 
+    def _lives(self, groups: list[tuple[int, Group]]) -> Iterator[Metric]:
+        up, lost = GROUP_UP.read(), GROUPS_LOST.read()
+        for index, group in groups:
+            up.add_metric((group.id,), float(self._watched.is_open(index)))
+        for group_id in {group.id for _, group in groups} | set(self._losses):
+            lost.add_metric((group_id,), self._losses.get(group_id, 0))
+        yield from (up, lost)
+
     def _states(self, groups: list[tuple[int, Group]]) -> Metric:
-        family = GaugeMetricFamily(
-            "statmux_model_state", "1 for the state a model is in", labels=(*_PER_MODEL, "state")
-        )
+        family = MODEL_STATE.read()
         for index, group in groups:
             for model in group.models:
                 now = self._watched.replica_state(index, model)
@@ -55,43 +94,57 @@ class WatchedGroups:
                     family.add_metric((model, group.id, each.value), float(now is each))
         return family
 
+    def _targets(self) -> Metric:
+        family = TARGET.read()
+        for model in self._watched.deployment.models:
+            if model.slo.attainment is not None:
+                family.add_metric((model.name,), model.slo.attainment)
+        return family
 
-def _gauge(name: str, words: str, heard: list[tuple[Group, Beat]], value: Callable[[Beat], float]) -> Metric:
-    family = GaugeMetricFamily(f"statmux_{name}", words, labels=_PER_GROUP)
+    def _devices(self, groups: list[Group], heard: Heard) -> Iterator[Metric]:
+        used, total, busy = MEMORY_USED.read(), MEMORY_TOTAL.read(), DEVICE_BUSY.read()
+        totals = {one.id: one.memory_bytes for one in self._watched.deployment.cluster.devices}
+        holders = {device: group.id for group in groups for device in group.devices}
+        for group, beat in heard:
+            for device, one in zip(group.devices, beat.devices, strict=False):
+                labels = (_node(device), device, group.id)
+                used.add_metric(labels, one.used_bytes)
+                busy.add_metric(labels, one.busy_ratio)
+                totals[device] = one.total_bytes or totals.get(device, 0)
+        for device, num_bytes in totals.items():
+            total.add_metric((_node(device), device, holders.get(device, "")), num_bytes)
+        yield from (used, total, busy)
+
+
+def _requests(heard: Heard) -> Iterator[Metric]:
+    """Of a model that generates its own scheduler knows better: what was preempted waits."""
+    waiting, running = QUEUE.read(), RUNNING.read()
     for group, beat in heard:
-        family.add_metric((group.id,), value(beat))
-    return family
+        generating = {one.model: one for one in beat.models}
+        for replica in beat.replicas:
+            one, labels = generating.get(replica.model), (replica.model, group.id)
+            num_running = replica.num_running if one is None else one.num_running
+            waiting.add_metric(labels, replica.num_held - num_running if one is None else one.num_waiting)
+            running.add_metric(labels, num_running)
+    yield from (waiting, running)
 
 
-def _stages(heard: list[tuple[Group, Beat]]) -> Metric:
-    family = CounterMetricFamily(
-        "statmux_group_stage_busy_seconds", "Seconds that the stage has worked", labels=("group", "stage")
-    )
+def _stages(heard: Heard) -> Metric:
+    family = STAGE_BUSY.read()
     for group, beat in heard:
         for stage, busy_s in enumerate(beat.stage_busy_s):
             family.add_metric((group.id, str(stage)), busy_s)
     return family
 
 
-def _generating(heard: list[tuple[Group, Beat]]) -> Iterator[Metric]:
-    """Of models that answer token by token."""
-
-    def counter(name: str, words: str) -> CounterMetricFamily:
-        return CounterMetricFamily(f"statmux_{name}", words, labels=_PER_MODEL)
-
-    usage = GaugeMetricFamily("statmux_kv_cache_usage_ratio", "Pages in use, of all", labels=_PER_MODEL)
-    families: tuple[tuple[Metric, Callable[[ModelBeat], float]], ...] = (
-        (usage, _usage),
-        (counter("prefix_cache_queries", "Tokens of prompts begun"), lambda one: one.num_prompt),
-        (counter("prefix_cache_hits", "Of them in the cache already"), lambda one: one.num_hit),
-        (counter("preemptions", "Times an answer gave its pages back"), lambda one: one.num_preempted),
-    )
-    for family, value in families:
+def _generating(heard: Heard) -> Iterator[Metric]:
+    for known, value in _GENERATING.items():
+        family = known.read()
         for group, beat in heard:
             for one in beat.models:
                 family.add_metric((one.model, group.id), value(one))
         yield family
 
 
-def _usage(one: ModelBeat) -> float:
-    return 1.0 - one.num_free_pages / one.num_pages if one.num_pages else 0.0
+def _node(device: str) -> str:
+    return device.rpartition(":")[0]

@@ -15,6 +15,7 @@ from resharding.transport.host import HostTransport
 from resharding.transport.interface import Channel
 from vocabulary.errors import RuntimeFailure
 from workers.crossing import Crossing, blank_batch
+from workers.device_memory import DeviceMemory
 from workers.multicast import Multicast
 from workers.notes import (
     Broken,
@@ -172,6 +173,15 @@ class Crew:
                 self._pulses[number].stage_busy_s if number in self._pulses else (0.0,) * len(stages)
             )
         )
+
+    def device_memory(self) -> tuple[DeviceMemory, ...]:
+        """Of the followers' devices, in their order, up to the first that has said nothing yet."""
+        found: list[DeviceMemory] = []
+        for number in range(len(self._hosts)):
+            if number not in self._pulses:
+                break
+            found += self._pulses[number].devices
+        return tuple(found)
 
     @property
     def num_recompiles(self) -> int:

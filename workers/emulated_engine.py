@@ -14,6 +14,7 @@ from vocabulary.generation import GenerationLimits, StepTimes
 from vocabulary.messages import Batch
 from vocabulary.placement import Group
 from vocabulary.tensors import EMULATED_PLATFORM, Tensor, TensorSpec
+from workers.device_memory import DeviceMemory, emulated_bytes, on_devices
 from workers.engine import (
     GENERATION_INPUTS,
     GENERATION_OUTPUTS,
@@ -62,6 +63,7 @@ class EmulatedEngine:
         """limits, max_model_len: of models that generate; contexts are as long as pages allow unless told."""
         self._config = group.config
         self._costs: dict[str, BatchCosts] = {}
+        self._held_bytes: dict[str, tuple[int, ...]] = {}
         self._times: dict[str, tuple[StepTimes, ...]] = {}
         self._limits: dict[str, GenerationLimits] = {}
         self._max_model_len = dict(max_model_len or {})
@@ -94,7 +96,7 @@ class EmulatedEngine:
 
     def remove(self, models: Collection[str]) -> None:
         for model in models:
-            for known in (self._costs, self._times, self._limits, self._max_model_len):
+            for known in (self._costs, self._held_bytes, self._times, self._limits, self._max_model_len):
                 known.pop(model, None)
         self._books.remove(models)
 
@@ -132,6 +134,10 @@ class EmulatedEngine:
     def stage_busy_s(self) -> tuple[float, ...]:
         return tuple(self._busy_s)
 
+    def device_memory(self) -> tuple[DeviceMemory, ...]:
+        """What the models would hold, by their profiles."""
+        return on_devices(self._held_bytes.values(), config=self._config)
+
     @property
     def num_recompiles(self) -> int:
         return 0
@@ -149,6 +155,10 @@ class EmulatedEngine:
             {model: TokenBook(eos_ids=(), page_tokens=one.page_tokens) for model, one in generating.items()}
         )
         self._costs |= {model: catalog.costs(model, self._config) for model in models}
+        self._held_bytes |= {
+            model: emulated_bytes(model, self._config, catalog=catalog, limits=limits.get(model))
+            for model in models
+        }
 
     def _interface(self, model: str) -> ModelInterface:
         limits = self._limits.get(model)

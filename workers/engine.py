@@ -12,6 +12,7 @@ import numpy as np
 from vocabulary.messages import Batch
 from vocabulary.sampling import SampledToken, Sampling
 from vocabulary.tensors import Tensor, TensorSpec
+from workers.device_memory import DeviceMemory
 from workers.multicast import Load, Multicast
 from workers.spec import WorkerSpec
 from workers.work_times import StageTimes
@@ -150,6 +151,9 @@ class Engine(Protocol):
 
     def stage_busy_s(self) -> tuple[float, ...]:
         """Seconds that each stage has been working since the start."""
+
+    def device_memory(self) -> tuple[DeviceMemory, ...]:
+        """What is in use on each device, in the group's order; of as many hosts as have said it."""
 
     @property
     def num_recompiles(self) -> int: ...

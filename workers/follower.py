@@ -230,7 +230,7 @@ class _Serving:
                 raise AssertionError(f"the leader sent {type(note).__name__}")
 
     def pulse(self) -> Pulse:
-        return Pulse(self._line.stage_busy_s(), self._models.num_recompiles)
+        return Pulse(self._line.stage_busy_s(), self._models.num_recompiles, self._loader.device_memory())
 
     def close(self) -> None:
         self._models.close()

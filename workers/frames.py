@@ -122,16 +122,27 @@ class ModelBeat(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ReplicaBeat(msgspec.Struct, frozen=True, array_like=True):
-    """One model that is resident: how many requests of it the group holds, of all front ends."""
+    """One model that is resident: how many requests of it the group holds, and of how many it has begun to
+    work on them; of all front ends."""
 
     model: str
     num_held: int
+    num_running: int = 0
+
+
+class DeviceBeat(msgspec.Struct, frozen=True, array_like=True):
+    """One device: bytes in use, bytes that we may take (0: unknown), and the share of time that it worked."""
+
+    used_bytes: int
+    total_bytes: int
+    busy_ratio: float
 
 
 class Beat(msgspec.Struct, frozen=True, array_like=True, tag=4):
     """Sent at every interval: the group lives, and this is how busy it is, with requests of all front ends.
 
-    backlog_s: by their profiles, how long the busiest stage needs for what it holds.
+    backlog_s: by their profiles, how long the busiest stage needs for what it holds. devices: in the group's
+    order; those of a host that has said nothing yet are left out, and all after them.
     """
 
     num_waiting: int
@@ -141,6 +152,7 @@ class Beat(msgspec.Struct, frozen=True, array_like=True, tag=4):
     models: tuple[ModelBeat, ...] = ()
     replicas: tuple[ReplicaBeat, ...] = ()
     backlog_s: float = 0.0
+    devices: tuple[DeviceBeat, ...] = ()
 
 
 class Gone(msgspec.Struct, frozen=True, array_like=True, tag=5):

@@ -18,6 +18,7 @@ import structlog
 from resharding.transport.host import HostTransport
 from vocabulary.messages import Batch
 from workers.crew import Crew
+from workers.device_memory import DeviceMemory
 from workers.engine import (
     Answer,
     BatchResult,
@@ -221,6 +222,10 @@ class JaxEngine:
     def stage_busy_s(self) -> tuple[float, ...]:
         others = () if self._crew is None else self._crew.stage_busy_s()
         return self._line.stage_busy_s() + others
+
+    def device_memory(self) -> tuple[DeviceMemory, ...]:
+        others = () if self._crew is None else self._crew.device_memory()
+        return self._loader.device_memory() + others
 
     @property
     def num_recompiles(self) -> int:

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import final
 
 import jax
@@ -17,6 +18,7 @@ from resharding.transport.host import HostTransport
 from resharding.transport.interface import Channel
 from vocabulary.errors import RuntimeFailure
 from vocabulary.placement import Group
+from workers.device_memory import DeviceMemory, measured
 from workers.families.family import Parameter
 from workers.generation.model import GeneratingModel
 from workers.generation.opening import OpenGeneratingModel
@@ -25,6 +27,7 @@ from workers.multicast import STORE, Load, Multicast
 from workers.opening import devices_of, load_function, named, open_one, profiled_cut, room_for
 from workers.python_model import PythonModel
 from workers.python_source import is_python_source
+from workers.reserved import Reserved, bytes_of_devices, reserved_by
 from workers.spec import WorkerSpec
 from workers.stages import StagePlan, delete_arrays, weight_structs
 from workers.weight_moves import ModelStructs, ModelWeights, WeightMoves, open_channel, place_in
@@ -61,6 +64,8 @@ class Loader:
         self._num_giving: Counter[str] = Counter()
         self._given = threading.Condition()
         self.loads: list[Load] = []
+        # Of each model that is ready.
+        self._reserved: dict[str, Reserved] = {}
 
     @property
     def weights(self) -> ModelWeights:
@@ -120,10 +125,26 @@ class Loader:
                 made[name] = function
         for name, opened in self._opened.items():
             if name not in self._ready:
+                start_s = time.monotonic()
                 with named(name):
                     made[name] = self._compiled(name, opened)
+                self._note_compiled(name, time.monotonic() - start_s)
+        # Nothing runs of them yet: what runs gives its pages away and gets others.
+        found = {name: reserved_by(name, model, self._weights.get(name, {})) for name, model in made.items()}
+        # Not changed in place: heartbeats read it on another thread.
+        self._reserved = {**self._reserved, **found}
         self._ready |= made
         return made
+
+    def device_memory(self) -> tuple[DeviceMemory, ...]:
+        """Of the devices of this process, in the group's order. From any thread."""
+        held = bytes_of_devices(self._reserved.values())
+        stages = self._spec.stages_of_processes[self._place]
+        tensor = self._spec.group.config.tensor
+        return tuple(
+            measured(device, stage=stages[number // tensor], reserved_bytes=held[device.id])
+            for number, device in enumerate(devices_of(self._spec, self._place))
+        )
 
     def drop_unfinished(self) -> None:
         """All that is not ready gives its memory back."""
@@ -163,7 +184,11 @@ class Loader:
     def _being_given(self, models: Collection[str]) -> list[str]:
         return sorted(name for name in models if self._num_giving[name])
 
+    def _note_compiled(self, name: str, seconds: float) -> None:
+        self.loads = [replace(one, compile_s=seconds) if one.model == name else one for one in self.loads]
+
     def _forget(self, models: Collection[str]) -> None:
+        self._reserved = {name: one for name, one in self._reserved.items() if name not in models}
         for name in models:
             model = self._ready.pop(name, None)
             if model is not None:

@@ -54,7 +54,8 @@ class Multicast:
 class Load:
     """How a model's weights came to a group. origin: "store", or the groups that had them.
 
-    num_bytes: on the devices of the leader's process. why: the store had to be read after all, in words.
+    num_bytes: on the devices of the leader's process. seconds: until they were there; compile_s: from then
+    until the model was ready. why: the store had to be read after all, in words.
     """
 
     model: str
@@ -62,6 +63,7 @@ class Load:
     num_bytes: int
     seconds: float
     why: str = ""
+    compile_s: float = 0.0
 
 
 STORE = "store"

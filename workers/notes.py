@@ -16,6 +16,7 @@ import msgspec
 
 from resharding.transport.endpoints import Endpoint
 from vocabulary.errors import Infeasible, InvalidInput, RuntimeFailure, StatmuxError
+from workers.device_memory import DeviceMemory
 from workers.multicast import Multicast
 from workers.work_times import StageTimes
 
@@ -108,10 +109,11 @@ class Broken(msgspec.Struct, frozen=True, array_like=True, tag=5):
 
 
 class Pulse(msgspec.Struct, frozen=True, array_like=True, tag=6):
-    """The follower lives, and how busy its stages have been."""
+    """The follower lives, how busy its stages have been, and what its devices hold."""
 
     stage_busy_s: tuple[float, ...]
     num_recompiles: int
+    devices: tuple[DeviceMemory, ...] = ()
 
 
 class Prepare(msgspec.Struct, frozen=True, array_like=True, tag=7):

@@ -46,6 +46,10 @@ class PythonModel:
     def inputs(self) -> tuple[TensorSpec, ...]:
         return self._source.inputs
 
+    def arrays(self) -> Iterator[jax.Array]:
+        """Of its parameters, on the devices; functions of one file share them."""
+        yield from jax.tree.leaves(self._functions.parameters)
+
     @property
     def weight_bytes_per_stage(self) -> tuple[int, ...]:
         """Bytes of parameters on the fullest device."""

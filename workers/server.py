@@ -23,8 +23,9 @@ from vocabulary.messages import (
 from vocabulary.request import Fate, Request
 from vocabulary.sampling import LENGTH, STOP
 from vocabulary.units import NEVER_S
+from workers.busy_shares import BusyShares
 from workers.engine import BatchResult, Engine, Tensors
-from workers.frames import Beat, Frame, GenerationAsk, ModelBeat, ReplicaBeat, Run, Withdrawn
+from workers.frames import Beat, DeviceBeat, Frame, GenerationAsk, ModelBeat, ReplicaBeat, Run, Withdrawn
 from workers.fronts import Front, Fronts, tell_at_work, tell_tokens
 from workers.held import Held, generating_request, prompt_of, request_of, why_not
 from workers.link import Link
@@ -73,6 +74,7 @@ class GroupServer:
         # Of each model, tokens of prompts that steps have begun with, and of them found in the cache.
         self._num_begun: Counter[str] = Counter()
         self._num_hit: Counter[str] = Counter()
+        self._busy_shares = BusyShares()
         self.fronts = Fronts()
 
     def attach(self, link: Link, *, front: int = 0, clock_offset_s: float = 0.0) -> None:
@@ -150,8 +152,7 @@ class GroupServer:
 
     def beat(self) -> None:
         """Tell every front end how busy the group is."""
-        machine, engine = self._machine, self._engine
-        num_held = Counter(held.model for held in self._held.values())
+        machine, engine, now_s = self._machine, self._engine, self._loop.time()
         self.fronts.tell_all(
             Beat(
                 machine.num_waiting,
@@ -159,8 +160,9 @@ class GroupServer:
                 engine.num_recompiles,
                 engine.stage_busy_s(),
                 self._model_beats(),
-                tuple(ReplicaBeat(model, num_held[model]) for model in machine.models),
-                machine.backlog_s(self._loop.time()),
+                self._replica_beats(),
+                machine.backlog_s(now_s),
+                self._device_beats(now_s),
             )
         )
         self.fronts.flush()
@@ -203,6 +205,20 @@ class GroupServer:
         """The machine has not heard of it."""
         self._settle(request_id, fate, self._loop.time())
         self.fronts.flush()
+
+    def _replica_beats(self) -> tuple[ReplicaBeat, ...]:
+        num_held = Counter(held.model for held in self._held.values())
+        num_running = Counter(held.model for held in self._held.values() if held.start_s != NEVER_S)
+        return tuple(
+            ReplicaBeat(model, num_held[model], num_running[model]) for model in self._machine.models
+        )
+
+    def _device_beats(self, now_s: float) -> tuple[DeviceBeat, ...]:
+        shares = self._busy_shares.of(self._engine.stage_busy_s(), now_s=now_s)
+        return tuple(
+            DeviceBeat(one.used_bytes, one.total_bytes, shares[one.stage])
+            for one in self._engine.device_memory()
+        )
 
     def _model_beats(self) -> tuple[ModelBeat, ...]:
         return tuple(

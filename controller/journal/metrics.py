@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from controller.journal.journal import AbstractJournal
+from controller.metric_families import JOURNAL_LOST, JOURNAL_WRITES
 
 
 @final
@@ -19,6 +20,7 @@ class JournalMetrics:
 
     def collect(self) -> Iterator[Metric]:
         """What prometheus_client asks of a collector; on a thread of its own."""
-        writes, lost = float(not self._journal.problem), self._journal.num_lost
-        yield GaugeMetricFamily("statmux_journal_writes", "1 while the journal is written", value=writes)
-        yield CounterMetricFamily("statmux_journal_lost_lines", "Lines that were never written", value=lost)
+        writes, lost = JOURNAL_WRITES.read(), JOURNAL_LOST.read()
+        writes.add_metric((), float(not self._journal.problem))
+        lost.add_metric((), self._journal.num_lost)
+        yield from (writes, lost)

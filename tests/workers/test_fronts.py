@@ -29,7 +29,7 @@ def host(tmp_path: Path) -> Iterator[WorkerHost]:
 async def beat_with(visitor: Visit, *replicas: ReplicaBeat) -> Beat:
     while True:
         beat = await visitor.next_of(Beat)
-        if set(replicas) <= set(beat.replicas):
+        if set(replicas) <= {ReplicaBeat(one.model, one.num_held) for one in beat.replicas}:
             return beat
 
 

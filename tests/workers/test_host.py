@@ -20,7 +20,7 @@ from vocabulary.parallel import ParallelConfig
 from vocabulary.placement import Group
 from vocabulary.profile import ProfileEntry, Provenance, profile_of
 from vocabulary.tensors import Tensor
-from workers.frames import Beat, Done, Frame, Hello, ReplicaBeat, Run, tensor_headers
+from workers.frames import Beat, DeviceBeat, Done, Frame, Hello, ReplicaBeat, Run, tensor_headers
 from workers.host import WorkerHost
 from workers.link import SocketLink
 from workers.spec import Address, WorkerSpec
@@ -122,7 +122,8 @@ async def test_heartbeats_come_without_being_asked_for(host: WorkerHost):
     async with visit(host.start(), KEY) as (_, heard):
         for _ in range(3):
             beat = await next_of(Beat, heard)
-    assert beat.header == Beat(0, 0, 0, (0.0, 0.0), replicas=(ReplicaBeat("m", 0),))
+    devices = (DeviceBeat(1, 0, 0.0), DeviceBeat(1, 0, 0.0))
+    assert beat.header == Beat(0, 0, 0, (0.0, 0.0), replicas=(ReplicaBeat("m", 0),), devices=devices)
 
 
 @pytest.mark.asyncio

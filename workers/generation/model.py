@@ -92,6 +92,11 @@ class GeneratingModel:
         """Bytes of keys and values of a token on each device of every stage."""
         return tuple(stage.pages.bytes_per_token for stage in self._stages.values())
 
+    def pages(self) -> Iterator[jax.Array]:
+        """The arrays of pages on the devices, as long as no step runs: one takes them and gives others."""
+        for stage in self._stages.values():
+            yield from jax.tree.leaves(stage.pages.caches)
+
     @property
     def num_compiles(self) -> int:
         """Executables made so far."""

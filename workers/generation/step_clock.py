@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import final
 
 from vocabulary.messages import Batch
+from workers.device_memory import DeviceMemory
 from workers.engine import BatchResult, Engine, Finished, Freed, ModelInterface, Prompt, Tensors
 from workers.multicast import Load, Multicast
 
