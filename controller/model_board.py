@@ -121,6 +121,11 @@ class ModelBoard:
         """Of a model with versions, theirs."""
         return self._splits.own_names(name)
 
+    @property
+    def closed(self) -> frozenset[str]:
+        """Models that users took out of service."""
+        return frozenset(self._closed)
+
     def is_closed(self, name: str) -> bool:
         return name in self._closed
 

@@ -30,7 +30,8 @@ class ModelService:
         """Take the model out of service, and give its memory back."""
         if self.residency is not None:
             return await performed(self.residency.unload(name) for name in self._board.own_names(model))
-        return await self.take_out(model)
+        self.close(model)
+        return None
 
     async def take_in(self, model: str) -> Refusal | None:
         """What is resident goes into service; returns when it is READY."""
@@ -43,8 +44,12 @@ class ModelService:
         reason = Reason.UNAVAILABLE if self._table.holders(model) else Reason.NOT_PLACED
         return Refusal(reason, view.state_reason)
 
-    async def take_out(self, model: str) -> Refusal | None:
+    def close(self, model: str) -> None:
         """Out of service. Its weights stay resident until the placement changes."""
         for name in self._board.own_names(model):
             self._board.close_model(name)
-        return None
+
+    @property
+    def closed(self) -> frozenset[str]:
+        """Models that were taken out of service and not back into it, by their own names."""
+        return self._board.closed

@@ -25,7 +25,7 @@ def end_dead_fleet(folder: Path) -> str:
         try:
             past = Past(journal)
             ended = end_orphans(past.cluster, read_keys(folder.name) or new_keys())
-            past.remember_cluster(None)
+            past.forget()
             journal.event("orphans_ended", what=ended)
         finally:
             journal.close()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import final
 
 from controller.change.residency import with_model, without_model
 from controller.journal import AbstractJournal
 from controller.life.device_watch import Replan
+from controller.life.past import Drains, Past
 from controller.life.supervisor import Supervisor
 from controller.server import FleetServer
 from vocabulary.errors import Infeasible, InvalidInput, RuntimeFailure
@@ -18,15 +19,6 @@ from vocabulary.placement import Group, Placement
 _Drained = Mapping[str, frozenset[str]]
 # Of a plan that is overtaken by what somebody else wants.
 _MAX_TRIES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class _Left:
-    """What remains of `whole`, which would run if nothing was drained, without what is."""
-
-    drained: _Drained
-    whole: Placement
-    placement: Placement
 
 
 @final
@@ -41,6 +33,7 @@ class FleetChanges:
         replan: Replan,
         devices: Callable[[], frozenset[str]],
         journal: AbstractJournal,
+        past: Past,
     ) -> None:
         """devices: ids of those that are there."""
         self._supervisor = supervisor
@@ -48,21 +41,30 @@ class FleetChanges:
         self._replan = replan
         self._devices = devices
         self._journal = journal
+        self._past = past
         # What was wanted before each of these was unloaded.
         self._homes: dict[str, Placement] = {}
-        # What is drained; the plan as it would be without that, and the one that is wanted.
-        self._drained: _Drained = {}
-        self._whole = self._left = Placement(())
+        self._drains = Drains()
 
     @property
     def drained_devices(self) -> frozenset[str]:
         """Ids of those that no plan is to use."""
-        return frozenset[str]().union(*self._drained.values())
+        return frozenset[str]().union(*self._drains.devices.values())
 
     @property
     def drained(self) -> tuple[str, ...]:
         """Groups and hosts that were taken out of service."""
-        return tuple(self._drained)
+        return tuple(self._drains.devices)
+
+    def resumed(self, placement: Placement) -> Placement:
+        """What an earlier controller was told to keep out of service stays out; the plan without it."""
+        deployment = self._supervisor.deployment
+        self._drains = self._past.drains(deployment)
+        for model in self._past.unloaded:
+            if model in deployment.model_names:
+                self._server.service.close(model)
+                placement = without_model(placement, model)
+        return placement
 
     async def load(self, model: str) -> tuple[str, ...]:
         """Ids of the groups that hold it, once it is READY. Raises StatmuxError where it will not be."""
@@ -80,6 +82,7 @@ class FleetChanges:
         # Somebody else may have asked for it before, and wait for it, too.
         await self._until(lambda: self._is_open(model))
         refusal = await self._server.service.take_in(model)
+        self._past.remember_unloaded(self._server.service.closed)
         if refusal is not None:
             raise RuntimeFailure(f"model {model} did not load: {refusal.message}")
         return tuple(group.id for group in supervisor.desired.groups if model in group.models)
@@ -90,7 +93,8 @@ class FleetChanges:
         if model not in supervisor.deployment.model_names:
             known = ", ".join(supervisor.deployment.model_names)
             raise InvalidInput(f"the deployment has no model {model!r}", hint=f"it has {known}")
-        await self._server.service.take_out(model)
+        self._server.service.close(model)
+        self._past.remember_unloaded(self._server.service.closed)
         if supervisor.desired.holders(model):
             self._homes[model] = supervisor.desired
             self._journal.event("models", model=model, verb="unload")
@@ -105,12 +109,12 @@ class FleetChanges:
         Raises InvalidInput for what is neither, Infeasible where models would have no replica, unless
         `may_interrupt`.
         """
-        if target in self._drained:
-            await self._until(lambda: self._is_empty(self._drained.get(target, frozenset())))
+        if target in self._drains.devices:
+            await self._until(lambda: self._is_empty(self._drains.devices.get(target, frozenset())))
             return ()
         devices = self._devices_of(target)
         left = await self._planned(lambda now: {**now, target: devices})
-        lost = tuple(sorted(left.whole.models - left.placement.models))
+        lost = tuple(sorted(left.whole.models - left.left.models))
         if lost and not may_interrupt:
             raise Infeasible(
                 f"without {target} there is no room for {', '.join(lost)}",
@@ -123,7 +127,7 @@ class FleetChanges:
 
     async def undrain(self, target: str) -> None:
         """What ran before it was drained, again; unless something else was wanted since."""
-        if target not in self._drained:
+        if target not in self._drains.devices:
             raise InvalidInput(f"{target} is not drained")
         left = await self._planned(
             lambda now: {name: devices for name, devices in now.items() if name != target}
@@ -132,30 +136,31 @@ class FleetChanges:
         self._want(left, may_interrupt=False, why=f"undrain {target}")
         await self._supervisor.converged()
 
-    async def _planned(self, change: Callable[[_Drained], _Drained]) -> _Left:
+    async def _planned(self, change: Callable[[_Drained], _Drained]) -> Drains:
         """After this change of what is drained.
 
         Planned again where something else was wanted meanwhile. Raises RuntimeFailure if it always is.
         """
         for _ in range(_MAX_TRIES):
-            now, desired = self._drained, self._supervisor.desired
-            drained, before = change(now), self._before()
+            now, desired = self._drains, self._supervisor.desired
+            drained, before = change(now.devices), self._before()
             left = await self._without(drained, before)
-            if self._drained is now and self._supervisor.desired is desired:
-                return _Left(drained, before, left)
+            if self._drains is now and self._supervisor.desired is desired:
+                return Drains(drained, before, left)
         raise RuntimeFailure(
             "the fleet was changed again and again meanwhile", hint="try again when it has come to rest"
         )
 
-    def _want(self, left: _Left, *, may_interrupt: bool, why: str) -> None:
-        self._supervisor.want(left.placement, may_interrupt=may_interrupt, why=why)
+    def _want(self, drains: Drains, *, may_interrupt: bool, why: str) -> None:
+        self._supervisor.want(drains.left, may_interrupt=may_interrupt, why=why)
         # Groups may have other ids there than they were planned with.
-        self._drained, self._whole, self._left = left.drained, left.whole, self._supervisor.desired
+        self._drains = replace(drains, left=self._supervisor.desired)
+        self._past.remember_drains(self._drains)
 
     def _before(self) -> Placement:
         """What would run if nothing was drained."""
-        is_as_left = bool(self._drained) and self._supervisor.desired == self._left
-        return self._whole if is_as_left else self._supervisor.desired
+        drains, desired = self._drains, self._supervisor.desired
+        return drains.whole if drains.devices and desired == drains.left else desired
 
     async def _without(self, drained: _Drained, before: Placement) -> Placement:
         devices = self._devices().difference(*drained.values())
@@ -184,7 +189,7 @@ class FleetChanges:
             return frozenset(groups[target].devices)
         cluster = self._supervisor.deployment.cluster
         found = frozenset(device.id for device in cluster.devices if device.host == target)
-        if not found and target not in self._drained:
+        if not found:
             hosts = sorted({device.host for device in cluster.devices})
             raise InvalidInput(
                 f"{target!r} is neither a group nor a host of the fleet",

@@ -11,6 +11,7 @@ import structlog
 
 from controller.journal import AbstractJournal
 from controller.life.fewer_devices import Fallback, Loss
+from controller.life.past import FellBack, Past
 from controller.life.supervisor import Supervisor
 from vocabulary.errors import Infeasible, StatmuxError
 from vocabulary.placement import Placement
@@ -40,6 +41,7 @@ class DeviceWatch:
         replan: Replan,
         losses: Losses,
         journal: AbstractJournal,
+        past: Past,
         drained: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         """timeout_s: how long devices may be away before they are planned without. drained: devices that are
@@ -52,9 +54,17 @@ class DeviceWatch:
         self._replan = replan
         self._losses = losses
         self._journal = journal
+        self._past = past
         self._drained = drained
         self._planned = Placement(())
         self._planning: asyncio.Task[None] | None = None
+
+    def resume(self) -> None:
+        """What a controller before this one ran for want of devices is no plan of its own."""
+        before = self._past.fell_back(self._supervisor.deployment)
+        if before is not None:
+            self.fallback = Fallback(before.placement, before.missing)
+            self._planned = before.planned
 
     def hear(self, devices: frozenset[str]) -> None:
         """All that are there now."""
@@ -103,6 +113,7 @@ class DeviceWatch:
         """As before, at once, where all devices are back; else for those that are there, after a while."""
         if self._is_falling_back and not self._is_missing(self._planned):
             self.fallback = None
+            self._past.remember_fallback(None)
             self._supervisor.want(self._planned, why="all devices are back")
             return
         for _ in range(_MAX_TRIES):
@@ -137,6 +148,7 @@ class DeviceWatch:
         supervisor.want(placement, why="devices are gone")
         # Groups may have other ids there than they were planned with.
         self.fallback = Fallback(supervisor.desired, missing)
+        self._past.remember_fallback(FellBack(supervisor.desired, self._planned, missing))
         await supervisor.converged()
         if self._is_falling_back and any(one.models for one in supervisor.given_up):
             supervisor.want(

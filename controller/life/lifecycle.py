@@ -236,7 +236,7 @@ class Fleet:
         """
         await asyncio.get_running_loop().run_in_executor(None, cluster.close)
         if self._is_ours:
-            self._past.remember_cluster(None)
+            self._past.forget()
             forget_keys(self._deployment.name)
 
     def _new_steering(self, cluster: RayCluster, key: str) -> Steering:

@@ -101,10 +101,16 @@ class Steering:
             replan=self._replan,
             losses=self._losses,
             journal=journal,
+            past=past,
             drained=lambda: self.changes.drained_devices,
         )
         self.changes = FleetChanges(
-            supervisor, server, replan=self._replan, devices=lambda: self.devices.there, journal=journal
+            supervisor,
+            server,
+            replan=self._replan,
+            devices=lambda: self.devices.there,
+            journal=journal,
+            past=past,
         )
         server.service.residency = self.changes
         elastic.attach(
@@ -127,7 +133,8 @@ class Steering:
         router = supervisor.deployment.policy.router
         self._journal.event("started", resumed=bool(found), router=router)
         self._start_s = time.monotonic()
-        supervisor.want(plan.placement, why="serve")
+        supervisor.want(self.changes.resumed(plan.placement), why="serve")
+        self.devices.resume()
         # A host may be away since before this controller came.
         self.devices.look()
 

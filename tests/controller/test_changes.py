@@ -12,6 +12,7 @@ import pytest
 from controller.calls import InferReply, Reason, Refusal
 from controller.change.changes import FleetChanges
 from controller.journal import NoJournal
+from controller.life.past import Past
 from tests.controller.ray_fleet import deployment
 from tests.controller.test_supervisor import G0, G1, G2, TIMEOUT_S, Lively, lively
 from vocabulary.errors import Infeasible, InvalidInput
@@ -19,24 +20,32 @@ from vocabulary.placement import Group, Placement
 
 FLEET = deployment()
 DEVICES = frozenset(device.id for device in FLEET.cluster.devices)
+WHOLE = Placement((G0, G1))
 
 
 @asynccontextmanager
-async def changed(*, spare: Group = G2) -> AsyncIterator[tuple[Lively, FleetChanges]]:
-    """g0 with a, g1 with a and b; a plan for fewer devices has the spare group."""
+async def changed(
+    *, spare: Group = G2, past: Past | None = None, plan: Placement = WHOLE
+) -> AsyncIterator[tuple[Lively, FleetChanges]]:
+    """g0 with a, g1 with a and b; a plan for fewer devices has the spare group. plan: in place of these."""
 
     async def replan(devices: frozenset[str], placement: Placement) -> Placement:
         await asyncio.sleep(0)
         kept = (*placement.groups, spare)
         return Placement(tuple(group for group in kept if devices.issuperset(group.devices)))
 
-    async with lively(FLEET, G0, G1) as fleet:
-        fleet.supervisor.want(Placement((G0, G1)))
-        await fleet.converged()
+    async with lively(FLEET, *plan.groups) as fleet:
         changes = FleetChanges(
-            fleet.supervisor, fleet.server, replan=replan, devices=lambda: DEVICES, journal=NoJournal()
+            fleet.supervisor,
+            fleet.server,
+            replan=replan,
+            devices=lambda: DEVICES,
+            journal=NoJournal(),
+            past=past or Past(NoJournal()),
         )
         fleet.server.service.residency = changes
+        fleet.supervisor.want(changes.resumed(plan))
+        await fleet.converged()
         async with asyncio.timeout(TIMEOUT_S):
             yield fleet, changes
 
@@ -110,3 +119,36 @@ async def test_what_ran_before_a_drain_comes_back_though_its_plan_named_groups_o
         assert [group.id for group in fleet.server.placement.groups] == ["g0", "g1-2"]
         await changes.undrain("g1")
         assert {group.id for group in fleet.server.placement.groups} == {"g0", "g1"}
+
+
+@pytest.mark.asyncio
+async def test_what_was_drained_stays_so_under_the_next_controller_and_comes_back_when_that_is_asked() -> (
+    None
+):
+    past = Past(NoJournal())
+    async with changed(past=past) as (fleet, changes):
+        await changes.drain("g1")
+        left = fleet.supervisor.desired
+    async with changed(past=past, plan=left) as (fleet, changes):
+        assert (changes.drained, changes.drained_devices) == (("g1",), {"n-0:1"})
+        assert [group.id for group in fleet.server.placement.groups] == ["g0", "g2"]
+        await changes.undrain("g1")
+        assert fleet.supervisor.desired == WHOLE
+    past.forget()
+    async with changed(past=past) as (_, changes):
+        assert changes.drained == ()
+
+
+@pytest.mark.asyncio
+async def test_what_was_unloaded_stays_out_under_the_next_controller_whatever_that_plans() -> None:
+    past = Past(NoJournal())
+    async with changed(past=past) as (fleet, _):
+        await fleet.server.unload("b")
+    async with changed(past=past) as (fleet, _):
+        assert fleet.server.placement.models == {"a"}
+        refused = await fleet.ask("b")
+        assert isinstance(refused, Refusal) and refused.reason is Reason.NOT_LOADED
+        assert await fleet.server.load("b") is None
+        assert isinstance(await fleet.ask("b"), InferReply)
+    async with changed(past=past) as (fleet, _):
+        assert isinstance(await fleet.ask("b"), InferReply)

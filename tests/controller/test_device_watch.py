@@ -12,6 +12,7 @@ import pytest
 from controller.journal import NoJournal
 from controller.life.device_watch import DeviceWatch
 from controller.life.fewer_devices import Loss
+from controller.life.past import Past
 from tests.controller.ray_fleet import deployment
 from tests.controller.test_supervisor import G0, G1, TIMEOUT_S, Lively, lively
 from vocabulary.errors import Infeasible
@@ -42,8 +43,9 @@ async def watched(
 
     async with lively(deployment(), G0, G1) as fleet:
         watch = DeviceWatch(
-            fleet.supervisor, timeout_s=timeout_s, replan=replan, losses=losses, journal=NoJournal()
-        )
+            fleet.supervisor, timeout_s=timeout_s, replan=replan, losses=losses, journal=NoJournal(),
+            past=Past(NoJournal()),
+        )  # fmt: skip
         watch.hear(ALL)
         fleet.supervisor.want(WHOLE)
         await fleet.converged()
@@ -152,7 +154,33 @@ async def test_what_somebody_wants_while_a_plan_for_fewer_devices_is_searched_is
         await watch.close()
 
 
-def watch_of(fleet: Lively, *, replan=None, drained=frozenset) -> DeviceWatch:
+@pytest.mark.asyncio
+async def test_the_plan_of_before_comes_back_also_under_a_controller_that_came_while_devices_were_away() -> (
+    None
+):
+    past = Past(NoJournal())
+    async with lively(deployment(), G0, G1) as fleet:
+        first = watch_of(fleet, past=past)
+        first.hear(LEFT)
+        fleet.supervisor.want(WHOLE)
+        first.look()
+        await fleet.until(lambda: fleet.supervisor.desired == REST and fleet.supervisor.is_converged)
+        await first.close()
+    async with lively(deployment(), G0, G1) as fleet:
+        second = watch_of(fleet, past=past)
+        second.hear(LEFT)
+        fleet.supervisor.want(REST)
+        second.resume()
+        second.look()
+        await fleet.converged()
+        assert second.fallback.missing == ("n-0:1",)
+        second.hear(ALL)
+        await fleet.until(lambda: fleet.supervisor.desired == WHOLE and fleet.supervisor.is_converged)
+        await second.close()
+    assert past.fell_back(deployment()) is None
+
+
+def watch_of(fleet: Lively, *, replan=None, drained=frozenset, past: Past | None = None) -> DeviceWatch:
     """Plans REST at once unless `replan` does otherwise; knows no losses."""
 
     async def rest(devices: frozenset[str], placement: Placement) -> Placement:
@@ -167,5 +195,6 @@ def watch_of(fleet: Lively, *, replan=None, drained=frozenset) -> DeviceWatch:
         replan=replan or rest,
         losses=losses,
         journal=NoJournal(),
+        past=past or Past(NoJournal()),
         drained=drained,
     )

@@ -25,7 +25,7 @@ def test_what_was_wanted_last_is_there_while_the_cluster_is_not_ended() -> None:
     assert past.plan(deployment()) is None, "nothing was left running"
     past.remember_cluster({"address": "here"})
     assert past.plan(deployment()).placement == PLACEMENT
-    past.remember_cluster(None)
+    past.forget()
     assert (past.cluster, past.plan(deployment())) == (None, None)
 
 
