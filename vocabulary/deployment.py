@@ -18,6 +18,7 @@ from vocabulary.profile import Profile
 from vocabulary.rules import PlacementRules
 from vocabulary.security import Security
 from vocabulary.steps import RestartPolicy
+from vocabulary.tracing import Tracing
 from vocabulary.units import NEVER_S
 from vocabulary.versions import Split
 
@@ -179,8 +180,11 @@ class HttpEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class MetricsEndpoint:
+    """compat: further names for some families, `vllm` or `triton`."""
+
     host: str = "127.0.0.1"
     port: int = 8002
+    compat: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +239,7 @@ class Deployment:
     health: Health = Health()
     front_ends: int = 1
     journal: Journaling = Journaling()
+    tracing: Tracing = Tracing()
     count_activations: bool = False
     algorithm: str = "auto"
     beam_width: int = 3

@@ -168,6 +168,7 @@ _KEYS = {
     "log_format": "observability.logs.format",
     "log_level": "observability.logs.level",
     "journal": "observability.journal",
+    "tracing": "observability.tracing",
 }
 _MODEL_KEYS = {
     "min_replicas": "replicas.min",

@@ -257,7 +257,8 @@ class MetricsShape(Shape):
     ] = _METRICS.host
     port: Annotated[Port, told("Further front ends take the ports after it.")] = _METRICS.port
     compat: Annotated[
-        tuple[str, ...], NoEffect(), told("Names of other servers' metrics to give besides.")
+        tuple[Literal["vllm", "triton"], ...],
+        told("Servers whose names for some metrics are given besides, for dashboards made for these."),
     ] = ()
 
 

@@ -32,5 +32,4 @@ class Host(Shape):
 
 Adapter = _loose("Adapter", "name source rank")
 OnOverload = _loose("OnOverload", "grpc http retry_after_ms")
-Tracing = _loose("Tracing", "otlp_endpoint sample_ratio")
 Record = _loose("Record", "requests prompts")
