@@ -233,7 +233,7 @@ MEMORY_TOTAL = Family(
 GROUP_UP = Family(
     "statmux_group_up",
     "gauge",
-    "1 while the group answers, 0 while it is lost or starts.",
+    "1 while heartbeats of the group come, 0 while it is lost or starts.",
     ("group",),
     source="watched",
 )
@@ -300,6 +300,16 @@ JOURNAL_LOST = Family(
     "statmux_journal_lost_lines_total", "counter", "Lines of the journal that were never written.",
     source="fleet",
 )  # fmt: skip
+SPANS_SENT = Family(
+    "statmux_spans_sent_total",
+    "counter",
+    "Spans of traces that the collector took (observability.tracing); 0 where no traces are made.",
+)
+SPANS_DROPPED = Family(
+    "statmux_spans_dropped_total",
+    "counter",
+    "Spans of traces that no collector will see: too many waited, or it did not take them in time.",
+)
 BUILD = Family(
     "statmux_build_info",
     "gauge",
@@ -346,9 +356,9 @@ PARTS: Mapping[str, tuple[Family, ...]] = {
         WEIGHTS_LOAD,
         RESHARD_BYTES,
     ),
-    "The fleet": (PLAN, PREDICTED, JOURNAL_WRITES, JOURNAL_LOST, BUILD),
+    "The fleet": (PLAN, PREDICTED, JOURNAL_WRITES, JOURNAL_LOST, SPANS_SENT, SPANS_DROPPED, BUILD),
 }
-_READ_ELSEWHERE = (JOURNAL_WRITES, JOURNAL_LOST)
+_READ_ELSEWHERE = (JOURNAL_WRITES, JOURNAL_LOST, SPANS_SENT, SPANS_DROPPED)
 
 
 def catalogue() -> tuple[Family, ...]:

@@ -13,6 +13,7 @@ from typing import final
 from prometheus_client import CollectorRegistry
 
 from controller.calls import InferReply, ModelStatistics, Reason, Refusal
+from controller.compat_metrics import CompatMetrics
 from controller.grpc_v2.refusals import STATUS
 from controller.metric_families import (
     BATCH_SIZE,
@@ -236,6 +237,9 @@ class FleetMetrics:
         """Families that read each group's last heartbeat and its models' states when they are scraped."""
         self._expect(groups.deployment)
         self.registry.register(WatchedGroups(groups, losses=self._losses))
+        compat = groups.deployment.metrics.compat
+        if compat:
+            self.registry.register(CompatMetrics(self.registry, compat))
 
     def plan(self, facts: PlanFacts) -> None:
         """What is served from now on: the plan's identity and what it promised per model."""

@@ -23,6 +23,7 @@ from controller.metric_families import (
     RUNNING,
     STAGE_BUSY,
     TARGET,
+    catalogue,
 )
 from controller.metric_family import Family
 from vocabulary.deployment import Deployment
@@ -50,8 +51,6 @@ class Watched(Protocol):
 
     def beat_of(self, group_index: int) -> Beat | None: ...
 
-    def is_open(self, group_index: int) -> bool: ...
-
     def replica_state(self, group_index: int, model: str) -> ModelState: ...
 
 
@@ -63,6 +62,10 @@ class WatchedGroups:
         """losses: of each group, how often its worker was lost."""
         self._watched = watched
         self._losses = losses
+
+    def describe(self) -> list[Metric]:
+        """By which prometheus_client finds this collector when some families only are asked for."""
+        return [family.read() for family in catalogue() if family.source == "watched"]
 
     def collect(self) -> Iterator[Metric]:
         """What prometheus_client asks of a collector; on a thread of its own."""
@@ -80,7 +83,7 @@ class WatchedGroups:
     def _lives(self, groups: list[tuple[int, Group]]) -> Iterator[Metric]:
         up, lost = GROUP_UP.read(), GROUPS_LOST.read()
         for index, group in groups:
-            up.add_metric((group.id,), float(self._watched.is_open(index)))
+            up.add_metric((group.id,), float(self._watched.beat_of(index) is not None))
         for group_id in {group.id for _, group in groups} | set(self._losses):
             lost.add_metric((group_id,), self._losses.get(group_id, 0))
         yield from (up, lost)
