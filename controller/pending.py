@@ -10,6 +10,7 @@ from controller.calls import InferReply, Refusal
 from controller.fleet import Pulse
 from controller.metrics import FleetMetrics
 from controller.token_streams import Ended
+from controller.tracing.asking import CallTrace
 from vocabulary.request import Request
 from vocabulary.tensors import Tensor
 from vocabulary.units import NEVER_S
@@ -23,7 +24,7 @@ class Pending:
     """One call. call_id: by which its client knows it. tell: hears the answer.
 
     predicted_finish_s: of its last stage, once it was forwarded. num_tries: groups that it was given to.
-    frame: with which its worker said that it is done.
+    frame: with which its worker said that it is done. trace: None where it is not recorded.
     """
 
     request: Request
@@ -34,6 +35,7 @@ class Pending:
     predicted_finish_s: float = NEVER_S
     num_tries: int = 0
     frame: Frame | None = None
+    trace: CallTrace | None = None
 
     @property
     def done(self) -> Done | None:
