@@ -70,11 +70,11 @@ def pieces_of(text: str) -> Iterator[tuple[bool, str]]:
 
 
 def outside_of(origin: str, text: str) -> Iterator[str]:
-    """Paths outside of docs/ that the file of the repository links to."""
+    """Paths that the file of the repository links to and that are no page of docs/."""
     for is_code, piece in pieces_of(text):
         targets = [] if is_code else [found[2] for found in LINK.finditer(piece)]
         for path in filter(None, (path_of(origin, target) for target in targets)):
-            if not path.startswith(f"{DOCS}/") and path != DOCS:
+            if page_of(path).startswith(f"{SHOWN}/"):
                 yield path
 
 
@@ -93,7 +93,7 @@ def page_of(path: str) -> str:
     """The page of the site for a path of the repository."""
     if path == DOCS:
         return "index.md"
-    if path.startswith(f"{DOCS}/"):
+    if path.startswith(f"{DOCS}/") and not path.endswith(".py"):
         inside = path.removeprefix(f"{DOCS}/")
         return f"{inside}/{INDEX}" if (ROOT / path).is_dir() else inside
     return f"{SHOWN}/{path}" if path.endswith(".md") else f"{SHOWN}/{path}.md"
