@@ -51,6 +51,16 @@ class JournalFile:
         with self._open() as connection:
             return tuple(RequestLine(*row) for row in connection.execute(asked, (model, model, limit)))
 
+    def latest_unserved(self, limit: int, *, among: int) -> tuple[RequestLine, ...]:
+        """Of the last `among` requests those that were not served, or by the second group only; the last
+        first."""
+        asked = (
+            f"SELECT {COLUMNS} FROM request WHERE id > (SELECT max(id) FROM request) - ? "
+            "AND (fate != 'served' OR num_tries > 1) ORDER BY id DESC LIMIT ?"
+        )
+        with self._open() as connection:
+            return tuple(RequestLine(*row) for row in connection.execute(asked, (among, limit)))
+
     def span(self) -> tuple[float | None, float | None]:
         """When the first and the last of its requests arrived, as Unix time; None if there are none."""
         with self._open() as connection:
