@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import final
@@ -92,6 +93,7 @@ class FleetServer(ServerGroups):
         self._is_leaving = False
         self._is_draining = False
 
+        self._num_given_up: Counter[str] = Counter()
     # What the workers' side calls, besides what `ServerGroups` has.
 
     def adopt(self, deployment: Deployment) -> None:
@@ -102,6 +104,13 @@ class FleetServer(ServerGroups):
         """A frame of the group's worker. What a lost one still says is not heard."""
         if self._links.is_open(group_index):
             self._shell.receive(group_index, frame)
+    def give_up(self, models: Collection[str]) -> None:
+        """They will not be loaded: calls that wait for them are refused now."""
+        self._num_given_up.update(models)
+        for model in models:
+            self._waiting.give_up(model)
+        self._board.refresh()
+
 
     # What the endpoints call (`controller.fleet.Fleet`).
 
@@ -123,9 +132,10 @@ class FleetServer(ServerGroups):
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
-                while not self._board.is_known(model):
+                while not self._board.is_known(model) and self._num_given_up[model] == num_given_up:
                     await self._board.changed.wait()
 
+        num_given_up = self._num_given_up[model]
     def models(self) -> Mapping[str, ModelView]:
         return self._board.views
 

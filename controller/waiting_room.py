@@ -25,7 +25,10 @@ class Demand(Protocol):
 
 @final
 class WaitingRoom:
-    """By model, in the order in which they came. Nobody waits longer than told."""
+    """By model, in the order in which they came. Nobody waits longer than told.
+
+    expired: hears of each that waited in vain.
+    """
 
     def __init__(
         self, *, clock: Callable[[], float], later: Later, expired: Callable[[Pending], None]
@@ -50,6 +53,12 @@ class WaitingRoom:
             pending.request = _later_by(pending.request, waited_s)
             found.append(pending)
         return found
+
+    def give_up(self, model: str) -> None:
+        """It does not come: nobody waits for it any more."""
+        for pending, timer in self._waiting.pop(model, {}).values():
+            timer.cancel()
+            self._expired(pending)
 
     def forget(self, request: Request) -> bool:
         """Its client went away. False: it did not wait here."""

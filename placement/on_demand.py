@@ -88,7 +88,10 @@ _Option = tuple[tuple[float, ...], Loading]
 
 
 def _in_groups(model: str, residents: Residents, deployment: Deployment) -> Iterator[_Option]:
+    free = {device.id for device in deployment.cluster.free_devices}
     for index, group in enumerate(residents.placement.groups):
+        if not free.issuperset(group.devices):
+            continue
         idle = _idle(group, residents, deployment)
         for count in range(len(idle) + 1):
             gone = idle[:count]

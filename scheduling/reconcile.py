@@ -126,7 +126,8 @@ class Reconciler:
             return None
         what = f"loading {tried[1]}" if tried[1] else "the group"
         self._is_told = False
-        return GiveUp(tried[0], f"{what} failed {num_failures} times within {self._within_s:g} s: {why}")
+        told = f"{what} failed {num_failures} times within {self._within_s:g} s: {why}"
+        return GiveUp(tried[0], told, load=tried[1])
 
     def _end_drains(self, now_s: float) -> None:
         for life in self._fleet.lives.values():

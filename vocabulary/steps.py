@@ -107,11 +107,15 @@ class CloseReplica(msgspec.Struct, frozen=True):
 
 class GiveUp(msgspec.Struct, frozen=True):
     """The group failed too often; it stays as it is until something else is desired. Or no order of steps
-    leads on without an interruption: `models` would be without a replica. For people, and for the planner."""
+    leads on without an interruption: `models` would be without a replica. For people, and for the planner.
+
+    load: the model that it did not load; then the group itself, with what it holds, goes on.
+    """
 
     group_id: str
     why: str
     models: tuple[str, ...] = ()
+    load: str = ""
 
 
 class Converged(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from controller.change.residency import serving, without_model
 from controller.change.traffic_expected import traffic_expected
 from controller.life.fleet_specs import worker_specs
 from controller.life.own_process import in_own_process
@@ -60,7 +61,8 @@ class Running:
     """What the fleet serves now.
 
     flags: of the command line that started it. devices: ids of those that are there, None where that is not
-    known. observed: arrivals of late. store_bytes_per_s, restart_s: what loading took so far.
+    known. observed: arrivals of late. store_bytes_per_s, restart_s: what loading took so far. unloaded:
+    models that no plan may hold, since somebody took them out.
     """
 
     deployment: Deployment
@@ -70,6 +72,7 @@ class Running:
     observed: Trace | None = None
     store_bytes_per_s: float = 1e9
     restart_s: float = 0.0
+    unloaded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,10 @@ async def applied(asked: Asked, running: Running) -> Application:
     if asked.plan is not None:
         plan = parse_plan(asked.plan.text, name=asked.plan.name, deployment=deployment)
         # A group that only has another name stays as it is.
-        plan = replace(plan, placement=Placement(tuple(named_as(plan.placement.groups, running.placement))))
+        placement = Placement(tuple(named_as(plan.placement.groups, running.placement)))
+        for model in running.unloaded:
+            placement = without_model(placement, model)
+        plan = replace(plan, placement=placement)
         return _checked(_with_plan(plan, deployment, running, found, why=f"plan {asked.plan.name}"), running)
     if not found.needs_plan:
         why = "; ".join(found.sentences) or _NOTHING
@@ -173,6 +179,7 @@ def _read(asked: Asked, running: Running) -> Deployment:
 
 def _question(running: Running, deployment: Deployment, *, budget_s: float | None) -> Question:
     """Models without a place yet get one, if there is room for them; on demand they come when asked for."""
+    deployment = serving(deployment, running.unloaded)
     present, current = deployment, running.placement
     if running.devices is not None:
         absent = {device.id for device in deployment.cluster.devices} - running.devices
@@ -234,12 +241,12 @@ def _checked(application: Application, running: Running) -> Application:
     if missing and running.devices is not None:
         message = f"the plan uses {_listed(missing)}, which the cluster does not have now"
         raise InvalidInput(message, where="groups", hint="start the nodes, or plan without them")
-    emptied = sorted(running.placement.models - placement.models)
-    unplaced = [name for name in emptied if name in application.deployment.model_names]
-    if unplaced:
-        told = f"{_listed(unplaced)} will have no replica any more"
-        return replace(application, warnings=(*application.warnings, told))
-    return application
+    names = application.deployment.model_names
+    unplaced = sorted(running.placement.models.difference(placement.models).intersection(names))
+    stay_out = sorted(running.unloaded.intersection(names)) if not application.is_nothing else []
+    told = [f"{_listed(unplaced)} will have no replica any more"] if unplaced else []
+    told += [f"{name} was unloaded, and stays out: `statmux models load {name}`" for name in stay_out]
+    return replace(application, warnings=(*application.warnings, *told))
 
 
 def _devices(placement: Placement) -> set[str]:

@@ -44,6 +44,7 @@ class Elastic:
         self._restart_s = 0.0
         self._fleet: Fleetwide | None = None
         self._devices: Callable[[], frozenset[str] | None] = lambda: None
+        self._unloaded: Callable[[], frozenset[str]] = frozenset
         self._replanner: Replanner | None = None
         self._on_demand: OnDemandModels | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -54,15 +55,19 @@ class Elastic:
         *,
         devices: Callable[[], frozenset[str] | None],
         in_flight: Callable[[str], int],
+        unloaded: Callable[[], frozenset[str]],
     ) -> None:
-        """Before anything else. devices: ids of those that are there; in_flight: requests of a model."""
+        """Before anything else. devices: ids of those that are there; in_flight: requests of a model;
+        unloaded: models that somebody took out."""
         self._fleet = fleet
         self._devices = devices
+        self._unloaded = unloaded
         self._on_demand = OnDemandModels(
             fleet,
             self.observed,
             devices=devices,
             in_flight=in_flight,
+            unloaded=unloaded,
             clock=self._clock,
             journal=self._journal,
         )
@@ -124,4 +129,5 @@ class Elastic:
             observed=self.observed.trace(self._clock(), deployment.replanning.window_s),
             store_bytes_per_s=num_bytes / seconds if seconds > 0 else DEFAULT_BYTES_PER_S,
             restart_s=self._restart_s,
+            unloaded=self._unloaded(),
         )

@@ -31,14 +31,17 @@ class OnDemandModels:
         *,
         devices: Callable[[], frozenset[str] | None],
         in_flight: Callable[[str], int],
+        unloaded: Callable[[], frozenset[str]],
         clock: Callable[[], float],
         journal: AbstractJournal,
     ) -> None:
-        """devices: ids of those that are there, None where that is not known. in_flight: of a model."""
+        """devices: ids of those that are there, None where that is not known. in_flight: of a model.
+        unloaded: models that are not loaded before somebody says so."""
         self._fleet = fleet
         self._observed = observed
         self._devices = devices
         self._in_flight = in_flight
+        self._unloaded = unloaded
         self._clock = clock
         self._journal = journal
         self._asked_s: dict[str, float] = {}
@@ -47,7 +50,10 @@ class OnDemandModels:
     def asked(self, model: str) -> float | None:
         """Load the model, unless that is under way. How long its requests wait; None: it cannot be loaded."""
         spec = next((one for one in self._fleet.deployment.models if one.name == model), None)
-        if spec is None or not spec.on_demand.is_enabled:
+        if spec is None or not spec.on_demand.is_enabled or model in self._unloaded():
+            return None
+        # It is tried again when somebody asks after it has gone, for nobody having asked so long.
+        if self._fleet.has_given_up(model):
             return None
         now_s = self._clock()
         self._asked_s[model] = now_s

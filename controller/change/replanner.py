@@ -11,6 +11,7 @@ import structlog
 
 from controller.change.applying import Application, Running, replanned
 from controller.change.observed_traffic import ObservedTraffic
+from controller.change.residency import serving
 from controller.change.traffic_expected import traffic_expected
 from controller.journal import AbstractJournal
 from controller.life.own_process import in_own_process
@@ -39,6 +40,8 @@ class Fleetwide(Protocol):
     @property
     def is_converged(self) -> bool: ...
 
+    def has_given_up(self, model: str) -> bool: ...
+
     def want(
         self, placement: Placement, *, deployment: Deployment | None = None, may_interrupt: bool = False,
         why: str = "",
@@ -51,6 +54,7 @@ Needed = Callable[..., Awaitable[int]]
 
 async def needed_in_own_process(deployment: Deployment, running: Running) -> int:
     """`placement.autoscale.needed_devices` for the traffic of late."""
+    deployment = serving(deployment, running.unloaded)
     trace = traffic_expected(deployment, running.observed)
     return await in_own_process(
         needed_devices,

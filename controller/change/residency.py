@@ -52,6 +52,16 @@ def with_model(
     )
 
 
+def serving(deployment: Deployment, unloaded: Collection[str]) -> Deployment:
+    """The deployment as plans are made for it: without what was unloaded. Raises Infeasible for nothing."""
+    models = tuple(model for model in deployment.models if model.name not in unloaded)
+    if not models:
+        raise Infeasible(
+            "every model of the fleet was unloaded", hint="`statmux models load` brings one back"
+        )
+    return replace(deployment, models=models)
+
+
 def _without(group: Group, model: str) -> Group:
     return replace(group, models=tuple(name for name in group.models if name != model))
 

@@ -23,6 +23,7 @@ from controller.front.words import (
     Drain,
     DropReplica,
     Failed,
+    GiveUp,
     Idle,
     Leave,
     LoseGroup,
@@ -156,6 +157,8 @@ class Front:
                 server.adopt(deployment)
             case Leave():
                 server.start_leaving()
+            case GiveUp(models):
+                server.give_up(models)
             case Drain():
                 server.start_draining()
                 self._idle = asyncio.get_running_loop().create_task(self._tell_idle())

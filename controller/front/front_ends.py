@@ -14,7 +14,7 @@ import structlog
 
 from controller.front.front_process import END_S, FrontProcess, FrontState
 from controller.front.roster import FrontRoster
-from controller.front.words import Adopt, Drain, Leave, Start, Totals
+from controller.front.words import Adopt, Drain, GiveUp, Leave, Start, Totals
 from controller.journal import AbstractJournal, RequestLine
 from controller.life.members import Members
 from controller.metrics import Judged
@@ -143,7 +143,7 @@ class FrontEnds:
                 numbered,
                 opened=partial(self._problems.pop, index, ""),
                 lines=self._write,
-                asked=self._demand.asked,
+                asked=partial(self._ask, index),
             )
             self._processes[index] = process
             why = await process.run(self._greeting)
@@ -160,6 +160,11 @@ class FrontEnds:
                 return
             delay_s = self._restarts.backoff_s * 2 ** (len(deaths) - 1)
             await asyncio.sleep(min(delay_s, self._restarts.max_backoff_s))
+
+    def _ask(self, index: int, model: str) -> None:
+        """A front end cannot know that a model will not be loaded, and lets calls wait."""
+        if self._demand.asked(model) is None:
+            self._processes[index].say(GiveUp((model,)))
 
     def _greeting(self) -> list[msgspec.Struct]:
         return [*self.roster.words(), *self._said]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import final
 
@@ -11,6 +11,7 @@ from controller.front.words import (
     Adopt,
     CloseReplica,
     DropReplica,
+    GiveUp,
     GroupWord,
     LoseGroup,
     OpenGroup,
@@ -41,7 +42,7 @@ class FrontRoster:
     """Implements `controller.life.group_cluster.Roster`: says each change to who listens, keeps the sum."""
 
     def __init__(
-        self, say: Callable[[GroupWord | Adopt], None], *, address_of: Callable[[int], Address]
+        self, say: Callable[[GroupWord | GiveUp | Adopt], None], *, address_of: Callable[[int], Address]
     ) -> None:
         """address_of: where the worker of a group listens that is opened now."""
         self._say = say
@@ -88,6 +89,9 @@ class FrontRoster:
         known.group = replace(known.group, models=left)
         known.limits.pop(model, None)
         self._say(DropReplica(group_index, model))
+
+    def give_up(self, models: Collection[str]) -> None:
+        self._say(GiveUp(tuple(models)))
 
     def adopt(self, deployment: Deployment) -> None:
         self._say(Adopt(deployment))

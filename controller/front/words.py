@@ -72,6 +72,12 @@ class RemoveGroup(msgspec.Struct, frozen=True, tag=True):
     group_index: int
 
 
+class GiveUp(msgspec.Struct, frozen=True, tag=True):
+    """These models will not be loaded: calls that wait for them wait in vain."""
+
+    models: tuple[str, ...]
+
+
 class Adopt(msgspec.Struct, frozen=True, tag=True):
     """Models, their objectives and costs are these from now on."""
 
@@ -138,5 +144,5 @@ class Idle(msgspec.Struct, frozen=True, tag=True):
 
 
 GroupWord = AddGroup | OpenGroup | OpenReplica | CloseReplica | DropReplica | LoseGroup | RemoveGroup
-ToFront = Start | GroupWord | Adopt | Leave | Drain
+ToFront = Start | GroupWord | GiveUp | Adopt | Leave | Drain
 FromFront = Opened | Failed | Pulse | Asked | Idle

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import final
 
 from controller.life.group_cluster import Roster
 from controller.life.members import GroupState, Member
 from vocabulary.deployment import Deployment
+from vocabulary.generation import GenerationLimits
 from vocabulary.page_budget import generation_limits
 
 
@@ -32,7 +33,7 @@ class Rosters:
                 roster.add_group(member.index, member.group, limits)
         # One that has closed its last replica is open all the same.
         if not member.models_open and member.state is not GroupState.CLOSING:
-            self._open_group(member, new)
+            self._open_group(member, new, limits)
         else:
             for model in new:
                 for roster in self._rosters:
@@ -52,6 +53,11 @@ class Rosters:
         for model in models if member.is_known else ():
             for roster in self._rosters:
                 roster.drop_replica(member.index, model)
+
+    def give_up(self, models: Collection[str]) -> None:
+        """They will not be loaded: whoever waits for them waits in vain."""
+        for roster in self._rosters:
+            roster.give_up(models)
 
     def adopt(self, deployment: Deployment) -> None:
         """Models and their costs are these from now on; before groups that hold new ones open."""
@@ -73,7 +79,9 @@ class Rosters:
             for roster in self._rosters:
                 roster.remove_group(member.index)
 
-    def _open_group(self, member: Member, models: Collection[str]) -> None:
+    def _open_group(
+        self, member: Member, models: Collection[str], limits: Mapping[str, GenerationLimits]
+    ) -> None:
         """A group opens with all of its models; what is not wanted open is closed in the same turn."""
         assert member.started is not None and member.link is not None, member
         for roster in self._rosters:
@@ -83,4 +91,4 @@ class Rosters:
                     roster.close_replica(member.index, model)
                 else:  # it may have been closed when the group was lost
                     interface = member.started.interfaces[model]
-                    roster.open_replica(member.index, model, interface, None)
+                    roster.open_replica(member.index, model, interface, limits.get(model))

@@ -117,6 +117,7 @@ class Steering:
             supervisor,
             devices=lambda: self.devices.there - self.changes.drained_devices,
             in_flight=lambda model: sum(server.in_flight_of(index, model) for index in server.groups),
+            unloaded=lambda: server.service.closed,
         )
 
     async def start(self, plan: Plan, found: Sequence[StartedGroup]) -> None:

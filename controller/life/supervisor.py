@@ -139,6 +139,12 @@ class Supervisor:
         """What runs is what is wanted, but for what was given up."""
         return self._is_converged
 
+    def has_given_up(self, model: str) -> bool:
+        """Whether it is wanted, and no group that is to hold it is tried any more."""
+        holders = [group.id for group in self.desired.groups if model in group.models]
+        lost = {one.group_id for one in self.given_up if not one.models and one.load in ("", model)}
+        return bool(holders) and lost.issuperset(holders)
+
     @property
     def failure(self) -> StatmuxError | None:
         """Of the first start that failed."""
@@ -346,6 +352,8 @@ class Supervisor:
         member = self.members.of(step.group_id)
         if member is not None and not member.is_running:
             member.state = GroupState.GIVEN_UP
+        if hopeless := tuple(model for model in sorted(self.desired.models) if self.has_given_up(model)):
+            self._rosters.give_up(hopeless)
         _log.error("given up", group=step.group_id, why=step.why, models=list(step.models))
         self._journal.event("group_given_up", group=step.group_id, why=step.why, models=list(step.models))
 

@@ -191,3 +191,21 @@ async def test_work_of_another_process_comes_back_and_so_do_its_errors() -> None
         await in_own_process(_leave, timeout_s=30.0, what="test")
     with pytest.raises(TimedOut):
         await in_own_process(asyncio.run, asyncio.sleep, timeout_s=0.0, what="test")
+
+
+@pytest.mark.asyncio
+async def test_what_was_unloaded_stays_out_of_plans_and_that_is_told(folder: Path) -> None:
+    now = replace(running(folder), unloaded=frozenset("b"))
+    now = replace(
+        now,
+        placement=Placement(
+            tuple(replace(g, models=tuple(set(g.models) - {"b"})) for g in now.placement.groups)
+        ),
+    )
+    found = await applied(Asked(plan=Written(PLAN, "plan.yaml")), now)
+    assert found.plan.placement == now.placement
+    assert found.warnings == ("b was unloaded, and stays out: `statmux models load b`",)
+    planned, _ = await replanned(now, why="drift", budget_s=0.5)
+    assert planned.plan.placement.models == {"a"}
+    with pytest.raises(Infeasible, match="every model of the fleet was unloaded"):
+        await replanned(replace(now, unloaded=frozenset("ab")), why="drift", budget_s=0.5)

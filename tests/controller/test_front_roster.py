@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import msgspec
@@ -18,6 +19,7 @@ from controller.front.words import (
     CloseReplica,
     DropReplica,
     FromFront,
+    GiveUp,
     Idle,
     Leave,
     LoseGroup,
@@ -69,6 +71,7 @@ def test_every_change_is_said_as_it_happens() -> None:
     told.close_replica(3, "a")
     told.drop_replica(3, "a")
     told.open_replica(3, "c", INTERFACE, None)
+    told.give_up(["d"])
     told.lose_group(3, "it died")
     told.remove_group(3)
     assert said == [
@@ -77,6 +80,7 @@ def test_every_change_is_said_as_it_happens() -> None:
         CloseReplica(3, "a"),
         DropReplica(3, "a"),
         OpenReplica(3, "c", INTERFACE, None),
+        GiveUp(("d",)),
         LoseGroup(3, "it died"),
         RemoveGroup(3),
     ]
@@ -211,3 +215,11 @@ def test_a_port_is_shared_with_further_front_ends_and_with_nobody_else() -> None
             listen("127.0.0.1", port, sharing=stranger, **words)
     first.close()
     further.close()
+
+
+def test_a_front_end_that_asks_for_a_model_that_will_not_be_loaded_is_told_so() -> None:
+    further = front_ends(1)
+    said: list[object] = []
+    further._processes[1] = SimpleNamespace(say=said.append)
+    further._ask(1, "a")
+    assert said == [GiveUp(("a",))]

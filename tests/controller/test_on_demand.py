@@ -26,6 +26,7 @@ PLANNED = Placement((group("g0", "0.0", "a"),))
 class Desk:
     devices: frozenset[str] | None = None
     in_flight: dict[str, int] = field(default_factory=dict)
+    unloaded: frozenset[str] = frozenset()
     now_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -33,7 +34,8 @@ class Desk:
         self.observed = ObservedTraffic(max_requests=100)
         self.models = OnDemandModels(
             self.fleet, self.observed, devices=lambda: self.devices,
-            in_flight=lambda name: self.in_flight.get(name, 0), clock=lambda: self.now_s, journal=NoJournal(),
+            in_flight=lambda name: self.in_flight.get(name, 0), unloaded=lambda: self.unloaded,
+            clock=lambda: self.now_s, journal=NoJournal(),
         )  # fmt: skip
 
 
@@ -105,3 +107,21 @@ def test_a_ring_that_is_full_knows_a_shorter_window() -> None:
     assert np.all(np.diff(trace.arrival_s) >= 0.0)
     assert observed.trace(25.0, 3.0).arrival_s.tolist() == [0.0, 1.0, 2.0]
     assert observed.last_s("a") == 24.0
+
+
+def test_a_model_that_somebody_unloaded_is_not_loaded_for_who_asks() -> None:
+    desk = Desk(unloaded=frozenset("b"))
+    assert desk.models.asked("b") is None
+    assert desk.fleet.wanted == []
+
+
+def test_nobody_waits_for_a_model_whose_load_was_given_up_and_it_is_tried_again_after_its_time() -> None:
+    desk = Desk()
+    assert desk.models.asked("b") == 7.0
+    desk.fleet.given_up.add("b")
+    desk.now_s = 50.0
+    assert desk.models.asked("b") is None
+    desk.now_s = 100.0
+    desk.models.sweep()
+    assert desk.fleet.desired == PLANNED
+    assert desk.models.asked("b") == 7.0, "something else was wanted: it is tried again"

@@ -117,3 +117,15 @@ async def test_a_model_that_cannot_be_loaded_or_not_in_time_is_refused(wait_s: f
     with pytest.raises(aio.AioRpcError) as refused:
         await ask(server(Loading(wait_s, None)))
     assert refused.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND)
+
+
+@pytest.mark.asyncio
+async def test_calls_that_wait_for_a_model_whose_load_was_given_up_are_refused_at_once():
+    front = server(Loading(600.0, None))
+    unchecked = asyncio.create_task(front.awaited("rare"))
+    answer = front.infer(InferCall("", "rare", "", ()))
+    await asyncio.sleep(0)
+    front.give_up(["rare"])
+    async with asyncio.timeout(10.0):
+        assert (await answer).reason is Reason.UNAVAILABLE
+        await unchecked

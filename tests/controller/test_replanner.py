@@ -30,9 +30,14 @@ class Fleet:
     desired: Placement = NOW
     is_converged: bool = True
     wanted: list[tuple[Placement, str]] = field(default_factory=list)
+    given_up: set[str] = field(default_factory=set)
+
+    def has_given_up(self, model: str) -> bool:
+        return model in self.given_up
 
     def want(self, placement: Placement, *, deployment=None, may_interrupt=False, why="") -> None:
         self.desired = placement
+        self.given_up.clear()
         self.wanted.append((placement, why))
 
 

@@ -26,6 +26,7 @@ from controller.life.rosters import Rosters
 from controller.life.supervisor import Supervisor
 from controller.metrics import FleetMetrics
 from controller.server import FleetServer
+from controller.waiting_room import Demand
 from scheduling.changes.residency import EndlessMemory
 from scheduling.cluster import ClusterScheduler
 from scheduling.reconcile import Reconciler
@@ -74,7 +75,9 @@ class Lively:
 
 
 @asynccontextmanager
-async def lively(fleet: Deployment, *known: Group, beat_interval_s: float = 0.05) -> AsyncIterator[Lively]:
+async def lively(
+    fleet: Deployment, *known: Group, beat_interval_s: float = 0.05, demand: Demand | None = None
+) -> AsyncIterator[Lively]:
     placement = Placement(known)
     server = FleetServer(
         fleet,
@@ -83,6 +86,7 @@ async def lively(fleet: Deployment, *known: Group, beat_interval_s: float = 0.05
         clock=time.monotonic,
         soon=asyncio.get_running_loop().call_soon,
         metrics=FleetMetrics(fleet.model_names),
+        demand=demand,
     )
 
     def specs_of(fleet: Deployment, placement: Placement):
@@ -273,3 +277,30 @@ async def test_a_lost_group_is_ended_though_all_threads_of_the_loop_are_taken() 
         finally:
             gate.set()
             await taken
+
+
+class Patient:
+    """Everything is loaded, some day."""
+
+    def asked(self, model: str) -> float | None:
+        return 600.0
+
+
+@pytest.mark.asyncio
+async def test_front_ends_hear_of_a_model_that_is_not_tried_any_more() -> None:
+    only_a = replace(G1, models=("a",))
+    async with lively(deployment(), only_a, demand=Patient()) as fleet:
+        fleet.supervisor.want(Placement((only_a,)))
+        await fleet.converged()
+        fleet.cluster.failing.add("g1")
+        hopeless = asyncio.create_task(fleet.server.awaited("b"))
+        fleet.supervisor.want(Placement((G1,)))
+        assert not fleet.supervisor.has_given_up("b")
+        await fleet.converged()
+        assert (fleet.supervisor.has_given_up("a"), fleet.supervisor.has_given_up("b")) == (False, True)
+        async with asyncio.timeout(TIMEOUT_S):
+            await hopeless
+        fleet.cluster.failing.clear()
+        fleet.supervisor.want(Placement((G1,)), why="again")
+        await fleet.converged()
+        assert isinstance(await fleet.ask("b"), InferReply)

@@ -18,8 +18,9 @@ from workers.spec import Address, WorkerSpec
 
 @final
 class ThreadCluster:
-    """`calls`: what was asked for, in order. failing: ids of groups that do not start, for now. liars: what
-    the workers of groups say instead of a greeting, before they hang up, the first time that these start.
+    """`calls`: what was asked for, in order. failing: ids of groups that do not start, and take no model, for
+    now. liars: what the workers of groups say instead of a greeting, before they hang up, the first time that
+    these start.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,6 +58,8 @@ class ThreadCluster:
     ) -> StartedGroup:
         signs = [*(f"+{model}" for model in add), *(f"-{model}" for model in remove)]
         self.calls.append(f"change {spec.group.id} {' '.join(signs)}")
+        if add and spec.group.id in self.failing:
+            raise RuntimeFailure(f"group {spec.group.id} takes no model today")
         host = self.hosts[spec.group.id]
         if remove:
             host.remove(remove)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from placement.constraints import without_devices
 from placement.on_demand import Residents, loading, next_unload_s, unloading, without_models
 from tests.placement.fleets import deployment, model
 from tests.placement.test_difference import group
@@ -84,3 +85,10 @@ def test_models_of_other_engines_share_no_group() -> None:
     found = loading("b", Residents(PLANNED, {}), deployment=fleet)
     assert found is not None
     assert found.group_id == "g1"
+
+
+def test_a_group_whose_devices_are_away_takes_no_model() -> None:
+    away = without_devices(FLEET, {"n-0:0"})
+    found = loading("b", Residents(PLANNED, {}), deployment=away)
+    assert found is not None
+    assert found.placement.groups[1].devices == ("n-0:1",)
