@@ -89,21 +89,17 @@ class FleetServer(ServerGroups):
         self._demand = demand
         self.service = ModelService(self._board, self._table)
         self._waiting = WaitingRoom(clock=clock, later=_call_later, expired=self._expire)
+        self._num_given_up: Counter[str] = Counter()
         self._ids = count(front, MAX_FRONTS)
         self._is_leaving = False
         self._is_draining = False
 
-        self._num_given_up: Counter[str] = Counter()
     # What the workers' side calls, besides what `ServerGroups` has.
 
     def adopt(self, deployment: Deployment) -> None:
         super().adopt(deployment)
         self._slo_s = _slos(deployment)
 
-    def receive(self, group_index: int, frame: Frame) -> None:
-        """A frame of the group's worker. What a lost one still says is not heard."""
-        if self._links.is_open(group_index):
-            self._shell.receive(group_index, frame)
     def give_up(self, models: Collection[str]) -> None:
         """They will not be loaded: calls that wait for them are refused now."""
         self._num_given_up.update(models)
@@ -111,6 +107,10 @@ class FleetServer(ServerGroups):
             self._waiting.give_up(model)
         self._board.refresh()
 
+    def receive(self, group_index: int, frame: Frame) -> None:
+        """A frame of the group's worker. What a lost one still says is not heard."""
+        if self._links.is_open(group_index):
+            self._shell.receive(group_index, frame)
 
     # What the endpoints call (`controller.fleet.Fleet`).
 
@@ -130,12 +130,12 @@ class FleetServer(ServerGroups):
         wait_s = None if self._demand is None or self._board.is_known(model) else self._demand.asked(model)
         if wait_s is None or self._is_draining or self._board.is_closed(model):
             return
+        num_given_up = self._num_given_up[model]
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 while not self._board.is_known(model) and self._num_given_up[model] == num_given_up:
                     await self._board.changed.wait()
 
-        num_given_up = self._num_given_up[model]
     def models(self) -> Mapping[str, ModelView]:
         return self._board.views
 

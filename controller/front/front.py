@@ -151,14 +151,14 @@ class Front:
             case RemoveGroup(index):
                 doors.forget(index)
                 server.remove_group(index)
+            case GiveUp(models):
+                server.give_up(models)
             case Adopt(deployment):
                 self._deployment = self._demand.deployment = deployment
                 await self._endpoints.adopt(deployment)
                 server.adopt(deployment)
             case Leave():
                 server.start_leaving()
-            case GiveUp(models):
-                server.give_up(models)
             case Drain():
                 server.start_draining()
                 self._idle = asyncio.get_running_loop().create_task(self._tell_idle())
