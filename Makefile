@@ -46,10 +46,32 @@ test: $(VENV)/.ready  ## every test that this machine can run, but for those of 
 nightly: $(VENV)/.ready  ## hosts that die and come back, versions and plans changed under load: minutes of real time
 	@$(BIN)/python -m pytest -m nightly $(PYTEST_ARGS)
 
-check: $(VENV)/.ready  ## format and lint
+check: style types test  ## all that must hold before a change lands: style, types, every test
+
+lint: style types floors  ## what is quick of it: style, types, and the floors of the house
+
+style: $(VENV)/.ready
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+types: $(VENV)/.ready  ## pyright, strict, on the rooms that pyrightconfig.json names
+	@$(BIN)/basedpyright
+
+floors: $(VENV)/.ready
+	@$(BIN)/python -m pytest tests/test_floors.py
+
+# BENCH: names; none is the quick set. Compares with benchmarks/results; KEEP=1 writes there.
+bench: $(VENV)/.ready  ## benchmarks as tables and JSON: make bench [BENCH=journal] [RUNS=3] [KEEP=1] [DATA=folder]
+	@$(BIN)/python -m benchmarks $(BENCH) $(if $(RUNS),--runs $(RUNS)) $(if $(DATA),--data $(DATA)) $(if $(KEEP),--keep)
+
+# Processes that tests start are counted too, but not those of Ray.
+coverage: $(VENV)/.ready  ## lines and branches that the tests reach, by room
+	@$(BIN)/python -m tests.coverage_by_room $(PYTEST_ARGS)
+
+hooks: $(VENV)/.ready  ## what `make lint` finds, before every commit: needs pre-commit (https://pre-commit.com)
+	@command -v pre-commit >/dev/null || { echo "[make] first: pipx install pre-commit, or uv tool install pre-commit" >&2; exit 2; }
+	@pre-commit install
 
 clean:  ## remove the environment and what runs left behind
 	rm -rf $(VENV) .statmux build *.egg-info
 
-.PHONY: help setup oracle demo model test nightly check clean
+.PHONY: help setup oracle demo model test nightly check lint style types floors bench coverage hooks clean

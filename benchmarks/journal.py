@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from benchmarks.tables import markdown, table
 from controller.journal import Journal, RequestLine
 from controller.journal.explanation import explanation
 from controller.journal.read import JournalFile
@@ -105,11 +106,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="journal-") as folder:
         costs = measure(lines, Path(folder))
     assert threading.active_count() == 1, threading.enumerate()
-    print(f"{costs.num_lines} lines, {costs.num_lost} lost")
-    print(f"on the serving thread  {costs.serve_s * 1e6:6.2f} us a line")
-    print(f"on the writing thread  {costs.write_s * 1e6:6.2f} us a line")
-    print(f"on the disk            {costs.disk_bytes:6.0f} bytes a line")
-    print(f"to explain one         {costs.explain_s * 1e3:6.2f} ms")
+    rows = (
+        ("on the serving thread, a line", f"{costs.serve_s * 1e6:.2f} us"),
+        ("on the writing thread, a line", f"{costs.write_s * 1e6:.2f} us"),
+        ("on the disk, a line", f"{costs.disk_bytes:.0f} B"),
+        ("to explain one", f"{costs.explain_s * 1e3:.2f} ms"),
+    )
+    title = f"{costs.num_lines} lines, {costs.num_lost} lost"
+    print(markdown(table(("what", "costs"), rows, title=title)))
 
 
 if __name__ == "__main__":

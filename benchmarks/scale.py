@@ -18,6 +18,7 @@ from pathlib import Path
 
 from benchmarks.scale_fleet import DEVICES_PER_HOST, MODELS_PER_GROUP
 from benchmarks.scale_measures import Search, dispatcher, heartbeat, power_law, reconciled, searched
+from benchmarks.tables import markdown, table
 
 NUM_HOSTS, NUM_MODELS, RATE_RPS = 1000, 500, 100_000
 ROUTERS = ("power_of_two", "shortest_expected_delay")
@@ -36,72 +37,83 @@ PARTS = ("dispatcher", "heartbeats", "reconcile", "search")
 
 
 def dispatchers() -> list[dict[str, object]]:
-    found = []
-    print(f"{'groups':>7} {'models':>7} {'state MB':>9} {'B/replica':>10} {'B/in flight':>12}  decisions/s")
-    for num_hosts, num_models in DISPATCHERS:
-        one = dispatcher(num_hosts, num_models, ROUTERS)
-        rates = ", ".join(f"{name} {rate:,.0f}" for name, rate in one.decisions_per_s.items())
-        print(
-            f"{one.num_groups:>7} {num_models:>7} {one.state_bytes / 1e6:>9.2f} "
-            f"{one.bytes_per_replica:>10.0f} {one.bytes_in_flight:>12.0f}  {rates}"
+    found = [dispatcher(num_hosts, num_models, ROUTERS) for num_hosts, num_models in DISPATCHERS]
+    headings = ("groups", "models", "state", "a replica", "a request in flight", *ROUTERS)
+    rows = (
+        (
+            one.num_groups,
+            num_models,
+            f"{one.state_bytes / 1e6:.2f} MB",
+            f"{one.bytes_per_replica:.0f} B",
+            f"{one.bytes_in_flight:.0f} B",
+            *(f"{one.decisions_per_s[router]:,.0f}/s" for router in ROUTERS),
         )
-        found.append(asdict(one))
-    return found
+        for one, (_, num_models) in zip(found, DISPATCHERS, strict=True)
+    )
+    print(markdown(table(headings, rows, title="memory and decisions of the dispatcher")) + "\n", flush=True)
+    return [asdict(one) for one in found]
 
 
 def heartbeats() -> list[dict[str, object]]:
     """At full size, with as many front ends as FRONT_RPS asks for."""
     beat, num_fronts = heartbeat(), -(-RATE_RPS // FRONT_RPS)
-    print(
-        f"a beat of {MODELS_PER_GROUP} models: {beat.frame_bytes} bytes, {beat.heard_s * 1e6:.1f} us to "
-        f"hear; {num_fronts} front ends at {FRONT_RPS} requests/s each"
-    )
     rows = []
     for interval_s in BEAT_INTERVALS_S:
         per_front = NUM_HOSTS / interval_s
-        row = {
-            "interval_s": interval_s,
-            "beats_per_s_and_front": per_front,
-            "beats_per_s": per_front * num_fronts,
-            "bytes_per_s": per_front * num_fronts * beat.frame_bytes,
-            "cores_of_a_front": per_front * beat.heard_s,
-        }
-        print(
-            f"  every {interval_s:g} s: {row['beats_per_s']:,.0f} frames/s in all, "
-            f"{row['bytes_per_s'] / 1e6:.1f} MB/s, "
-            f"{100 * row['cores_of_a_front']:.1f} % of a core in each front end"
+        rows.append(
+            {
+                "interval_s": interval_s,
+                "beats_per_s_and_front": per_front,
+                "beats_per_s": per_front * num_fronts,
+                "bytes_per_s": per_front * num_fronts * beat.frame_bytes,
+                "cores_of_a_front": per_front * beat.heard_s,
+            }
         )
-        rows.append(row)
+    title = (
+        f"a beat of {MODELS_PER_GROUP} models: {beat.frame_bytes} bytes, {beat.heard_s * 1e6:.1f} us to "
+        f"hear; {num_fronts} front ends at {FRONT_RPS} requests/s each"
+    )
+    cells = (
+        (
+            f"{row['interval_s']:g} s",
+            f"{row['beats_per_s']:,.0f}/s",
+            f"{row['bytes_per_s'] / 1e6:.1f} MB/s",
+            f"{100 * row['cores_of_a_front']:.1f}%",
+        )
+        for row in rows
+    )
+    print(
+        markdown(table(("every", "frames in all", "bytes", "of a core in each"), cells, title=title)) + "\n"
+    )
     return [asdict(beat), *rows]
 
 
 def reconciliations() -> list[dict[str, object]]:
     found = [reconciled(*size) for size in RECONCILERS]
-    for one in found:
-        print(
-            f"reconcile {one.num_groups:>5} groups: all start {one.start_s:.2f} s; a model leaves its groups "
-            f"in {one.num_steps} steps {one.change_s:.2f} s"
-        )
+    headings = ("groups", "all start", "a model leaves its groups", "in steps")
+    rows = ((one.num_groups, f"{one.start_s:.2f} s", f"{one.change_s:.2f} s", one.num_steps) for one in found)
+    print(markdown(table(headings, rows, title="reconciliation")) + "\n", flush=True)
     return [asdict(one) for one in found]
 
 
 def searches(algorithms: Sequence[str]) -> list[dict[str, object]]:
     found: list[Search] = []
+    full = NUM_HOSTS * DEVICES_PER_HOST
     for algorithm in algorithms:
-        rows = []
         searched(1, 2, algorithm, rate_per_device_rps=1.0)  # compiles
-        for num_hosts, num_models in SEARCHES[algorithm]:
-            one = searched(num_hosts, num_models, algorithm, rate_per_device_rps=RATE_RPS / NUM_HOSTS / 8)
-            print(
-                f"search {algorithm:<10} {one.num_devices:>5} devices {num_models:>4} models: "
-                f"{one.seconds:8.1f} s; again, from that placement: {one.again_s:8.1f} s",
-                flush=True,
-            )
-            rows.append(one)
+        rows = [
+            searched(num_hosts, num_models, algorithm, rate_per_device_rps=RATE_RPS / NUM_HOSTS / 8)
+            for num_hosts, num_models in SEARCHES[algorithm]
+        ]
         factor, exponent = power_law([one.num_devices for one in rows], [one.seconds for one in rows])
-        full = NUM_HOSTS * DEVICES_PER_HOST
         hours = factor * full**exponent / 3600
-        print(f"  devices ** {exponent:.2f}; estimated at {full} devices: {hours:,.1f} h")
+        title = f"search {algorithm}: devices ** {exponent:.2f}; estimated at {full} devices: {hours:,.1f} h"
+        cells = (
+            (one.num_devices, num_models, f"{one.seconds:.1f} s", f"{one.again_s:.1f} s")
+            for one, (_, num_models) in zip(rows, SEARCHES[algorithm], strict=True)
+        )
+        headings = ("devices", "models", "search", "again, from that placement")
+        print(markdown(table(headings, cells, title=title)) + "\n", flush=True)
         found += rows
     return [asdict(one) for one in found]
 

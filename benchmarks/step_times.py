@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.tables import markdown, table
 from simulator.generation.step_times import fit_step_times
 
 LAYERS, WIDTH, HEADS, KV_HEADS, HEAD, HIDDEN, VOCABULARY, PAGE = 4, 256, 8, 4, 32, 688, 1024, 16
@@ -131,15 +132,18 @@ def main() -> int:
     chosen = options.parse_args()
     rows = measure(chosen.rounds)
     document = {"device": jax.devices()[0].device_kind, "sizes": rows}
-    print(f"{len(rows)} sizes on {document['device']}, half of them held out")
+    fits: list[tuple[str, ...]] = []
     num_tokens, num_kv_tokens, wall_s, cpu_s = zip(*rows, strict=True)
     for seconds, clock in ((wall_s, "by the clock"), (cpu_s, "by CPU")):
         document[clock] = asdict(
             fit := fit_step_times(num_tokens, num_kv_tokens, seconds, held_out_share=0.5)
         )
-        terms_us = ", ".join(f"{name} {1e6 * seconds:.2f} us" for name, seconds in asdict(fit.times).items())
-        verdict = f"bar {R2_BAR}, {'met' if fit.r2 >= R2_BAR else 'missed'}"
-        print(f"{clock}: {terms_us}; held out: R2 {fit.r2:.4f} ({verdict}), mean error {fit.mape:.1%}")
+        terms = {name: f"{1e6 * seconds:.2f} us" for name, seconds in asdict(fit.times).items()}
+        verdict = "met" if fit.r2 >= R2_BAR else "missed"
+        fits.append((clock, *terms.values(), f"{fit.r2:.4f}", verdict, f"{fit.mape:.1%}"))
+    headings = ("seconds", *terms, "R2, held out", f"bar {R2_BAR}", "mean error")
+    title = f"{len(rows)} sizes on {document['device']}, half of them held out"
+    print(markdown(table(headings, fits, title=title)))
     if chosen.out:
         chosen.out.write_text(json.dumps(document, indent=1) + "\n")
     return 0

@@ -4,6 +4,7 @@ Compiled programs are kept beside the tests, so that of many fleets with one mod
 """
 
 import os
+import signal
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -12,3 +13,7 @@ _COMPILED = Path(__file__).resolve().parent.parent / "build" / "compiled"
 if os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_COMPILED)) == str(_COMPILED):
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+# A shell starts what it runs in the background deaf to Ctrl-C, and what tests interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
