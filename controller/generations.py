@@ -13,6 +13,7 @@ import numpy as np
 from controller.calls import Refusal
 from controller.metrics import FleetMetrics
 from controller.token_streams import Ended, GenerateCall, TokenStream
+from controller.tracing.record import TokenTimes
 from scheduling.learned_lengths import LearnedLengths
 from vocabulary.deployment import ModelSpec
 from vocabulary.generation import GenerationLimits, Prefix
@@ -95,6 +96,11 @@ class Generations:
             now_s=now_s,
         )
         generation.end(answer)
+
+    def token_times(self, request_id: int) -> TokenTimes | None:
+        """Of an answer that has not ended; None of a call with one reply."""
+        generation = self._open.get(request_id)
+        return None if generation is None else TokenTimes(generation.first_token_s, generation.num_tokens)
 
     def request(self, request_id: int, call: GenerateCall, *, now_s: float, slo_s: float) -> Request:
         """The call as the scheduler knows it."""

@@ -7,6 +7,8 @@ import sys
 
 import structlog
 
+from controller.tracing.asking import add_trace_id
+
 
 def set_up_logs(*, log_format: str, level: str) -> None:
     """`log_format`: auto (console on a terminal, else json), console or json."""
@@ -15,6 +17,7 @@ def set_up_logs(*, log_format: str, level: str) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            add_trace_id,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,

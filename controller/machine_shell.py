@@ -10,8 +10,10 @@ import structlog
 from controller.front.heard import group_heard
 from controller.generations import Generations
 from controller.group_links import GroupLinks
+from controller.group_table import GroupTable
 from controller.metrics import FleetMetrics
 from controller.pending import PendingCalls
+from controller.tracing.asking import Try
 from scheduling.cluster import ClusterScheduler
 from scheduling.learned import LearnedCorrections
 from vocabulary.messages import Begun, ClusterCommand, ClusterEvent, Forward, Reply, Settled, Withdraw
@@ -31,6 +33,7 @@ class MachineShell:
         self,
         machine: ClusterScheduler,
         links: GroupLinks,
+        table: GroupTable,
         pending: PendingCalls,
         generations: Generations,
         learned: LearnedCorrections,
@@ -48,6 +51,7 @@ class MachineShell:
         """
         self._machine = machine
         self._links = links
+        self._table = table
         self._pending = pending
         self._generations = generations
         self._learned = learned
@@ -128,6 +132,9 @@ class MachineShell:
         pending.num_tries += 1
         if pending.num_tries > 1:
             self._metrics.retried(request.model)
+        if pending.trace is not None:
+            group = self._table.groups[group_index]
+            pending.trace.tries.append(Try(self._clock(), group, pending.predicted_finish_s))
         tensors = pending.tensors
         run = Run(
             request.id,
@@ -137,5 +144,6 @@ class MachineShell:
             request.deadline_s,
             tensor_headers(tensors),
             self._generations.ask(request) if request.generates else None,
+            pending.trace is not None,
         )
         self._links.send(group_index, run, tensors)

@@ -23,6 +23,7 @@ from controller.pending import Answer, Answered, Pending, PendingCalls
 from controller.request_lines import line_of, turned_away_line
 from controller.server_groups import ServerGroups
 from controller.token_streams import Ended, GenerateCall, TokenStream
+from controller.tracing.tracer import NO_TRACER, AbstractTracer
 from controller.waiting_room import Demand, WaitingRoom
 from scheduling.cluster import ClusterScheduler
 from vocabulary.deployment import Deployment
@@ -60,6 +61,7 @@ class FleetServer(ServerGroups):
         demand: Demand | None = None,
         journal: AbstractJournal | None = None,
         observed: Answered | None = None,
+        tracer: AbstractTracer = NO_TRACER,
     ) -> None:
         """limits: of each group's models that generate, as the machine has them. front: which front end.
 
@@ -72,10 +74,12 @@ class FleetServer(ServerGroups):
         self._slo_s = _slos(deployment)
         self._journal = journal
         self._observed = observed
+        self._tracer = tracer
         self._pending = PendingCalls(metrics, self._tell_answer)
         self._shell = MachineShell(
             machine,
             self._links,
+            self._table,
             self._pending,
             self._generations,
             self._learned,
@@ -125,6 +129,7 @@ class FleetServer(ServerGroups):
         if self._journal is not None:
             line = turned_away_line(call_id, model, refusal, protocol=protocol, unix_s=time.time())
             self._journal.request(line)
+        self._tracer.turn_away(model, refusal, protocol=protocol, call_id=call_id)
 
     async def awaited(self, model: str) -> None:
         wait_s = None if self._demand is None or self._board.is_known(model) else self._demand.asked(model)
@@ -189,6 +194,7 @@ class FleetServer(ServerGroups):
 
     def _begin(self, pending: Pending) -> None:
         request, model = pending.request, pending.request.model
+        pending.trace = self._tracer.begin()
         self._pending.add(pending)
         if self._is_draining or self._board.is_closed(model):
             self._end(request.id, Refusal(*self._closed_reason(model)), None)
@@ -275,6 +281,9 @@ class FleetServer(ServerGroups):
             self._journal.request(line_of(pending, answer, group=group, now_s=now_s, unix_s=time.time()))
         if self._observed is not None:
             self._observed(pending, answer, group, now_s)
+        if pending.trace is not None:
+            tokens = self._generations.token_times(pending.request.id)
+            self._tracer.end(pending, answer, group=group, now_s=now_s, tokens=tokens)
 
     def _end(self, request_id: int, answer: Answer, group_index: int | None) -> None:
         group_id = self._table.id_of(group_index)

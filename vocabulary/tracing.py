@@ -24,4 +24,4 @@ class Tracing:
     service_name: str = "statmux"
     max_waiting_traces: int = 2048
     export_timeout_s: float = 5.0
-    flush_timeout_s: float = 3.0
+    flush_timeout_s: float = 2.0

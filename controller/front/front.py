@@ -42,6 +42,7 @@ from controller.ports import Sharing
 from controller.security.guard import open_guard
 from controller.server import FleetServer
 from controller.text import open_texts
+from controller.tracing.opening import open_tracing
 from scheduling.cluster import ClusterScheduler
 from vocabulary.errors import StatmuxError
 from vocabulary.placement import Placement
@@ -88,6 +89,7 @@ class Front:
         self._verbs = ForwardedVerbs(Path(start.control))
         self._demand = ForwardedDemand(deployment, lambda model: channel.send(Asked(model)))
         self._deployment = deployment
+        self._tracing = open_tracing(deployment, front=start.index)
         self._server = FleetServer(
             deployment,
             Placement(()),
@@ -101,6 +103,7 @@ class Front:
             hears_others=True,
             demand=self._demand,
             journal=self._journal,
+            tracer=self._tracing.tracer,
         )
         self._doors = GroupDoors(self._server, key=start.key, front=start.front)
         self._endpoints = Endpoints(
@@ -109,6 +112,7 @@ class Front:
             texts=open_texts(deployment),
             verbs=lambda: self._verbs,
             sharing=Sharing.FURTHER,
+            tracer=self._tracing.tracer,
         )
         self._idle: asyncio.Task[None] | None = None
 
@@ -116,6 +120,7 @@ class Front:
         """Answer on the fleet's ports. Raises StatmuxError where that cannot be."""
         await self._endpoints.open(ForwardingFleet(self._server, self._verbs), self._metrics, stack)
         self._metrics.watch(self._server)
+        self._tracing.start(self._metrics.registry)
         self._channel.send(Opened(self._endpoints.addresses["metrics"]))
         pulses = asyncio.get_running_loop().create_task(self._tell_pulses())
         stack.callback(pulses.cancel)
@@ -128,6 +133,7 @@ class Front:
         self._server.abandon()
         self._tell_pulse()
         await self._endpoints.close(_LAST_WORDS_S)
+        await self._tracing.close()
 
     async def hear(self, word: ToFront) -> None:
         """What the fleet's process says; of groups, in the order in which it happened."""

@@ -17,11 +17,12 @@ from controller.grpc_v2.health import Health
 from controller.grpc_v2.messages import SERVICE, message_class
 from controller.grpc_v2.reflect import add_reflection
 from controller.grpc_v2.refusals import Refused, abort, set_refusal
-from controller.grpc_v2.stream import Streams
+from controller.grpc_v2.stream import Streams, header_of
 from controller.ports import Sharing, check_free
 from controller.security.certificates import Certificates
 from controller.tenants import ONE_TENANT, Tenants
 from controller.text import ModelText
+from controller.tracing.tracer import NO_TRACER, AbstractTracer
 from vocabulary.errors import RuntimeFailure
 from vocabulary.exposure import is_loopback
 from vocabulary.limits import DEFAULT_LIMITS, Limits
@@ -60,6 +61,7 @@ async def start_grpc(
     certificates: Certificates | None = None,
     limits: Limits = DEFAULT_LIMITS,
     sharing: Sharing = Sharing.ALONE,
+    tracer: AbstractTracer = NO_TRACER,
 ) -> RunningEndpoint:
     """Serve `fleet` on the running event loop. port 0: any free one. texts: by canonical name.
 
@@ -67,10 +69,10 @@ async def start_grpc(
 
     Raises PortInUse, or RuntimeFailure if the address cannot be listened on for another reason.
     """
-    health, streams = Health(fleet), Streams()
+    health, streams = Health(fleet), Streams(tracer)
     doors = Doors(fleet, texts, tenants, is_local=is_loopback(host), limits=limits)
     server = aio.server(options=_options(max_message_bytes, limits, sharing))
-    services = [_inference_service(doors, streams), health.service()]
+    services = [_inference_service(doors, streams, tracer), health.service()]
     server.add_generic_rpc_handlers(tuple(services))
     if reflection:
         add_reflection(server)
@@ -107,11 +109,13 @@ def _milliseconds(seconds: float) -> int:
     return min(math.ceil(seconds * 1e3), 2**31 - 1)
 
 
-def _inference_service(doors: Doors, streams: Streams) -> grpc.GenericRpcHandler:
+def _inference_service(doors: Doors, streams: Streams, tracer: AbstractTracer) -> grpc.GenericRpcHandler:
     open_rpcs = doors.open_rpcs()
     methods = {name: _described(name, doors, open_rpcs.get(name)) for name in (*OPEN_RPCS, *DESCRIBING_RPCS)}
 
     async def infer(message: bytes, context: aio.ServicerContext) -> bytes:
+        if tracer.is_on:
+            tracer.receive(header_of(context))
         entered = doors.enter("ModelInfer", context)
         if type(entered) is Refusal:
             set_refusal(context, entered)
@@ -119,6 +123,8 @@ def _inference_service(doors: Doors, streams: Streams) -> grpc.GenericRpcHandler
         return await entered.door.inference.unary(message, context, entered.tenant)
 
     async def stream(requests: AsyncIterator[bytes], context: aio.ServicerContext) -> None:
+        if tracer.is_on:
+            tracer.receive(header_of(context))
         entered = doors.enter("ModelStreamInfer", context)
         if isinstance(entered, Refusal):
             await abort(context, entered)

@@ -7,7 +7,7 @@ in its order, among the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import final
@@ -22,6 +22,7 @@ from controller.grpc_v2.replies import name_reply
 from controller.grpc_v2.text_asks import TextAsk
 from controller.grpc_v2.text_replies import FINAL
 from controller.grpc_v2.wire import delimited
+from controller.tracing.tracer import NO_TRACER, AbstractTracer
 
 # Requests of one stream that may wait for an answer at a time; beyond it we stop reading, and HTTP/2 flow
 # control stops the client.
@@ -41,7 +42,8 @@ class _Answer:
 class Streams:
     """All open streams; `close` ends each once what it has read is answered."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracer: AbstractTracer = NO_TRACER) -> None:
+        self._tracer = tracer
         self._readers: set[asyncio.Task[None]] = set()
         self._is_closing = False
 
@@ -54,7 +56,7 @@ class Streams:
     ) -> None:
         """ModelStreamInfer. With metadata `triton_grpc_error: true` the first error ends the stream."""
         is_strict = any(pair == ("triton_grpc_error", "true") for pair in context.invocation_metadata() or ())
-        conversation = _Conversation(inference, context, tenant, is_strict=is_strict)
+        conversation = _Conversation(inference, context, tenant, self._tracer, is_strict=is_strict)
         reader = asyncio.create_task(conversation.read(requests))
         self._readers.add(reader)
         if self._is_closing:
@@ -80,11 +82,18 @@ class _Conversation:
     """One stream: `read` starts an answer for each request, `write` sends the answers in order."""
 
     def __init__(
-        self, inference: Inference, context: grpc.aio.ServicerContext, tenant: str, *, is_strict: bool
+        self,
+        inference: Inference,
+        context: grpc.aio.ServicerContext,
+        tenant: str,
+        tracer: AbstractTracer,
+        *,
+        is_strict: bool,
     ) -> None:
         self._inference = inference
         self._context = context
         self._tenant = tenant
+        self._tracer = tracer
         self._is_strict = is_strict
         self._places = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._writing = asyncio.Lock()
@@ -129,6 +138,9 @@ class _Conversation:
         return self._open
 
     async def _answer(self, message: bytes) -> _Answer:
+        if self._tracer.is_on:
+            # Each message is a request of its own, and all have the metadata of the stream.
+            self._tracer.receive(header_of(self._context))
         outcome = await self._inference.answer(message, self._context.time_remaining(), self._tenant)
         if type(outcome) is TextAsk:
             self._open.add(asyncio.create_task(self._speak(outcome)))
@@ -153,6 +165,12 @@ class _Conversation:
     async def _send(self, message: bytes) -> None:
         async with self._writing:
             await self._context.write(message)
+
+
+def header_of(context: grpc.aio.ServicerContext) -> Callable[[str], str | None]:
+    """A call's metadata by name."""
+    metadata = context.invocation_metadata() or ()
+    return lambda name: next((value for key, value in metadata if key == name), None)
 
 
 def _message(answer: _Answer) -> bytes:

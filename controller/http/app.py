@@ -27,10 +27,17 @@ def build_app(front: Front, *, routes: Sequence[BaseRoute] = ()) -> Starlette:
 
 
 def _openai_routes(front: Front) -> list[Route]:
+    # What each is called in traces, by OpenTelemetry's conventions.
+    asking = {
+        "/v1/chat/completions": (chat_completions, "chat"),
+        "/v1/completions": (completions, "text_completion"),
+        "/v1/embeddings": (embeddings, "embeddings"),
+    }
     return [
-        Route("/v1/chat/completions", Endpoint(front, chat_completions, scopes=(INFER,)), methods=["POST"]),
-        Route("/v1/completions", Endpoint(front, completions, scopes=(INFER,)), methods=["POST"]),
-        Route("/v1/embeddings", Endpoint(front, embeddings, scopes=(INFER,)), methods=["POST"]),
+        *(
+            Route(path, Endpoint(front, answering, scopes=(INFER,), operation=operation), methods=["POST"])
+            for path, (answering, operation) in asking.items()
+        ),
         Route("/v1/models", Endpoint(front, describe.models), methods=["GET"]),
         Route("/v1/models/{model:path}", Endpoint(front, describe.model), methods=["GET"]),
     ]

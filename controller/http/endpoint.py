@@ -23,6 +23,7 @@ from controller.security.limited_fleet import TenantPlaces, limited
 from controller.security.rights import Rights
 from controller.tenants import Tenants
 from controller.text import Refused, TextFront
+from controller.tracing.tracer import NO_TRACER, AbstractTracer
 from vocabulary.limits import DEFAULT_LIMITS, Limits
 from vocabulary.security import ADMIN, INFER
 
@@ -47,6 +48,7 @@ class Front:
     limits: Limits = DEFAULT_LIMITS
     is_local: bool = True
     places: TenantPlaces = field(default_factory=lambda: TenantPlaces(None))
+    tracer: AbstractTracer = NO_TRACER
     _of_tokens: dict[str, Front] = field(default_factory=dict)
 
     def of(self, rights: Rights) -> Front:
@@ -81,7 +83,8 @@ class Endpoint:
     """An ASGI application. Its answering is cancelled the moment the client goes away.
 
     is_open: no token is needed; else one with one of `scopes`. protocol: as metrics call it. tells: errors in
-    the protocol's own form, OpenAI's without one.
+    the protocol's own form, OpenAI's without one. operation: as of `controller.tracing.asking.Asking`; None:
+    what is asked here is in no trace.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class Endpoint:
         scopes: tuple[str, ...] = USERS,
         protocol: str = "openai",
         tells: Telling = error_response,
+        operation: str | None = None,
     ) -> None:
         self._front = front
         self._answering = answering
@@ -100,6 +104,7 @@ class Endpoint:
         self._scopes = scopes
         self._protocol = protocol
         self._tells = tells
+        self._operation = operation
 
     @property
     def open_to(self) -> tuple[str, ...]:
@@ -109,6 +114,8 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         request_id = _request_id(headers)
+        if self._operation is not None and self._front.tracer.is_on:
+            self._front.tracer.receive(headers.get, operation=self._operation)
         try:
             front, tenant = (self._front, "") if self._is_open else self._entered(headers)
             limits = front.limits

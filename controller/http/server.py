@@ -20,6 +20,7 @@ from controller.security.certificates import Certificates
 from controller.security.limited_fleet import TenantPlaces
 from controller.tenants import ONE_TENANT, Tenants
 from controller.text import ModelText, TextFront
+from controller.tracing.tracer import NO_TRACER, AbstractTracer
 from vocabulary.exposure import is_loopback
 from vocabulary.limits import DEFAULT_LIMITS, Limits
 
@@ -73,6 +74,7 @@ async def start_http(
     certificates: Certificates | None = None,
     limits: Limits = DEFAULT_LIMITS,
     sharing: Sharing = Sharing.ALONE,
+    tracer: AbstractTracer = NO_TRACER,
 ) -> RunningHttp:
     """Serve `fleet` on the running event loop. port 0: any free one. No signal is caught.
 
@@ -88,6 +90,7 @@ async def start_http(
         limits=limits,
         is_local=is_loopback(host),
         places=TenantPlaces(limits.max_tenant_requests),
+        tracer=tracer,
     )
     app = build_app(front, routes=[route for each in routing for route in each(front)])
     # We take uvicorn's server apart: its own `serve` would catch the signals that our life cycle waits for.

@@ -45,9 +45,9 @@ def v2_routes(front: Front) -> list[Route]:
             _route(front, "GET", f"{path}/ready", described.model_ready),
             _route(front, "GET", f"{path}/config", described.config),
             _route(front, "GET", f"{path}/stats", described.statistics),
-            _route(front, "POST", f"{path}/infer", inference.infer, scopes=(INFER,)),
-            _route(front, "POST", f"{path}/generate", inference.generate, scopes=(INFER,)),
-            _route(front, "POST", f"{path}/generate_stream", inference.generate_stream, scopes=(INFER,)),
+            _inferring(front, f"{path}/infer", inference.infer),
+            _inferring(front, f"{path}/generate", inference.generate),
+            _inferring(front, f"{path}/generate_stream", inference.generate_stream),
         ]
     return [
         *routes,
@@ -129,6 +129,14 @@ def _route(
         front, answering, is_open=is_open, scopes=scopes, protocol=PROTOCOL, tells=error_response
     )
     return Route(path, endpoint, methods=[method])
+
+
+def _inferring(front: Front, path: str, answering: Answering) -> Route:
+    """Whether the model generates says the call, not the path."""
+    endpoint = Endpoint(
+        front, answering, scopes=(INFER,), protocol=PROTOCOL, tells=error_response, operation=""
+    )
+    return Route(path, endpoint, methods=["POST"])
 
 
 def _named(asked: Asked) -> dict[str, str]:

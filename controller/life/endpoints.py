@@ -18,6 +18,7 @@ from controller.ports import Sharing
 from controller.security.guard import Guard
 from controller.security.metrics_endpoint import open_metrics
 from controller.text.model_text import ModelText, open_texts
+from controller.tracing.tracer import NO_TRACER, AbstractTracer
 from vocabulary.deployment import Deployment
 
 
@@ -33,6 +34,7 @@ class Endpoints:
         texts: Mapping[str, ModelText],
         verbs: Verbs,
         sharing: Sharing = Sharing.ALONE,
+        tracer: AbstractTracer = NO_TRACER,
     ) -> None:
         """verbs: what the fleet answers at the moment, for the admin routes. sharing: of the ports for calls
         with further front ends."""
@@ -41,6 +43,7 @@ class Endpoints:
         self._texts = dict(texts)
         self._verbs = verbs
         self._sharing = sharing
+        self._tracer = tracer
         self._open: list[RunningEndpoint | RunningHttp] = []
         self.addresses = {
             "grpc": authority(deployment.grpc.host, deployment.grpc.port),
@@ -76,6 +79,7 @@ class Endpoints:
             certificates=self._guard.certificates,
             limits=self._deployment.limits,
             sharing=self._sharing,
+            tracer=self._tracer,
         )
         stack.push_async_callback(endpoint.stop, 0.0)
         self._open.append(endpoint)
@@ -95,6 +99,7 @@ class Endpoints:
             certificates=self._guard.certificates,
             limits=self._deployment.limits,
             sharing=self._sharing,
+            tracer=self._tracer,
         )
         stack.push_async_callback(endpoint.stop, 0.0)
         self._open.append(endpoint)

@@ -34,6 +34,7 @@ from controller.plan_facts import plan_facts
 from controller.security.guard import open_guard
 from controller.server import FleetServer
 from controller.text import open_texts
+from controller.tracing.opening import open_tracing
 from controller.verbs.control import ControlServer, socket_path
 from controller.verbs.look_verbs import LookVerbs
 from controller.verbs.status import Situation, status_of
@@ -78,6 +79,7 @@ class Fleet:
         # Their errors come before anything runs.
         guard = open_guard(deployment.security, folder=deployment.folder, environment=os.environ)
         looking = LookVerbs(self._status, journal=journal_path(deployment.name)).by_name()
+        self._tracing = open_tracing(deployment)
         self._control = ControlServer(
             socket_path(deployment.name), {"status": self._status, "stop": self._stop, **looking}
         )
@@ -87,6 +89,7 @@ class Fleet:
             texts=open_texts(deployment),
             verbs=lambda: self._control.verbs,
             sharing=sharing_of(deployment),
+            tracer=self._tracing.tracer,
         )
         self._metrics = FleetMetrics(deployment.model_names)
         self._members = Members(plan.placement)
@@ -122,10 +125,12 @@ class Fleet:
             stack.push_async_callback(self._control.close)
             self._journal.open()
             stack.callback(self._journal.close)
+            stack.push_async_callback(self._tracing.close)
             self._server = self._new_server()
             await self._endpoints.open(self._server, self._metrics, stack)
             self._metrics.watch(self._server)
             self._metrics.registry.register(JournalMetrics(self._journal))
+            self._tracing.start(self._metrics.registry)
             self._metrics.plan(plan_facts(self._plan))
             if await self._open_groups(stack):
                 await self._stopping.outlasted_by(asyncio.ensure_future(self._further.opened()))
@@ -137,6 +142,7 @@ class Fleet:
             self._state = "stopped"
             self._server.abandon()
             await self._endpoints.close(_LAST_WORDS_S)
+            await self._tracing.close()
         _log.info("fleet stopped", fleet=name)
 
     async def _until_stopped(self) -> None:
@@ -173,6 +179,7 @@ class Fleet:
             journal=self._journal,
             observed=self._elastic.observed.answered,
             demand=self._elastic,
+            tracer=self._tracing.tracer,
         )
 
     async def _open_groups(self, stack: AsyncExitStack) -> bool:

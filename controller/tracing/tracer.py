@@ -22,7 +22,12 @@ _RATIO_BITS = 2**64
 
 
 class AbstractTracer(ABC):
-    """What endpoints and the fleet's server ask. All on the event loop."""
+    """What endpoints and the fleet's server ask. All on the event loop.
+
+    is_on: whether requests need be received.
+    """
+
+    is_on: bool
 
     @abstractmethod
     def receive(self, header: Header, *, operation: str = "") -> None:
@@ -50,6 +55,8 @@ class AbstractTracer(ABC):
 class NoTracer(AbstractTracer):
     """No trace is recorded, and none looked for."""
 
+    is_on = False
+
     def receive(self, header: Header, *, operation: str = "") -> None:
         return None
 
@@ -71,6 +78,8 @@ NO_TRACER = NoTracer()
 @final
 class Tracer(AbstractTracer):
     """The caller says whether a trace is recorded; of traces that begin here, `sample_ratio` are."""
+
+    is_on = True
 
     def __init__(
         self,
