@@ -50,7 +50,7 @@ def open_metrics(
     tenants: Tenants = ONE_TENANT,
 ) -> RunningMetrics:
     """Tokens are asked for beyond this machine only. Raises RuntimeFailure if the port cannot be had."""
-    application = make_wsgi_app(registry)
+    application = _as_text(make_wsgi_app(registry))
     if tenants.ask_for_tokens and not is_loopback(host):
         application = _guarded(application, tenants)
     context = certificates.ssl_context() if certificates is not None else None
@@ -63,6 +63,16 @@ def open_metrics(
             hint="free the port, or choose another with --metrics-port",
         ) from error
     return RunningMetrics(server)
+
+
+def _as_text(application: Application) -> Application:
+    """The text format, which all scrapers read, whatever one would rather have: our library's OpenMetrics
+    writes `vllm:x` as `vllm_x`, and nothing of ours is in OpenMetrics only."""
+
+    def plain(environment: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        return application({**environment, "HTTP_ACCEPT": "text/plain"}, start)
+
+    return plain
 
 
 def _guarded(application: Application, tenants: Tenants) -> Application:
