@@ -10,6 +10,8 @@ from typing import Self, TextIO, final
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_FRAMES = 0.2
+# How long something that failed must have gone on for people to want to know it: its error says the rest.
+SECONDS_WORTH_TELLING = 1.0
 
 
 @final
@@ -67,6 +69,9 @@ class Progress:
     def _finish(self, *, has_failed: bool) -> None:
         elapsed_s = time.monotonic() - self._started_s
         clear = "\r\x1b[K" if self._is_terminal else ""
+        if has_failed and elapsed_s < SECONDS_WORTH_TELLING:
+            self._stream.write(clear)
+            return
         end = "stopped after" if has_failed else "done in"
         self._stream.write(f"{clear}{self._label}: {end} {elapsed_s:.1f} s\n")
         self._stream.flush()

@@ -35,6 +35,7 @@ from controller.front.words import (
     Start,
     ToFront,
     Totals,
+    Troubled,
 )
 from controller.life.endpoints import Endpoints
 from controller.metrics import FleetMetrics
@@ -44,6 +45,7 @@ from controller.server import FleetServer
 from controller.text import open_texts
 from controller.tracing.opening import open_tracing
 from scheduling.cluster import ClusterScheduler
+from vocabulary.deployment import Deployment
 from vocabulary.errors import StatmuxError
 from vocabulary.placement import Placement
 
@@ -160,9 +162,7 @@ class Front:
             case GiveUp(models):
                 server.give_up(models)
             case Adopt(deployment):
-                self._deployment = self._demand.deployment = deployment
-                await self._endpoints.adopt(deployment)
-                server.adopt(deployment)
+                await self._adopt(deployment)
             case Leave():
                 server.start_leaving()
             case Drain():
@@ -172,6 +172,18 @@ class Front:
                 raise AssertionError("a front end starts once")
             case _:
                 assert_never(word)
+
+    async def _adopt(self, deployment: Deployment) -> None:
+        """Where a tokenizer cannot be read, those of before go on, and the fleet is told."""
+        self._deployment = self._demand.deployment = deployment
+        problem = ""
+        try:
+            await self._endpoints.adopt(deployment)
+        except (StatmuxError, OSError) as error:
+            problem = str(error)
+            _log.error("a change was not taken over whole", why=problem)
+        self._channel.send(Troubled(problem))
+        self._server.adopt(deployment)
 
     async def _tell_idle(self) -> None:
         await self._server.until_idle()

@@ -144,6 +144,7 @@ class FrontEnds:
                 opened=partial(self._problems.pop, index, ""),
                 lines=self._write,
                 asked=partial(self._ask, index),
+                troubled=partial(self._hear_trouble, index),
             )
             self._processes[index] = process
             why = await process.run(self._greeting)
@@ -165,6 +166,12 @@ class FrontEnds:
         """A front end cannot know that a model will not be loaded, and lets calls wait."""
         if self._demand.asked(model) is None:
             self._processes[index].say(GiveUp((model,)))
+
+    def _hear_trouble(self, index: int, why: str) -> None:
+        if why:
+            self._problems[index] = f"did not take over all of the last change: {why}"
+        else:
+            self._problems.pop(index, None)
 
     def _greeting(self) -> list[msgspec.Struct]:
         return [*self.roster.words(), *self._said]

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from controller.front.channel import Channel, fleets_end
-from controller.front.words import Asked, Failed, FromFront, Idle, Opened, Pulse, Start, Totals
+from controller.front.words import Asked, Failed, FromFront, Idle, Opened, Pulse, Start, Totals, Troubled
 from controller.journal import RequestLine
 
 # A front end that ends has so long before it is killed.
@@ -39,9 +39,10 @@ class FrontProcess:
         opened: Callable[[], object],
         lines: Callable[[tuple[RequestLine, ...]], None],
         asked: Callable[[str], object],
+        troubled: Callable[[str], object],
     ) -> None:
         """opened: called once it answers. lines: hears of requests that it has answered; asked: of models
-        that are to be loaded on demand."""
+        that are to be loaded on demand; troubled: of what it did not take over, "" for nothing."""
         self.front = start.front
         self.state = FrontState.STARTING
         self.metrics = ""
@@ -54,6 +55,7 @@ class FrontProcess:
         self._tell_opened = opened
         self._lines = lines
         self._asked = asked
+        self._troubled = troubled
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel[FromFront] | None = None
         self._is_ending = False
@@ -119,6 +121,8 @@ class FrontProcess:
                 self._lines(lines)
             case Asked(model):
                 self._asked(model)
+            case Troubled(why):
+                self._troubled(why)
             case Idle():
                 self.idle.set()
 

@@ -108,6 +108,12 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     hint: str
 
 
+class Troubled(msgspec.Struct, frozen=True, tag=True):
+    """What it could not take over of the last change; "" if it took over all."""
+
+    why: str
+
+
 class Totals(msgspec.Struct, frozen=True, array_like=True):
     """Of one model since the start."""
 
@@ -145,4 +151,4 @@ class Idle(msgspec.Struct, frozen=True, tag=True):
 
 GroupWord = AddGroup | OpenGroup | OpenReplica | CloseReplica | DropReplica | LoseGroup | RemoveGroup
 ToFront = Start | GroupWord | GiveUp | Adopt | Leave | Drain
-FromFront = Opened | Failed | Pulse | Asked | Idle
+FromFront = Opened | Failed | Troubled | Pulse | Asked | Idle

@@ -19,6 +19,8 @@ from controller.journal.lines import EventLine, RequestLine
 from controller.journal.read import JournalFile
 from vocabulary.errors import InvalidInput
 
+# Of the `id` of answers over OpenAI's API: what follows is the id of the request.
+ID_PREFIXES = ("chatcmpl-", "cmpl-")
 _MAX_AROUND = 12
 _MAX_REPLICA_EVENTS = 5000
 DEFAULT_LAST = 20
@@ -26,7 +28,7 @@ DEFAULT_LAST = 20
 
 def explanation(journal: JournalFile, request_id: str) -> dict[str, Any]:
     """request, sentences, plan and around, JSON-able. Raises InvalidInput for a request that is not there."""
-    line = journal.request(request_id)
+    line = next((line for name in _names(request_id) if (line := journal.request(name)) is not None), None)
     if line is None:
         hint = "`observability.journal` says which requests are kept (requests: all) and how many (max_rows)"
         raise InvalidInput(f"the journal has no request {request_id!r}{_span(journal)}", hint=hint)
@@ -47,6 +49,12 @@ def decisions(journal: JournalFile, last: int) -> list[dict[str, Any]]:
 def event_document(event: EventLine) -> dict[str, Any]:
     """Its columns, and all of it in a sentence."""
     return {**asdict(event), "sentence": event_sentence(event)}
+
+
+def _names(request_id: str) -> tuple[str, ...]:
+    """As it is, and as the client sent it where an endpoint of OpenAI's has made an `id` of that."""
+    bare = [request_id.removeprefix(prefix) for prefix in ID_PREFIXES if request_id.startswith(prefix)]
+    return (request_id, *filter(None, bare))
 
 
 def _context(line: RequestLine, journal: JournalFile) -> Context:

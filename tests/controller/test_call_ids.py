@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from controller.calls import Refusal
+from controller.calls import Reason, Refusal
 from controller.grpc_v2.messages import ModelInferRequest, ModelInferResponse
 from controller.grpc_v2.server import start_grpc
 from controller.journal import Journal
@@ -40,6 +40,10 @@ class Written:
 
         fleet.turned_away = turned_away
         return fleet
+
+    def write(self, call_id: str) -> None:
+        refusal = Refusal(Reason.UNAVAILABLE, "no")
+        self._journal.request(turned_away_line(call_id, "a", refusal, protocol="http", unix_s=time.time()))
 
     def sentences(self, call_id: str) -> str:
         self._journal.close()
@@ -125,3 +129,12 @@ async def test_a_call_refused_for_its_form_over_openai_is_explained_by_the_heade
         reply = await client.post("/v1/chat/completions", json=body)
     assert reply.status_code == 400
     assert "was not served" in written.sentences(reply.headers["x-request-id"])
+
+
+def test_an_answer_over_openai_s_api_is_explained_by_the_id_that_its_client_was_told(
+    written: Written,
+) -> None:
+    for call_id in ("r-7", "cmpl-mine"):
+        written.write(call_id)
+    for told, own in (("chatcmpl-r-7", "r-7"), ("cmpl-r-7", "r-7"), ("cmpl-mine", "cmpl-mine")):
+        assert f"Request {own} for" in written.sentences(told)

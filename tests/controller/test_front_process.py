@@ -26,7 +26,13 @@ def told(folder: Path) -> FrontProcess:
     ports = {"grpc": replace(served.grpc, port=0), "http": replace(served.http, port=0)}
     served = replace(served, metrics=MetricsEndpoint(port=0), **ports)
     start = Start(served, 5, 1, "key", "control.sock")
-    return FrontProcess(start, opened=lambda: None, lines=lambda lines: None, asked=lambda model: None)
+    return FrontProcess(
+        start,
+        opened=lambda: None,
+        lines=lambda lines: None,
+        asked=lambda model: None,
+        troubled=lambda why: None,
+    )
 
 
 def lived(folder: Path, story: Story) -> tuple[FrontProcess, str]:

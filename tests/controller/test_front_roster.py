@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, get_args
 
@@ -12,10 +13,12 @@ import msgspec
 import pytest
 
 from controller.front.channel import fleets_end, fronts_end
+from controller.front.front import Front
 from controller.front.front_ends import FrontEnds
 from controller.front.roster import FrontRoster
 from controller.front.words import (
     AddGroup,
+    Adopt,
     CloseReplica,
     DropReplica,
     FromFront,
@@ -31,6 +34,7 @@ from controller.front.words import (
     Start,
     ToFront,
     Totals,
+    Troubled,
 )
 from controller.journal import NoJournal, RequestLine
 from controller.life.members import Members
@@ -223,3 +227,31 @@ def test_a_front_end_that_asks_for_a_model_that_will_not_be_loaded_is_told_so() 
     further._processes[1] = SimpleNamespace(say=said.append)
     further._ask(1, "a")
     assert said == [GiveUp(("a",))]
+
+
+def test_a_tokenizer_that_cannot_be_read_ends_no_front_end_and_stands_in_the_status(tmp_path) -> None:
+    served = deployment(tmp_path)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "tokenizer.json").write_text("{")
+    model = replace(served.models[0], name="new", source=str(broken))
+    changed = replace(served, models=(*served.models, model))
+    said: list[object] = []
+
+    async def live() -> None:
+        front = Front(Start(served, 7, 1, "key", "control.sock"), SimpleNamespace(send=said.append))
+        await front.hear(Adopt(changed))
+        await front.hear(Adopt(served))
+
+    asyncio.run(live())
+    first, last = said
+    assert "tokenizer.json" in first.why
+    assert last == Troubled("")
+    further = front_ends(1)
+    further._hear_trouble(1, first.why)
+    status = {"state": "ready", "num_pending": 0, "problems": [], "models": {}}
+    added = further.added_to(status, lambda model: Judged())
+    assert added["state"] == "degraded"
+    assert "front end 1 did not take over all" in added["problems"][0]
+    further._hear_trouble(1, last.why)
+    assert further.added_to(status, lambda model: Judged())["state"] == "ready"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import suppress
 
 import numpy as np
 
@@ -62,11 +63,15 @@ def test_progress_says_what_how_far_and_how_long():
     assert stream.getvalue() == "searching: done in 0.0 s\n"
 
 
-def test_progress_that_fails_says_so():
-    stream = io.StringIO()
-    try:
-        with Progress("searching", total=None, stream=stream, is_shown=True):
+def test_progress_that_fails_after_a_while_says_so_and_what_fails_at_once_leaves_that_to_its_error():
+    def told(seconds: float) -> str:
+        stream = io.StringIO()
+        with (
+            suppress(ValueError),
+            Progress("searching", total=None, stream=stream, is_shown=True) as progress,
+        ):
+            progress._started_s -= seconds
             raise ValueError
-    except ValueError:
-        pass
-    assert stream.getvalue() == "searching: stopped after 0.0 s\n"
+        return stream.getvalue()
+
+    assert (told(2.0), told(0.0)) == ("searching: stopped after 2.0 s\n", "")
