@@ -22,6 +22,7 @@ from controller.model_service import ModelService
 from controller.pending import Answer, Answered, Pending, PendingCalls
 from controller.request_lines import line_of, turned_away_line
 from controller.server_groups import ServerGroups
+from controller.strangers import Strangers
 from controller.token_streams import Ended, GenerateCall, TokenStream
 from controller.tracing.tracer import NO_TRACER, AbstractTracer
 from controller.waiting_room import Demand, WaitingRoom
@@ -73,6 +74,7 @@ class FleetServer(ServerGroups):
         self._answering = Answering(self._table, self._generations)
         self._slo_s = _slos(deployment)
         self._journal = journal
+        self._strangers = Strangers(clock)
         self._observed = observed
         self._tracer = tracer
         self._pending = PendingCalls(metrics, self._tell_answer)
@@ -126,8 +128,8 @@ class FleetServer(ServerGroups):
         self, model: str, refusal: Refusal, *, protocol: str = "grpc_v2", call_id: str = ""
     ) -> None:
         self._metrics.turned_away(model, refusal, protocol=protocol)
-        if self._journal is not None:
-            line = turned_away_line(call_id, model, refusal, protocol=protocol, unix_s=time.time())
+        if self._journal is not None and (told := self._strangers.told(refusal)) is not None:
+            line = turned_away_line(call_id, model, told, protocol=protocol, unix_s=time.time())
             self._journal.request(line)
         self._tracer.turn_away(model, refusal, protocol=protocol, call_id=call_id)
 
