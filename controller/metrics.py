@@ -252,6 +252,7 @@ class FleetMetrics:
     def _expect(self, deployment: Deployment) -> None:
         """Rates see no first step from nothing: what alerts are made of is there before it happens."""
         for model in deployment.models:
+            self._child(RETRIED, model.name)
             slo = model.slo
             asked = zip(OBJECTIVES, (slo.latency_s, slo.ttft_s, slo.tpot_s), strict=True)
             for objective in (name for name, seconds in asked if seconds is not None):
