@@ -18,6 +18,14 @@ ADDED, MOVED, PUT = 0.1, 0.3, 0.3
 MAX_EVICTED = 8
 
 
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+# bool [groups, models].
+Held = NDArray[np.bool_]
+# A row of random numbers, and how many are used [1].
+Draw = tuple[Floats, Ints]
+
+
 class Room(NamedTuple):
     """What fits where. Groups of one kind are alike but for the devices.
 
@@ -37,7 +45,7 @@ class Room(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def propose(held, room, weight, leaving, draws, proposed):
+def propose(held: Held, room: Room, weight: Floats, leaving: Floats, draws: Floats, proposed: Held) -> None:
     """Writes a neighbour of `held` (bool [groups, models]) into each of `proposed` [n, groups, models].
 
     weight: float64 [models], how likely a model is chosen to be added; leaving: float64 [groups, models], how
@@ -65,25 +73,28 @@ def propose(held, room, weight, leaving, draws, proposed):
 
 
 @njit(cache=True, nogil=True)
-def _draws(row):
+def _draws(row: Floats) -> Draw:
     """Random numbers of one neighbour, and how many are used."""
     return row, np.zeros(1, dtype=np.int64)
 
 
 @njit(cache=True, nogil=True)
-def _next(draw):
+def _next(draw: Draw) -> float:
     row, used = draw
     used[0] += 1
-    return row[(used[0] - 1) % len(row)]
+    place: int = (used[0] - 1) % len(row)
+    return row[place]
 
 
 @njit(cache=True, nogil=True)
-def _index(draw, count):
+def _index(draw: Draw, count: int) -> int:
     return min(count - 1, int(_next(draw) * count))
 
 
 @njit(cache=True, nogil=True)
-def _exchanged(here, room, replicas, weight, leaving, group, draw):
+def _exchanged(
+    here: Held, room: Room, replicas: Ints, weight: Floats, leaving: Floats, group: int, draw: Draw
+) -> None:
     """One or two replicas leave the group, others take their room."""
     gone = _dropped(here, room, replicas, leaving, group, draw)
     if gone < 0:
@@ -95,7 +106,16 @@ def _exchanged(here, room, replicas, weight, leaving, group, draw):
 
 
 @njit(cache=True, nogil=True)
-def _moved(here, room, replicas, weight, leaving, group, other, draw):
+def _moved(
+    here: Held,
+    room: Room,
+    replicas: Ints,
+    weight: Floats,
+    leaving: Floats,
+    group: int,
+    other: int,
+    draw: Draw,
+) -> None:
     """A replica goes to another group, where others make room and come back; both are filled up again."""
     model = _member(here, leaving, group, draw)
     if model < 0 or here[other, model] or not room.allowed[other, model]:
@@ -116,7 +136,9 @@ def _moved(here, room, replicas, weight, leaving, group, other, draw):
 
 
 @njit(cache=True, nogil=True)
-def _put(here, room, replicas, weight, leaving, group, draw):
+def _put(
+    here: Held, room: Room, replicas: Ints, weight: Floats, leaving: Floats, group: int, draw: Draw
+) -> None:
     """A model comes to the group, chosen by weight whether or not there is room; others leave for it."""
     wanted = np.zeros(here.shape[1])
     for model in range(here.shape[1]):
@@ -130,7 +152,9 @@ def _put(here, room, replicas, weight, leaving, group, draw):
 
 
 @njit(cache=True, nogil=True)
-def _squeezed_in(here, room, replicas, leaving, group, model, draw):
+def _squeezed_in(
+    here: Held, room: Room, replicas: Ints, leaving: Floats, group: int, model: int, draw: Draw
+) -> bool:
     """Adds the model once enough random others have left; whether it is there."""
     for _ in range(MAX_EVICTED):
         if _fits(here, room, group, model):
@@ -142,7 +166,7 @@ def _squeezed_in(here, room, replicas, leaving, group, model, draw):
 
 
 @njit(cache=True, nogil=True)
-def _dropped(here, room, replicas, leaving, group, draw):
+def _dropped(here: Held, room: Room, replicas: Ints, leaving: Floats, group: int, draw: Draw) -> int:
     """Takes a random replica away that may leave; the model, or -1."""
     model = _member(here, leaving, group, draw)
     if model < 0 or replicas[model] <= room.min_replicas[model]:
@@ -153,20 +177,22 @@ def _dropped(here, room, replicas, leaving, group, draw):
 
 
 @njit(cache=True, nogil=True)
-def _member(here, leaving, group, draw):
+def _member(here: Held, leaving: Floats, group: int, draw: Draw) -> int:
     """A random model of the group; -1 of an empty one."""
     return _chosen(np.where(here[group], leaving[group], 0.0), draw)
 
 
 @njit(cache=True, nogil=True)
-def _refilled(here, room, replicas, weight, group, gone, draw):
+def _refilled(
+    here: Held, room: Room, replicas: Ints, weight: Floats, group: int, gone: int, draw: Draw
+) -> None:
     """Models are added for as long as there is room, but not the one that has just left."""
     while _added(here, room, replicas, weight, group, gone, draw):
         pass
 
 
 @njit(cache=True, nogil=True)
-def _added(here, room, replicas, weight, group, gone, draw):
+def _added(here: Held, room: Room, replicas: Ints, weight: Floats, group: int, gone: int, draw: Draw) -> bool:
     """Adds one model that fits, by weight; whether there was one."""
     fitting = np.zeros(here.shape[1])
     used, peak = _used(here, room, group)
@@ -184,7 +210,7 @@ def _added(here, room, replicas, weight, group, gone, draw):
 
 
 @njit(cache=True, nogil=True)
-def _chosen(weights, draw):
+def _chosen(weights: Floats, draw: Draw) -> int:
     """An index by weight; -1 where all are 0."""
     left = _next(draw) * weights.sum()
     chosen = -1
@@ -198,13 +224,13 @@ def _chosen(weights, draw):
 
 
 @njit(cache=True, nogil=True)
-def _fits(here, room, group, model):
+def _fits(here: Held, room: Room, group: int, model: int) -> bool:
     used, peak = _used(here, room, group)
     return _fits_beside(here, room, group, model, used, peak)
 
 
 @njit(cache=True, nogil=True)
-def _used(here, room, group):
+def _used(here: Held, room: Room, group: int) -> tuple[Ints, Ints]:
     """Weight bytes, and the largest activation bytes, on a device of each stage."""
     kind = room.kind[group]
     used = np.zeros(room.weight_bytes.shape[2], dtype=np.int64)
@@ -218,7 +244,7 @@ def _used(here, room, group):
 
 
 @njit(cache=True, nogil=True)
-def _fits_beside(here, room, group, model, used, peak):
+def _fits_beside(here: Held, room: Room, group: int, model: int, used: Ints, peak: Ints) -> bool:
     if not room.allowed[group, model]:
         return False
     kind = room.kind[group]

@@ -160,7 +160,7 @@ class Constraints:
         sets = [{number} for number in range(len(self._models))]
         for names in self._deployment.rules.colocate:
             members = {self._index[name] for name in names if name in self._index}
-            merged = set().union(*(sets[member] for member in members))
+            merged = {one for member in members for one in sets[member]}
             for member in merged:
                 sets[member] = merged
         return tuple(tuple(sorted(one)) for one in sets)

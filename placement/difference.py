@@ -107,7 +107,7 @@ def _dropped(old: Placement, new: Placement) -> tuple[tuple[str, str], ...]:
 
 
 def _moves(wanted: tuple[ModelWeights, ...], network: Network, store: Store | None) -> list[Move]:
-    found = []
+    found: list[Move] = []
     for weights in wanted:
         for target in weights.targets:
             alone = ModelWeights(weights.model, weights.holders, (target,))
@@ -121,7 +121,7 @@ def _loading_s(
     wanted: tuple[ModelWeights, ...], network: Network, store: Store | None
 ) -> Mapping[str, float]:
     groups = dict.fromkeys(target.group for weights in wanted for target in weights.targets)
-    seconds = {}
+    seconds: dict[str, float] = {}
     for group in groups:
         here = [
             ModelWeights(weights.model, weights.holders, (target,))

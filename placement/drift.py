@@ -77,7 +77,7 @@ def drift(expected: Expectation, observed: Observation) -> Drift:
     """Whether a plan made for one should be looked at again because of the other."""
     total_rps = sum(rhythm.rate_rps for rhythm in observed.rhythms.values())
     total_rps = max(total_rps, sum(rhythm.rate_rps for rhythm in expected.rhythms.values()))
-    reasons = []
+    reasons: list[str] = []
     for model in sorted(expected.rhythms.keys() | observed.rhythms.keys()):
         old = expected.rhythms.get(model, Rhythm(0.0, _span_s(expected)))
         new = observed.rhythms.get(model, Rhythm(0.0, _span_s(observed)))
@@ -87,7 +87,7 @@ def drift(expected: Expectation, observed: Observation) -> Drift:
 
 def rhythms_of(trace: Trace, *, span_s: float) -> dict[str, Rhythm]:
     """Of every model of the trace, over a window of so many seconds."""
-    found = {}
+    found: dict[str, Rhythm] = {}
     for index, name in enumerate(trace.models):
         arrival_s = trace.arrival_s[trace.model_index == index]
         found[name] = Rhythm(float(len(arrival_s)), span_s, _cv(arrival_s))

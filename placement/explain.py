@@ -60,7 +60,7 @@ def utilisations(placement: Placement, outcomes: Outcomes, deployment: Deploymen
     catalog = deployment.catalog()
     index = {name: number for number, name in enumerate(outcomes.trace.models)}
     span_s = _span_s(outcomes)
-    shares = []
+    shares: list[float] = []
     for number, group in enumerate(placement.groups):
         here = outcomes.served & (outcomes.group_index == number)
         counts = np.bincount(outcomes.trace.model_index[here], minlength=len(index))

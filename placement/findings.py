@@ -64,8 +64,8 @@ class Findings:
 
     def _key(self, layout: Layout) -> object:
         """Whatever the order of the groups."""
-        position = (lambda mesh: mesh.position) if self._names_devices else (lambda mesh: (0, 0))
-        return tuple(sorted((mesh.kind, position(mesh)) for mesh in layout))
+        names = self._names_devices
+        return tuple(sorted((mesh.kind, mesh.position if names else (0, 0)) for mesh in layout))
 
 
 def _by_value(scored: Scored) -> float:

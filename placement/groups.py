@@ -71,7 +71,8 @@ def hosts_of(cluster: Cluster) -> tuple[Host, ...]:
 
 def part_of(hosts: Sequence[Host], first: int, end: int) -> tuple[Host, ...]:
     """The same hosts with only free devices number first .. end - 1 left free."""
-    parts, number = [], 0
+    parts: list[Host] = []
+    number = 0
     for host in hosts:
         kept = tuple(device for n, device in enumerate(host.free, start=number) if first <= n < end)
         number += len(host.free)

@@ -22,7 +22,7 @@ def equal_layouts(problem: Problem, hosts: tuple[Host, ...]) -> Iterator[Layout]
 
     Of a configuration that says a device type, on the devices of that type alone.
     """
-    seen = set()
+    seen: set[ParallelConfig] = set()
     for layout in published_layouts(hosts):
         seen.update(mesh.config for mesh in layout[:1] if not mesh.config.device_type)
         yield layout
@@ -47,7 +47,7 @@ def side_by_side(layouts: Sequence[Layout]) -> Iterator[Layout]:
 def shared_between(hosts: Sequence[Host], first: ParallelConfig, second: ParallelConfig) -> Iterator[Layout]:
     """Some of the devices in groups of one configuration, the rest in groups of another."""
     total = num_free(hosts)
-    seen = set()
+    seen: set[int] = set()
     for share in SHARES:
         size = first.num_devices
         count = round(share * total / size) * size

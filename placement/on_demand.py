@@ -14,6 +14,7 @@ from placement.memory import allows
 from vocabulary.deployment import Deployment
 from vocabulary.errors import StatmuxError
 from vocabulary.fit import check_fit, stage_bytes
+from vocabulary.generation import GenerationLimits
 from vocabulary.page_budget import generation_limits
 from vocabulary.placement import Group, Placement
 
@@ -145,7 +146,9 @@ def _is_possible(trial: Placement, before: Placement, index: int, deployment: De
         check_fit(Placement((group,)), deployment)
         limits = generation_limits(group, deployment)
         earlier = before.groups[index] if index < len(before.groups) else None
-        known = generation_limits(earlier, deployment) if earlier is not None else {}
+        known: Mapping[str, GenerationLimits] = {}
+        if earlier is not None:
+            known = generation_limits(earlier, deployment)
     except StatmuxError:
         return False
     if any(limits[name] != known[name] for name in limits if name in known):

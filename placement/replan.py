@@ -175,7 +175,7 @@ class _Scales:
             network=self._network,
             store=self._store,
         )
-        found = {}
+        found: dict[str, float] = {}
         for group in placement.groups:
             is_new = (group.devices, group.config) not in there
             if is_new or group.id in weights:

@@ -93,8 +93,8 @@ def _on_equal_hosts(
             for one, row in zip(alike, maps, strict=True)
         ]
         for row, column in zip(*linear_sum_assignment(np.array(cost)), strict=True):
-            renamed |= maps[row][column]
-            for host in places[column]:
+            renamed |= maps[int(row)][int(column)]
+            for host in places[int(column)]:
                 del free[host]
     return tuple(replace(group, devices=tuple(renamed[one] for one in group.devices)) for group in groups)
 
@@ -117,7 +117,7 @@ def _places(
 ) -> list[Hosts]:
     """Disjoint sets of free hosts of these kinds: those that are liked, then what the rest makes."""
     left = list(free)
-    places = []
+    places: list[Hosts] = []
 
     def take(hosts: Hosts) -> None:
         places.append(hosts)
@@ -129,7 +129,7 @@ def _places(
             take(hosts)
     while True:
         rest = list(left)
-        found = []
+        found: list[str] = []
         for wanted in kind:
             host = next((one for one in rest if kind_of[one] == wanted), None)
             if host is None:
@@ -150,7 +150,7 @@ def _host_sets(
     """Hosts joined by groups that cross from one to another, in the cluster's order."""
     joined = {host: {host} for host in hosts}
     for group in groups:
-        together = set().union(*(joined[devices[device].host] for device in group.devices))
+        together = {host for device in group.devices for host in joined[devices[device].host]}
         for host in together:
             joined[host] = together
     order = {host: number for number, host in enumerate(hosts)}
@@ -207,7 +207,8 @@ def _on_equal_blocks(
             [[bill.of_group(replace(groups[n], devices=block)) for block in blocks] for n in numbers]
         )
         for row, column in zip(*linear_sum_assignment(cost), strict=True):
-            chosen[numbers[row]] = replace(groups[numbers[row]], devices=blocks[column])
+            number = numbers[int(row)]
+            chosen[number] = replace(groups[number], devices=blocks[int(column)])
     return tuple(chosen)
 
 

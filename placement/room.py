@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # importing it imports numba
     from placement.changes import Room
 
 Held = NDArray[np.bool_]
+Number = TypeVar("Number", bound=np.generic)
 
 
 @final
@@ -46,7 +47,7 @@ class Units:
         content = tuple(tuple(np.flatnonzero(row).tolist()) for row in self.models(held))
         return Candidate(layout, content)
 
-    def summed(self, by_model: NDArray) -> NDArray:
+    def summed(self, by_model: NDArray[Number]) -> NDArray[Number]:
         """By unit, along the first axis."""
         total = np.zeros((len(self.members), *by_model.shape[1:]), dtype=by_model.dtype)
         np.add.at(total, self.of_model, by_model)
@@ -56,8 +57,8 @@ class Units:
         """Whether it holds for some model of one unit and some of another [units, units]."""
         if not by_models.any():
             return np.zeros((len(self.members), len(self.members)), dtype=bool)
-        rows = [by_models[list(models)].any(axis=0) for models in self.members]
-        return np.array([[row[list(models)].any() for models in self.members] for row in rows])
+        rows = np.array([by_models[list(models)].any(axis=0) for models in self.members])
+        return np.array([rows[:, list(models)].any(axis=1) for models in self.members]).T
 
     def all(self, by_model: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Whether it holds for every model of a unit, along the last axis."""

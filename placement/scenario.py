@@ -19,6 +19,7 @@ from placement.redrawing import drawn_anew
 from simulator.fast import Scorer
 from simulator.lanes import LaneCounts, LaneScorer, lanes_support
 from simulator.traffic.blocks import one_after_another, slices
+from vocabulary.parallel import ParallelConfig
 from vocabulary.trace import Trace
 
 Values = NDArray[np.float64]
@@ -88,7 +89,7 @@ class _OneByOne:
         self._scorer = scorer
         self.num_requests = scorer.num_requests
 
-    def counts(self, configs: tuple, held: NDArray[np.bool_]) -> LaneCounts:
+    def counts(self, configs: tuple[ParallelConfig, ...], held: NDArray[np.bool_]) -> LaneCounts:
         contents = [[np.flatnonzero(row).tolist() for row in one] for one in held]
         tallies = [self._scorer.tally(configs, content) for content in contents]
         return LaneCounts(

@@ -124,10 +124,10 @@ class Seeker:
             return None
         return max(MIN_SEARCH_S, SHARE_OF_BUDGET * (self.time_budget_s - self.budget.elapsed_s))
 
-    def _answer(self, best_of: Callable[..., _Held], *, is_monotone: bool, is_complete: bool) -> Minimised:
+    def _answer(self, best_of: Callable[..., Any], *, is_monotone: bool, is_complete: bool) -> Minimised:
         if not self.held:
             raise self._nothing_holds()
-        best = best_of(self.held, key=lambda held: held.value)
+        best: _Held = best_of(self.held, key=_value_of)
         return Minimised(
             self.deployment.objective,
             best.value,
@@ -155,7 +155,11 @@ class Seeker:
         )
 
 
-def _asked(machine: Cheapest | Furthest) -> Iterator:
+def _value_of(held: _Held) -> float:
+    return held.value
+
+
+def _asked(machine: Cheapest | Furthest) -> Iterator[Any]:
     """What the machine asks for, until it asks for nothing."""
     while batch := machine.decide():
         yield from batch

@@ -78,7 +78,7 @@ def smaller_clusters(deployment: Deployment, objective: str) -> Smaller:
 
 def _ordered(deployment: Deployment, node: str) -> list[Device]:
     """Free devices of a class: on hosts with pinned ones first, and of a host the pinned ones first."""
-    pinned = frozenset().union(*deployment.rules.pin.values())
+    pinned = {device for devices in deployment.rules.pin.values() for device in devices}
     hosts = {device.host for device in deployment.cluster.devices if device.id in pinned}
     free = [device for device in deployment.cluster.free_devices if device.node == node]
     return sorted(free, key=lambda d: (d.host not in hosts, d.host_index, d.id not in pinned, d.device_index))

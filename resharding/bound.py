@@ -120,7 +120,7 @@ class _Program:
             b_eq=self._bytes * self._copies,
             bounds=[(0.0, limit) for limit in self._limits()] + [(0.0, None)],
         )
-        assert found.status == 0, found.message
+        assert found.status == 0 and found.x is not None, found.message
         return float(found.x[-1])
 
     def _chained(self) -> NDArray[np.float64]:
@@ -151,7 +151,7 @@ class _Program:
             b_eq=self._bytes * self._copies,
             bounds=[(0.0, limit) for limit in self._limits()] + [(0.0, None)] * number,
         )
-        assert found.status == 0, found.message
+        assert found.status == 0 and found.x is not None, found.message
         return np.maximum(found.x[: len(self._ports)], 0.0)
 
     def _port_rows(self) -> csr_array:

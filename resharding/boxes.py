@@ -55,7 +55,8 @@ def subtract(box: Box, hole: Box) -> tuple[Box, ...]:
     hole = intersect(box, hole)
     if hole.volume == 0:
         return (box,) if box.volume else ()
-    rest, pieces = box, []
+    rest = box
+    pieces: list[Box] = []
     for dim in range(len(box.start)):
         pieces.append(Box(rest.start, _with(rest.stop, dim, hole.start[dim])))
         pieces.append(Box(_with(rest.start, dim, hole.stop[dim]), rest.stop))

@@ -115,7 +115,7 @@ def best_rounds(routes: Sequence[Route], network: Network, *, max_messages: int)
 def _round_s(routes: Sequence[Route], num_rounds: int, network: Network) -> float:
     """How long the busiest port of a round is busy."""
     sent: dict[int, float] = defaultdict(float)
-    taken = defaultdict(float) if network.is_full_duplex else sent
+    taken: dict[int, float] = defaultdict(float) if network.is_full_duplex else sent
     for route in routes:
         sizes = [-(-segment.num_bytes // num_rounds) for segment in route.segments]
         for hop in route.hops:

@@ -128,7 +128,8 @@ def _by_hosts(
     assert holds[rows].any(axis=1).all(), "no source holds a part of the tensor that a target wants"
     keys = np.concatenate([holds[rows], lacks[rows] > 0], axis=1)
     distinct, same = _equal_rows(keys)
-    found, fans_out = [], set()
+    found: list[tuple[tuple[Hosts, Hosts], tuple[Box, ...], int]] = []
+    fans_out: set[tuple[Hosts, Hosts]] = set()
     for key, cells in zip(distinct, (rows[one] for one in same), strict=True):
         both = (tuple(hosts[key[: len(hosts)]].tolist()), tuple(hosts[key[len(hosts) :]].tolist()))
         volume = int(grid.volumes[cells].sum())
@@ -152,7 +153,7 @@ def _equal_rows(keys: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], list[NDArra
 def _lacking(
     grid: _Grid, source: Mapping[Device, Box], wanted: Mapping[Device, Sequence[Box]]
 ) -> tuple[tuple[Device, int], ...]:
-    lacking = []
+    lacking: list[tuple[Device, int]] = []
     for device, boxes in wanted.items():
         cells = grid.cells(boxes)
         if device in source:

@@ -21,7 +21,7 @@ def in_list_order(routes: Sequence[Route], network: Network, *, num_chunks: int)
 
 
 def _messages(routes: Sequence[Route], num_chunks: int) -> list[Send]:
-    found = []
+    found: list[Send] = []
     for number, route in enumerate(routes):
         for index in range(num_chunks):
             cut = [_part(segment, index, num_chunks) for segment in route.segments]
@@ -45,7 +45,7 @@ class _Ports:
         self._network = network
         # Seconds that each port has left to work; a half duplex host has one port for both.
         self._to_send: dict[int, float] = defaultdict(float)
-        self._to_take = defaultdict(float) if network.is_full_duplex else self._to_send
+        self._to_take: dict[int, float] = defaultdict(float) if network.is_full_duplex else self._to_send
         self._is_sending: set[int] = set()
         self._is_taking: set[int] = set() if network.is_full_duplex else self._is_sending
         # Messages that wait for parts of their chunk, by chunk and host; how many parts are on their way.

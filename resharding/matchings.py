@@ -29,7 +29,7 @@ def matchings(load: NDArray[np.int64]) -> Iterable[tuple[Pairs, int]]:
             assert found, "rows and columns of equal sums always match"
         amount = min(entries[row][column] for column, row in row_of.items())
         yield {row: column for column, row in row_of.items() if row < number and column < number}, amount
-        unmatched = []
+        unmatched: list[int] = []
         for column, row in list(row_of.items()):
             entries[row][column] -= amount
             if entries[row][column] == 0:

@@ -123,7 +123,7 @@ def _read(models: Sequence[ModelWeights], network: Network, store: Store) -> _Pa
     """Each host reads a byte once, whatever it has already stays; inside, it is passed on as it comes."""
     bytes_in: dict[int, int] = defaultdict(int)
     device_bytes: dict[Device, int] = defaultdict(int)
-    origins = {}
+    origins: dict[str, str] = {}
     for model in models:
         traffic = traffic_of(moves_of(model, also_on=(_STORE,)))
         origins[model.model] = STORE if traffic.classes else HERE
@@ -142,7 +142,8 @@ def _sent(models: Sequence[ModelWeights], network: Network) -> _Part:
         return _NOTHING
     moves = [moves_of(one) for one in models]
     plan = plan_transfer([move for each in moves for move in each], network)
-    origins, first = {}, 0
+    origins: dict[str, str] = {}
+    first = 0
     for one, each in zip(models, moves, strict=True):
         origins[one.model] = _origin(one, plan, range(first, first + len(each)))
         first += len(each)

@@ -35,7 +35,8 @@ def plan_copies(source: Mapping[int, Box], target: Mapping[int, Box]) -> tuple[C
 
 def _cover(box: Box, device: int, *, source: Mapping[int, Box], sent: Mapping[int, int]) -> list[Copy]:
     order = sorted(source, key=lambda holder: (holder != device, sent[holder], holder))
-    missing, copies = [box] if box.volume else [], []
+    missing = [box] if box.volume else []
+    copies: list[Copy] = []
     for holder in order:
         found = [intersect(part, source[holder]) for part in missing]
         copies += [Copy(holder, device, piece) for piece in found if piece.volume]

@@ -6,7 +6,7 @@ import contextlib
 import gc
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
@@ -58,7 +58,7 @@ def plan_transfer(moves: Sequence[Move], network: Network) -> TransferPlan:
 
 
 @contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
+def _no_collection() -> Generator[None]:
     """A plan is ten thousands of objects that all live on: looking for garbage among them, several times and
     through all that the process has, takes longer than planning (30 ms of 45 for a whole model)."""
     was_on = gc.isenabled()

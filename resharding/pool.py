@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -44,12 +44,12 @@ class BufferPool:
         """What lies ready to be used again."""
         return self._free_bytes
 
-    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """A C-contiguous, aligned array with anything in it."""
         num_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         block = self._block(_whole_pages(num_bytes))
         # The finaliser hangs on an array of its own: every view that numpy makes of it refers to it.
-        owner = np.frombuffer(memoryview(block)[:num_bytes], dtype=np.uint8)
+        owner = np.frombuffer(block.data[:num_bytes], dtype=np.uint8)
         weakref.finalize(owner, self._give_back, block)
         return owner.view(dtype).reshape(shape)
 

@@ -27,7 +27,7 @@ def in_rounds(routes: Sequence[Route], *, num_rounds: int) -> tuple[Send, ...]:
     chunked = [_Chunked(number, route, num_rounds) for number, route in enumerate(routes)]
     parts = [(part, part.route.stretches(part.start, part.stop)) for part in _parts(chunked)]
     last_depth = max((route.depth for route in routes), default=0)
-    found = []
+    found: list[Send] = []
     for number in range(num_rounds + last_depth):
         for part, stretches in parts:
             index = number - part.depth
@@ -61,7 +61,7 @@ class _Chunked:
 
     def stretches(self, start: int, stop: int) -> list[_Stretch]:
         """Bytes [start, stop) of chunk 0, as bytes of the payloads."""
-        found = []
+        found: list[_Stretch] = []
         for segment, size, begin in zip(self.route.segments, self._chunk_bytes, self._starts, strict=False):
             first, last = max(start, begin), min(stop, begin + size)
             if first < last:

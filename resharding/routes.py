@@ -81,7 +81,7 @@ def _whole(
 ) -> tuple[Route, ...]:
     """The largest first, of these the one with the least choice. load: bytes that each host sends so far."""
     load: dict[int, int] = defaultdict(int)
-    found = []
+    found: list[Route] = []
     for number, one in sorted(
         enumerate(classes), key=lambda pair: (-pair[1].num_bytes, len(pair[1].senders))
     ):
@@ -101,7 +101,7 @@ def _doubling(senders: Sequence[int], receivers: Sequence[int]) -> tuple[Hop, ..
     """Host i hears from host i less as many as knew when it was told: for one sender a binomial tree."""
     hosts = (*senders, *receivers)
     depths = [-1] * len(senders)
-    hops = []
+    hops: list[Hop] = []
     num_known = len(senders)
     for index in range(len(senders), len(hosts)):
         if index == 2 * num_known:
@@ -139,7 +139,7 @@ def _tree(one: TransferClass, sends: Mapping[int, int]) -> tuple[Hop, ...]:
     """Receivers that relay come before those that do not; each hangs on the latest that may still send."""
     order = sorted(one.receivers, key=lambda host: -sends[host])
     places = [(host, 0) for host in one.senders for _ in range(sends[host])]
-    hops = []
+    hops: list[Hop] = []
     for host in order:
         parent, depth = places.pop()
         hops.append(Hop(parent, host, depth, 0, 1))

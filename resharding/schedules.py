@@ -109,6 +109,8 @@ def needs(stage: int, task: Task, num_stages: int) -> tuple[tuple[int, Task], ..
                 before.append((stage + 1, task))
         case "W":
             before.append((stage, Task("B", task.micro_batch)))
+        case _:
+            pass  # the first stage takes what comes from outside
     return tuple(before)
 
 
@@ -119,7 +121,7 @@ def _may_start(
 
 
 def _alternating(num_stages: int, num_micro_batches: int, warm_up: Callable[[int], int]) -> Rows:
-    rows = []
+    rows: list[tuple[Task, ...]] = []
     for stage in range(num_stages):
         first = min(warm_up(stage), num_micro_batches)
         row = list(_all("F", first))

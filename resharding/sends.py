@@ -40,7 +40,7 @@ def timed(sends: Iterable[Send], network: Network) -> tuple[Timed, ...]:
     sending: dict[int, float] = {}
     taking = {} if network.is_full_duplex else sending
     arrived: dict[tuple[int, int], float] = {}
-    found = []
+    found: list[Timed] = []
     for send in sends:
         start_s = max(
             sending.get(send.from_host, 0.0),

@@ -85,7 +85,8 @@ def changed_weights(
     """
 
     def holdings(placement: Placement, model: str, *, other: Placement | None = None) -> tuple[Holding, ...]:
-        same = {(one.devices, one.config) for one in other.groups if model in one.models} if other else set()
+        others = other.groups if other else ()
+        same = {(one.devices, one.config) for one in others if model in one.models}
         return tuple(
             holding(group, entry_of(model, group.config), devices)
             for group in placement.groups

@@ -88,7 +88,7 @@ def _sends(
 def _chunks(number: int, start: int, num_bytes: int, num_chunks: int) -> list[Segment]:
     """As equal as whole bytes are, the largest first: then none waits for a port behind a smaller one."""
     sizes = [-(-(num_bytes - index) // num_chunks) for index in range(num_chunks)]
-    found = []
+    found: list[Segment] = []
     for size in sizes:
         found.append(Segment(number, start, start + size))
         start += size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, final
 
@@ -21,9 +21,11 @@ class AbstractCandidate(Protocol):
 
     def finish_s(self, now_s: float) -> float:
         """When the request would end there; changes nothing."""
+        ...
 
     def take(self, now_s: float) -> float:
         """The request goes there; returns its predicted finish."""
+        ...
 
     def served(self, finish_s: float) -> None:
         """The request left the last stage."""
@@ -65,9 +67,14 @@ class Candidate:
             self.sent.clear()
 
 
-# (open candidates in plan order, never empty; time; requests of this model routed before) -> the chosen one
+# Open candidates come in plan order and are never empty; num_before: requests of this model routed before.
 Chosen = TypeVar("Chosen", bound=AbstractCandidate)
-Router = Callable[[Sequence[Chosen], float, int], Chosen]
+
+
+class Router(Protocol):
+    def __call__(self, candidates: Sequence[Chosen], now_s: float, num_before: int, /) -> Chosen:
+        """The candidate that gets the request."""
+        ...
 
 
 def round_robin(candidates: Sequence[Chosen], now_s: float, num_before: int) -> Chosen:

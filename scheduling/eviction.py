@@ -15,9 +15,11 @@ class EvictionOrder(Protocol):
 
     def __len__(self) -> int:
         """Unused pages."""
+        ...
 
     def num_unused_of(self, pages: Sequence[int]) -> int:
         """How many of the pages nobody uses."""
+        ...
 
     def learn(self, pages: Sequence[int], first: int, end: int) -> None:
         """Of a chain of pages that a sequence uses, those from `first` to before `end` are cached now too."""
@@ -30,6 +32,7 @@ class EvictionOrder(Protocol):
 
     def pop(self) -> int:
         """The page that goes next, cached no more; there must be one. Never one that others go on after."""
+        ...
 
     def check(self) -> None:
         """Raises AssertionError where the order contradicts itself."""

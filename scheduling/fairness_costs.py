@@ -31,6 +31,7 @@ class AbstractCost(Protocol):
 
         num_running: requests that share the engine's steps now, this one among them.
         """
+        ...
 
 
 @final
@@ -125,4 +126,5 @@ def cost_of(fairness: Fairness, *, times: Sequence[StepTimes], limits: Generatio
             return ProfiledCost(cached_fraction=cached)
         case "measured":
             return MeasuredCost(times, limits, cached_fraction=cached)
-    raise AssertionError(fairness.cost)
+        case _:
+            raise AssertionError(fairness.cost)

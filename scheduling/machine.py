@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Protocol, TypeVar
 
 Event = TypeVar("Event", contravariant=True)
-Command = TypeVar("Command", covariant=True)
+Command = TypeVar("Command")
 
 
 class Machine(Protocol[Event, Command]):
@@ -24,7 +24,9 @@ class Machine(Protocol[Event, Command]):
 
     def decide(self, now_s: float) -> list[Command]:
         """All that this instant asks for, in the order to perform it."""
+        ...
 
     @property
     def wake_s(self) -> float:
         """Call decide() again by then; NEVER_S when only an event can change anything."""
+        ...

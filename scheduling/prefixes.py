@@ -25,15 +25,19 @@ class AbstractPrefixes(Protocol):
     @property
     def num_unused(self) -> int:
         """Cached pages that nobody uses: they can be evicted."""
+        ...
 
     def match(self, keys: Sequence[PageKey]) -> list[int]:
         """Pages of the longest known beginning of `keys`; changes nothing."""
+        ...
 
     def num_matched(self, keys: Sequence[PageKey]) -> int:
         """How many `match` would find, in O(log n): for orders of waiting requests."""
+        ...
 
     def num_unused_of(self, pages: Sequence[int]) -> int:
         """How many of the pages nobody uses."""
+        ...
 
     def use(self, pages: Sequence[int]) -> None:
         """A sequence starts to use matched pages, in their order from the first."""
@@ -81,7 +85,7 @@ class PrefixCache:
 
     def match(self, keys: Sequence[PageKey]) -> list[int]:
         page_of = self._page_of
-        pages = []
+        pages: list[int] = []
         for key in keys:
             page = page_of.get(key)
             if page is None:

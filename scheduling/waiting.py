@@ -20,15 +20,19 @@ class AbstractWaiting(Protocol):
 
     def head(self) -> Request | None:
         """Who is admitted next; the same until something is pushed, popped, removed, served or cached."""
+        ...
 
     def pop(self) -> Request:
         """Remove and return the head."""
+        ...
 
     def remove(self, request_id: int) -> bool:
         """Forget a request; False if it does not wait here."""
+        ...
 
     def members(self) -> Iterator[Request]:
         """All that wait, in no order."""
+        ...
 
     def __len__(self) -> int: ...
 

@@ -57,4 +57,5 @@ def _plain(order: str, matched: Matched, max_overtaken: int) -> AbstractWaiting:
             return LongestPrefixFirst(matched, max_overtaken=max_overtaken)
         case "depth_first":
             return DepthFirst(max_overtaken=max_overtaken)
-    return Queue(ORDERS[order])
+        case _:
+            return Queue(ORDERS[order])

@@ -31,7 +31,8 @@ class Agenda(Generic[Event]):
 
     def pop_instant(self, time_s: float) -> list[Event]:
         """Remove all events at `time_s`."""
-        entries, events = self._entries, []
+        entries = self._entries
+        events: list[Event] = []
         while entries and entries[0][0] == time_s:
             events.append(heapq.heappop(entries)[2])
         return events

@@ -90,12 +90,12 @@ def _p99_s(
     totals = times @ np.bincount(window, minlength=times.shape[1])
     # Nearly always the answer is among the slowest tenth, and the rest need not be counted.
     tail = int(0.9 * len(window))
-    found = []
-    for each, total in zip(times[totals > 0], totals[totals > 0], strict=True):
-        num_below = total - each[window[tail:]].sum()
+    found: list[float] = []
+    for each, total in zip(times[totals > 0], totals[totals > 0].tolist(), strict=True):
+        num_below = total - int(each[window[tail:]].sum())
         start = tail if num_below < 0.99 * total else 0
         num_up_to = np.cumsum(each[window[start:]]) + (num_below if start else 0)
-        found.append(ascending_s[start + np.searchsorted(num_up_to, 0.99 * total)])
+        found.append(float(ascending_s[start + int(np.searchsorted(num_up_to, 0.99 * float(total)))]))
     return np.array(found)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, final
 
 import numpy as np
@@ -40,7 +41,7 @@ def supports(policy: Policy) -> bool:
 
 def load_compiler() -> None:
     """Import what compiling and loading compiled code needs: a third of a second, best spent early."""
-    import simulator.fast_kernel  # noqa: F401, I001  for its imports
+    import_module("simulator.fast_kernel")  # for its imports
     from numba.core.registry import cpu_target
 
     with _without_linear_algebra():
@@ -49,7 +50,7 @@ def load_compiler() -> None:
 
 
 @contextmanager
-def _without_linear_algebra() -> Iterator[None]:
+def _without_linear_algebra() -> Generator[None]:
     """numba looks for scipy's, a fifth of a second to import, which nothing that is compiled here uses."""
     if "scipy.linalg" in sys.modules:
         yield
@@ -149,7 +150,7 @@ class Scorer:
         for rows in ((0, begin), (begin, end)):
             num_good = np.zeros_like(turns)
             num_routed = np.zeros(len(layout), dtype=np.int64)
-            total_latency_s = count(
+            total_latency_s: float = count(
                 self._arrivals(), replicas, rules, rows, clocks_s, turns, num_good, num_routed
             )
         return Tally(num_good, self.num_requests, num_routed, total_latency_s)

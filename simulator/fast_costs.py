@@ -80,7 +80,9 @@ def unwritable(column: Column) -> Column:
     return view
 
 
-def slots_of(layout: Layout, content: Content, table: StageTable) -> tuple[NDArray, NDArray, NDArray]:
+def slots_of(
+    layout: Layout, content: Content, table: StageTable
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """The first three of `fast_kernel.Replicas`: first_slot, slot_group and slot_stages_s."""
     sizes = [len(models) for models in content]
     group = np.repeat(np.arange(len(layout)), sizes)

@@ -6,9 +6,11 @@ bit (docs/decisions/0002-time.md). Importing this file imports numba; the compil
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
@@ -31,6 +33,10 @@ SERVED, SLO_INFEASIBLE = FATE_CODE[Fate.SERVED], FATE_CODE[Fate.SLO_INFEASIBLE]
 NOT_PLACED, QUEUE_FULL = FATE_CODE[Fate.NOT_PLACED], FATE_CODE[Fate.QUEUE_FULL]
 # In the lists of requests in flight: the end of a list.
 NOBODY = -1
+
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 class Arrivals(NamedTuple):
@@ -92,17 +98,21 @@ class InFlight(NamedTuple):
 
 
 @intrinsic
-def select(typing, condition, then, otherwise):
+def select(
+    typing: Any, condition: types.Type, then: types.Type, otherwise: types.Type
+) -> tuple[Any, Callable[..., ir.Value]]:
     """`then if condition else otherwise` without a branch: for what processors predict badly."""
 
-    def build(context, builder, signature, arguments):
+    def build(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         return builder.select(*arguments)
 
     return then(types.boolean, then, then), build
 
 
 @njit(inline="always")
-def _run(now_s, slot, group, slot_stages_s, num_stages, free_s, side):
+def _run(
+    now_s: float, slot: int, group: int, slot_stages_s: Floats, num_stages: Ints, free_s: Floats, side: Ints
+) -> float:
     """When work that may start now leaves the last stage; the group's spare side gets the stages' ends."""
     time_s, stages_s = now_s, slot_stages_s[slot]
     before_s, after_s = free_s[group, side[group]], free_s[group, 1 - side[group]]
@@ -113,7 +123,15 @@ def _run(now_s, slot, group, slot_stages_s, num_stages, free_s, side):
 
 
 @njit(inline="always")
-def _num_in_flight(which, now_s, end_s, head, length, following):
+def _spare_end_s(group: int, num_stages: Ints, free_s: Floats, side: Ints) -> float:
+    """What `_run` returned, of the group that it was asked about last."""
+    spare: int = 1 - side[group]
+    last: int = num_stages[group] - 1
+    return free_s[group, spare, last]
+
+
+@njit(inline="always")
+def _num_in_flight(which: int, now_s: float, end_s: Floats, head: Ints, length: Ints, following: Ints) -> int:
     """Length of a list after what ended before `now_s` has left it; what ends right now is still there."""
     member = head[which]
     while member != NOBODY and end_s[member] < now_s:
@@ -124,7 +142,7 @@ def _num_in_flight(which, now_s, end_s, head, length, following):
 
 
 @njit(inline="always")
-def _append(which, member, head, tail, length, following):
+def _append(which: int, member: int, head: Ints, tail: Ints, length: Ints, following: Ints) -> None:
     following[member] = NOBODY
     if head[which] == NOBODY:
         head[which] = member
@@ -135,7 +153,9 @@ def _append(which, member, head, tail, length, following):
 
 
 @njit(inline="always")
-def _last_stage_free_first(begin, stop, slot_group, num_stages, free_s, side):
+def _last_stage_free_first(
+    begin: int, stop: int, slot_group: Ints, num_stages: Ints, free_s: Floats, side: Ints
+) -> int:
     chosen, earliest_s = begin, np.inf
     for slot in range(begin, stop):
         group = slot_group[slot]
@@ -146,7 +166,16 @@ def _last_stage_free_first(begin, stop, slot_group, num_stages, free_s, side):
 
 
 @njit(inline="always")
-def _fewest_in_flight(now_s, begin, stop, slot_group, end_s, head, length, following):
+def _fewest_in_flight(
+    now_s: float,
+    begin: int,
+    stop: int,
+    slot_group: Ints,
+    end_s: Floats,
+    head: Ints,
+    length: Ints,
+    following: Ints,
+) -> int:
     chosen, fewest = begin, len(end_s)
     for slot in range(begin, stop):
         num_in_flight = _num_in_flight(slot_group[slot], now_s, end_s, head, length, following)
@@ -156,7 +185,7 @@ def _fewest_in_flight(now_s, begin, stop, slot_group, end_s, head, length, follo
 
 
 @njit(inline="always")
-def _two_of(num_choices, count):
+def _two_of(num_choices: int, count: int) -> tuple[int, int]:
     mixed = _mixed(count)
     first = mixed % num_choices
     second = (first + 1 + mixed // num_choices % (num_choices - 1)) % num_choices
@@ -164,7 +193,15 @@ def _two_of(num_choices, count):
 
 
 @njit(inline="always")
-def _better_of_two(now_s, choices, slot_group, slot_stages_s, num_stages, free_s, side):
+def _better_of_two(
+    now_s: float,
+    choices: tuple[int, int, int],
+    slot_group: Ints,
+    slot_stages_s: Floats,
+    num_stages: Ints,
+    free_s: Floats,
+    side: Ints,
+) -> int:
     begin, stop, count = choices
     if stop - begin == 1:
         return begin
@@ -176,7 +213,16 @@ def _better_of_two(now_s, choices, slot_group, slot_stages_s, num_stages, free_s
 
 
 @njit(inline="always")
-def _earliest_end(now_s, begin, stop, slot_group, slot_stages_s, num_stages, free_s, side):
+def _earliest_end(
+    now_s: float,
+    begin: int,
+    stop: int,
+    slot_group: Ints,
+    slot_stages_s: Floats,
+    num_stages: Ints,
+    free_s: Floats,
+    side: Ints,
+) -> int:
     chosen, earliest_s = begin, np.inf
     for slot in range(begin, stop):
         time_s = _run(now_s, slot, slot_group[slot], slot_stages_s, num_stages, free_s, side)
@@ -186,7 +232,10 @@ def _earliest_end(now_s, begin, stop, slot_group, slot_stages_s, num_stages, fre
 
 
 @njit(cache=True, nogil=True)
-def replay(arrivals, replicas, rules, rows, scratch, by_group, by_slot, columns, num_good, num_routed):
+def replay(
+    arrivals: Arrivals, replicas: Replicas, rules: Rules, rows: tuple[int, int], scratch: Scratch,
+    by_group: InFlight, by_slot: InFlight, columns: Columns, num_good: Ints, num_routed: Ints,
+) -> float:  # fmt: skip
     """Replay a trace through a placement; writes `columns`, and two counts for the requests in `rows`.
 
     num_good [models]: served within the SLO; num_routed [groups]: sent there, also when refused there.
@@ -203,11 +252,10 @@ def replay(arrivals, replicas, rules, rows, scratch, by_group, by_slot, columns,
     counts_models = max_queued < len(arrival_s)
     total_latency_s = 0.0
     for i in range(len(arrival_s)):
-        now_s, model = arrival_s[i], model_index[i]
-        begin, stop = first_slot[model], first_slot[model + 1]
-        group_index[i], good[i] = NO_GROUP, False
+        now_s, model = float(arrival_s[i]), int(model_index[i])
+        begin, stop = int(first_slot[model]), int(first_slot[model + 1])
+        group_index[i], good[i], fate[i] = NO_GROUP, False, NOT_PLACED
         if begin == stop:
-            fate[i] = NOT_PLACED
             continue
         if counts_models:
             num_queued = 0
@@ -218,11 +266,10 @@ def replay(arrivals, replicas, rules, rows, scratch, by_group, by_slot, columns,
                 continue
         if router == SHORTEST_EXPECTED_DELAY:
             slot = _earliest_end(now_s, begin, stop, slot_group, slot_stages_s, num_stages, free_s, side)
-            group = slot_group[slot]
-            time_s = free_s[group, 1 - side[group], num_stages[group] - 1]
+            time_s = _spare_end_s(slot_group[slot], num_stages, free_s, side)
         else:
             if router == ROUND_ROBIN:
-                slot = begin + turns[model] % (stop - begin)
+                slot = begin + int(turns[model]) % (stop - begin)
                 turns[model] += 1
             elif router == POWER_OF_TWO:
                 choices = begin, stop, turns[model]

@@ -10,15 +10,16 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numba
 
 from simulator.fast_kernel import replay as kernel
 
-_loaded: dict[str, Callable] = {}
+_loaded: dict[str, Callable[..., Any]] = {}
 
 
-def compiled(text: str, *, inlined: Sequence[ModuleType]) -> Callable:
+def compiled(text: str, *, inlined: Sequence[ModuleType]) -> Callable[..., Any]:
     """The function `replay` that the program defines, compiled at its first call unless that is on disk.
 
     inlined: modules whose functions the program takes in; numba does not see when they change.
@@ -29,7 +30,7 @@ def compiled(text: str, *, inlined: Sequence[ModuleType]) -> Callable:
     return _loaded[text]
 
 
-def _from_disk(text: str, inlined: Sequence[ModuleType]) -> Callable | None:
+def _from_disk(text: str, inlined: Sequence[ModuleType]) -> Callable[..., Any] | None:
     """None where nothing can be written."""
     parts = [numba.__version__, text, *(Path(str(module.__file__)).read_text() for module in inlined)]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
@@ -52,7 +53,7 @@ def _write(path: Path, text: str) -> None:
     os.replace(name, path)
 
 
-def _imported(path: Path) -> Callable:
+def _imported(path: Path) -> Callable[..., Any]:
     specification = importlib.util.spec_from_file_location(path.stem, path)
     assert specification is not None and specification.loader is not None, path
     module = importlib.util.module_from_spec(specification)
@@ -61,7 +62,7 @@ def _imported(path: Path) -> Callable:
     return module.replay
 
 
-def _from_text(text: str) -> Callable:
-    names: dict[str, Callable] = {}
+def _from_text(text: str) -> Callable[..., Any]:
+    names: dict[str, Callable[..., Any]] = {}
     exec(compile(text, "<program>", "exec"), names)
     return names["replay"]

@@ -69,7 +69,7 @@ def replay(arrivals, replicas, rules, rows, clocks_s, turns, num_good, num_route
 @cache
 def counting_source(num_stages: int) -> str:
     """The program's text. It defines `replay`; clocks_s: [groups, stages], zero for an idle fleet."""
-    lines = []
+    lines: list[str] = []
     for template in _TEMPLATE.splitlines():
         stages = range(num_stages if "{s}" in template else 1)
         lines += [template.format(s=s, last=num_stages - 1, num_stages=num_stages) for s in stages]

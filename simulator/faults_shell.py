@@ -182,7 +182,8 @@ class FaultyShell:
         for happening, words in self._happenings.pop_instant(now_s):
             happening(*words)
         self._observe_arrivals(now_s)
-        touched, self._thawed = self._thawed, set()
+        touched = self._thawed
+        self._thawed = set[int]()
         while True:
             for process, event in self._agenda.pop_instant(now_s):
                 if self._processes.get(process.index) is process:
@@ -196,7 +197,7 @@ class FaultyShell:
                 self._perform_group(process, process.decide(now_s), now_s)
             if self._agenda.next_s != now_s and not self._is_heard:
                 return
-            touched = set()
+            touched = set[int]()
 
     def _observe_arrivals(self, now_s: float) -> None:
         arrivals = self._arrivals

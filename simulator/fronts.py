@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import assert_never, final
 
@@ -38,7 +39,7 @@ from vocabulary.trace import Trace
 from vocabulary.units import NEVER_S, TIME_TOLERANCE_S
 
 # Which front end a request comes to, of so many: by its row in the trace.
-SPLITS = {
+SPLITS: Mapping[str, Callable[[int, int], int]] = {
     "turns": lambda row, num_fronts: row % num_fronts,
     "hash": lambda row, num_fronts: mixed_of(row) % num_fronts,
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, NamedTuple, final
 
 import numpy as np
@@ -95,12 +95,13 @@ class LaneScorer:
             parts = [self._lockstep(layout, batch) for batch in batches]
         else:
             with ThreadPoolExecutor(num_threads) as pool:
-                parts = list(pool.map(lambda batch: self._lockstep(layout, batch), batches))
+                parts = list(pool.map(self._lockstep, repeat(layout), batches))
         if len(parts) == 1:
             return parts[0]
         num_models = self.table.num_models
-        shapes = ((0, num_models), (0, len(layout), num_models), (0,))
-        none = LaneCounts(*(np.zeros(shape, dtype=np.int64) for shape in shapes))
+        none = LaneCounts(
+            np.zeros((0, num_models), np.int64), np.zeros((0, len(layout), num_models), np.int64), np.zeros(0)
+        )
         return LaneCounts(*(np.concatenate(columns) for columns in zip(*(parts or [none]), strict=True)))
 
     def _lockstep(self, layout: Layout, held: NDArray[np.bool_]) -> LaneCounts:

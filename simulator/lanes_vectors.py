@@ -6,7 +6,7 @@ arrays do not overlap: every clock here is found through an index. Importing thi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -34,6 +34,8 @@ class _RowModel(models.PrimitiveModel):
 
 
 _row = Row()
+# What an intrinsic gives numba: its types, and who writes it in LLVM.
+Built = tuple[Any, Callable[..., Any]]
 
 
 def stride(num_stages: int) -> int:
@@ -42,10 +44,10 @@ def stride(num_stages: int) -> int:
 
 
 @intrinsic
-def wide(typing, value):
+def wide(typing: Any, value: types.Type) -> Built:
     """The same float in every lane."""
 
-    def build(context, builder, signature, arguments):
+    def build(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> Any:
         empty = ir.Constant(_ROW, ir.Undefined)
         return _picked(builder, builder.insert_element(empty, arguments[0], _INT32(0)), empty, [0] * LANES)
 
@@ -53,20 +55,20 @@ def wide(typing, value):
 
 
 @intrinsic
-def load(typing, floats, at):
+def load(typing: Any, floats: types.Type, at: types.Type) -> Built:
     """LANES floats of a contiguous array, from index `at`."""
 
-    def build(context, builder, signature, arguments):
+    def build(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> Any:
         return builder.load(_row_pointer(context, builder, signature, arguments), align=8)
 
     return _row(floats, at), build
 
 
 @intrinsic
-def store(typing, floats, at, row):
+def store(typing: Any, floats: types.Type, at: types.Type, row: types.Type) -> Built:
     """Writes a row to a contiguous array, from index `at`."""
 
-    def build(context, builder, signature, arguments):
+    def build(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> Any:
         builder.store(arguments[2], _row_pointer(context, builder, signature, arguments), align=8)
         return context.get_dummy_value()
 
@@ -74,22 +76,30 @@ def store(typing, floats, at, row):
 
 
 @intrinsic
-def plus(typing, one, other):
+def plus(typing: Any, one: types.Type, other: types.Type) -> Built:
     """one + other."""
-    return _row(one, other), lambda context, builder, signature, arguments: builder.fadd(*arguments)
+
+    def build(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> Any:
+        return builder.fadd(arguments[0], arguments[1])
+
+    return _row(one, other), build
 
 
 @intrinsic
-def minus(typing, one, other):
+def minus(typing: Any, one: types.Type, other: types.Type) -> Built:
     """one - other."""
-    return _row(one, other), lambda context, builder, signature, arguments: builder.fsub(*arguments)
+
+    def build(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> Any:
+        return builder.fsub(arguments[0], arguments[1])
+
+    return _row(one, other), build
 
 
 @intrinsic
-def occupied(typing, free_s, time_s, latency_s):
+def occupied(typing: Any, free_s: types.Type, time_s: types.Type, latency_s: types.Type) -> Built:
     """max(free_s, time_s) + latency_s: when a stage ends."""
 
-    def build(context, builder, signature, arguments):
+    def build(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> Any:
         free, time, latency = arguments
         start = builder.select(builder.fcmp_ordered(">", free, time), free, time)
         return builder.fadd(start, latency)
@@ -98,21 +108,25 @@ def occupied(typing, free_s, time_s, latency_s):
 
 
 @intrinsic
-def if_less(typing, one, other, then, otherwise):
+def if_less(
+    typing: Any, one: types.Type, other: types.Type, then: types.Type, otherwise: types.Type
+) -> Built:
     """`then` in the lanes where one < other, else `otherwise`."""
 
-    def build(context, builder, signature, arguments):
+    def build(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> Any:
         return builder.select(builder.fcmp_ordered("<", *arguments[:2]), *arguments[2:])
 
     return _row(one, other, then, otherwise), build
 
 
 @intrinsic(prefer_literal=True)
-def gather(typing, clocks_s, offsets, at, num_stages):
+def gather(
+    typing: Any, clocks_s: types.Type, offsets: types.Type, at: types.Type, num_stages: types.IntegerLiteral
+) -> Built:
     """Rows of all stages, a tuple: those of lane k are at clocks_s[offsets[at + k]] and on."""
     number = num_stages.literal_value
 
-    def build(context, builder, signature, arguments):
+    def build(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> Any:
         clocks, offset = (_pointer(context, builder, signature, arguments, index) for index in (0, 1))
         first = builder.gep(offset, [arguments[2]])
         places = [_loaded(builder, first, _INT64(lane)) for lane in range(LANES)]
@@ -125,11 +139,18 @@ def gather(typing, clocks_s, offsets, at, num_stages):
 
 
 @intrinsic
-def scatter(typing, clocks_s, offsets, at, chosen, rows):
+def scatter(
+    typing: Any,
+    clocks_s: types.Type,
+    offsets: types.Type,
+    at: types.Type,
+    chosen: types.Type,
+    rows: types.BaseTuple,
+) -> Built:
     """Lane k's stages of `rows` (a tuple) go to clocks_s[offsets[at + chosen[k]]] and on."""
     number = len(rows)
 
-    def build(context, builder, signature, arguments):
+    def build(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> Any:
         clocks, offset = (_pointer(context, builder, signature, arguments, index) for index in (0, 1))
         first = builder.gep(offset, [arguments[2]])
         places = [_loaded(builder, first, index) for index in _indices(builder, arguments[3])]
@@ -144,10 +165,10 @@ def scatter(typing, clocks_s, offsets, at, chosen, rows):
 
 
 @intrinsic
-def count(typing, counts, at, chosen):
+def count(typing: Any, counts: types.Type, at: types.Type, chosen: types.Type) -> Built:
     """One more at counts[at + chosen[k]] for every lane k; no two are the same."""
 
-    def build(context, builder, signature, arguments):
+    def build(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> Any:
         first = builder.gep(_pointer(context, builder, signature, arguments, 0), [arguments[1]])
         for index in _indices(builder, arguments[2]):
             place = builder.gep(first, [index])
@@ -186,7 +207,7 @@ def _columns(builder: ir.IRBuilder, lanes: list[ir.Value]) -> list[ir.Value]:
         case 1:
             return [_joined(builder, lanes)]
         case 2:
-            pairs = [lanes[:2], lanes[2:]]
+            pairs = [(lanes[0], lanes[1]), (lanes[2], lanes[3])]
             even = [_picked(builder, *pair, [0, 2]) for pair in pairs]
             odd = [_picked(builder, *pair, [1, 3]) for pair in pairs]
             return [_joined(builder, even), _joined(builder, odd)]
@@ -200,7 +221,7 @@ def _lanes(builder: ir.IRBuilder, columns: list[ir.Value]) -> list[ir.Value]:
         case 1:
             return [_picked(builder, columns[0], columns[0], [lane]) for lane in range(4)]
         case 2:
-            return [_picked(builder, *columns, [lane, lane + 4]) for lane in range(4)]
+            return [_picked(builder, columns[0], columns[1], [lane, lane + 4]) for lane in range(4)]
         case _:
             return _turned(builder, columns)
 
@@ -210,7 +231,7 @@ def _turned(builder: ir.IRBuilder, square: list[ir.Value]) -> list[ir.Value]:
     even = [_picked(builder, square[i], square[i + 1], [0, 4, 2, 6]) for i in (0, 2)]
     odd = [_picked(builder, square[i], square[i + 1], [1, 5, 3, 7]) for i in (0, 2)]
     low, high = [0, 1, 4, 5], [2, 3, 6, 7]
-    return [_picked(builder, *pair, half) for half in (low, high) for pair in (even, odd)]
+    return [_picked(builder, one[0], one[1], half) for half in (low, high) for one in (even, odd)]
 
 
 def _joined(builder: ir.IRBuilder, parts: list[ir.Value]) -> ir.Value:

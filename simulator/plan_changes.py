@@ -174,7 +174,7 @@ class _Execution:
         bytes_in = self._bytes_by_host(group, models)
         self._num_loads += len(models)
         self._num_bytes += sum(bytes_in.values())
-        ends = []
+        ends: list[float] = []
         for host, num_bytes in bytes_in.items():
             start_s = max(now_s, self._free_s.get(host, 0.0))
             self._free_s[host] = start_s + num_bytes / self._costs.store_bytes_per_s

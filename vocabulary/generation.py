@@ -16,7 +16,7 @@ class StepTimes:
     token_s: float
     kv_token_s: float = 0.0
 
-    def of(self, num_tokens: int, num_kv_tokens: int) -> float:
+    def of(self, num_tokens: float, num_kv_tokens: float) -> float:
         return self.constant_s + self.token_s * num_tokens + self.kv_token_s * num_kv_tokens
 
     def scaled(self, scale: float) -> StepTimes:

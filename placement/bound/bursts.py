@@ -38,15 +38,18 @@ def bursts_of(trace: Trace, widths_s: NDArray[np.float64]) -> Bursts:
     They are as long as from their first to their last arrival, not as `widths_s`: bursty traffic loses little
     by being cut so.
     """
-    rows = [row for model in range(len(trace.models)) for row in _of_model(trace, model, widths_s[model])]
-    columns = np.array(rows, dtype=float).reshape(len(rows), 4)
-    return Bursts(columns[:, 0].astype(int), columns[:, 1], columns[:, 2], columns[:, 3].astype(int))
+    rows = [
+        row for model in range(len(trace.models)) for row in _of_model(trace, model, float(widths_s[model]))
+    ]
+    columns = np.array(rows, dtype=np.float64).reshape(len(rows), 4)
+    models, counts = columns[:, 0].astype(np.int64), columns[:, 3].astype(np.int64)
+    return Bursts(models, columns[:, 1], columns[:, 2], counts)
 
 
 def _of_model(trace: Trace, model: int, width_s: float) -> Iterator[tuple[int, float, float, int]]:
     arrival_s = trace.arrival_s[trace.model_index == model]
     begin = 0
     while begin < len(arrival_s):
-        end = int(np.searchsorted(arrival_s, arrival_s[begin] + width_s, side="right"))
-        yield model, arrival_s[begin], arrival_s[end - 1], end - begin
+        end = int(np.searchsorted(arrival_s, float(arrival_s[begin]) + width_s, side="right"))
+        yield model, float(arrival_s[begin]), float(arrival_s[end - 1]), end - begin
         begin = end

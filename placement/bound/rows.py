@@ -79,7 +79,7 @@ def _replica_limits(rows: Rows, deployment: Deployment, columns: Columns) -> Non
 def _holding(rows: Rows, columns: Columns) -> None:
     """Groups that hold one of a kind are no more than groups, nor than replicas of the kind."""
     for kind, holding in zip(columns.kinds, columns.holding, strict=True):
-        for index in np.flatnonzero(holding != NONE):
+        for index in np.flatnonzero(holding != NONE).tolist():
             rows.add((holding[index], index), (1.0, -1.0))
             replicas = columns.replicas[kind, index]
             rows.add((holding[index], *replicas), (1.0, *-np.ones(len(replicas))))

@@ -10,7 +10,7 @@ import numpy as np
 
 from placement.bound.bursts import Bursts, bursts_of
 from placement.bound.fleet import Choice, choices_of
-from placement.bound.parts import solved
+from placement.bound.parts import Solved, solved
 from vocabulary.deployment import Deployment
 from vocabulary.outcomes import kept_rows
 from vocabulary.trace import Trace
@@ -57,7 +57,8 @@ def upper_bound(
     counted = _counted(trace.aligned_to(deployment.model_names), trim_s)
     choices = choices_of(deployment, generating=_asks_for_tokens(counted))
     pieces = _pieces(counted, deployment)
-    num_good, found = 0, []
+    num_good = 0
+    found: list[Solved] = []
     for number, bursts in enumerate(pieces):
         now_s = time.perf_counter()
         until_s = now_s + max(0.0, stop_s - now_s) / (len(pieces) - number)
@@ -87,11 +88,13 @@ def _pieces(trace: Trace, deployment: Deployment) -> list[Bursts]:
 
     What is served of a part is at most what a fleet that has only this part to serve can.
     """
+    slos_s = np.array([model.slo_s(deployment.latency) for model in deployment.models])
     for windows_per_slo in WINDOWS_PER_SLO:
-        widths_s = np.array([m.slo_s(deployment.latency) / windows_per_slo for m in deployment.models])
-        bursts = bursts_of(trace, widths_s)
+        bursts = bursts_of(trace, slos_s / windows_per_slo)
         if len(bursts) <= MOST_WINDOWS:
             return [bursts] if len(bursts) else []
+    widths_s = slos_s / WINDOWS_PER_SLO[-1]
+    bursts = bursts_of(trace, widths_s)
     num_pieces = math.ceil(len(bursts) / MOST_WINDOWS)
     return [
         bursts_of(trace.take(rows), widths_s) for rows in np.array_split(np.arange(len(trace)), num_pieces)

@@ -56,9 +56,9 @@ class Result:
     p50_s: float | None
     p99_s: float | None
     seconds: float
-    missed: Mapping[str, int] = field(default_factory=dict)
-    models: Mapping[str, ModelResult] = field(default_factory=dict)
-    utilisations: Mapping[str, float] = field(default_factory=dict)
+    missed: Mapping[str, int] = field(default_factory=dict[str, int])
+    models: Mapping[str, ModelResult] = field(default_factory=dict[str, ModelResult])
+    utilisations: Mapping[str, float] = field(default_factory=dict[str, float])
     bottleneck: Bottleneck | None = None
     placement: Placement | None = None
     infeasible: str | None = None
@@ -71,7 +71,7 @@ class Requirement:
     """A share of all requests, or shares of single models; is_assumed: nobody asked for it."""
 
     attainment: float | None
-    models: Mapping[str, float] = field(default_factory=dict)
+    models: Mapping[str, float] = field(default_factory=dict[str, float])
     is_assumed: bool = False
 
     def holds(self, result: Result) -> bool:

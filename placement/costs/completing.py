@@ -50,7 +50,7 @@ def completed(measured: Profile, estimates: Profile) -> Profile:
     generates = any(entry.step_times for entry in measured.entries.values())
     missing = [entry for config, entry in estimates.entries.items() if config not in measured.entries]
     filled = [_scaled(entry, both, generates=generates) for entry in missing]
-    entries = measured.entries | {entry.config: entry for entry in filled}
+    entries = {**measured.entries, **{entry.config: entry for entry in filled}}
     note = f"{len(filled)} of {len(entries)} {_NOTE}"
     provenance = replace(measured.provenance, note="; ".join(filter(None, (measured.provenance.note, note))))
     return replace(measured, entries=dict(sorted(entries.items())), provenance=provenance)

@@ -34,7 +34,7 @@ def reshard(tensor: GraphTensor, source: Layout, target: Layout, mesh: DeviceMes
     for index, (have, want) in enumerate(zip(source, target, strict=True)):
         if have is None and want is not None:
             now[index] = want
-    found = []
+    found: list[Collective] = []
     for index, axis in enumerate(mesh.axes):
         if now[index] is not None and target[index] not in (None, now[index]):
             num_bytes = mesh.local_bytes(tensor, tuple(now))

@@ -40,7 +40,7 @@ def links_of(
     for number, node in enumerate(nodes):
         for index, tensor in enumerate(node.required):
             takers.setdefault(tensor, []).append(Port(classes.of[number], index))
-    ends = set(graph.outputs) if freedom.ends_are_whole else set()
+    ends: set[int] = set(graph.outputs) if freedom.ends_are_whole else set()
     found: dict[object, Link] = {}
     for number, node in enumerate(nodes):
         for index, tensor in enumerate(node.produced):

@@ -18,7 +18,7 @@ def memory_row(
     """Bytes on each device while `operator` runs: coefficients of the strategies, and of copies made."""
     graph, mesh, row = program.graph, program.mesh, Row()
     ports = ports_of(nodes, classes)
-    for tensor in alive.at(operator).tolist():
+    for tensor in map(int, alive.at(operator)):
         port = ports[tensor]
         for number, strategy in enumerate(program.nodes[port.node_class].strategies):
             column = program.firsts[port.node_class] + number

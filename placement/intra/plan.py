@@ -65,7 +65,7 @@ def exchanges(choice: Choice, graph: LayerGraph, mesh: DeviceMesh, freedom: Free
     if freedom.ends_are_whole:
         for tensor in set(graph.outputs) & layouts.keys():
             wanted.setdefault(tensor, {})[mesh.whole] = None
-    found = []
+    found: list[Exchange] = []
     for node, strategy in zip(choice.nodes, choice.strategies, strict=True):
         found += [Exchange(node.produced[0], one, is_resharding=False) for one in strategy.collectives]
         for tensor in node.produced:
@@ -93,7 +93,7 @@ def held_bytes(choice: Choice, graph: LayerGraph, mesh: DeviceMesh, alive: Lifet
     """Bytes on each device while each operator runs, with the copies that it takes in other layouts."""
     layouts = choice.layouts()
     change = np.zeros(len(graph.operators) + 1)
-    sizes = [mesh.local_bytes(graph.tensors[one], layouts[one]) for one in alive.tensors.tolist()]
+    sizes = [mesh.local_bytes(graph.tensors[one], layouts[one]) for one in map(int, alive.tensors)]
     np.add.at(change, alive.first, sizes)
     np.add.at(change, alive.last + 1, [-size for size in sizes])
     held = np.cumsum(change)[:-1]
@@ -108,7 +108,7 @@ def held_bytes(choice: Choice, graph: LayerGraph, mesh: DeviceMesh, alive: Lifet
 def wanted_layouts(choice: Choice, graph: LayerGraph, mesh: DeviceMesh) -> Mapping[tuple[int, int], Layout]:
     """(operator, operand position) -> the layout to bring the operand to, where it lies otherwise."""
     layouts = choice.layouts()
-    found = {}
+    found: dict[tuple[int, int], Layout] = {}
     for node, strategy in zip(choice.nodes, choice.strategies, strict=True):
         for index, cuts in zip(node.members, strategy.cuts, strict=True):
             way = spread(graph.operators[index], cuts, graph, mesh)

@@ -57,7 +57,8 @@ def spread(
     labels = tuple(cut.label for cut in cuts)
     if not _is_even(operator.sizes, labels, mesh):
         return None
-    results, collectives = [], []
+    results: list[Layout] = []
+    collectives: list[Collective] = []
     for tensor, row in zip(operator.results, operator.result_labels, strict=True):
         layout = _layout(row, labels)
         for index, cut in enumerate(cuts):

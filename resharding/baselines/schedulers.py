@@ -51,7 +51,7 @@ def naive(timings: Sequence[Timing]) -> list[Choice]:
 def by_size(timings: Sequence[Timing]) -> list[Choice]:
     """The least loaded host sends, in program order."""
     load: dict[int, float] = defaultdict(float)
-    choices = []
+    choices: list[Choice] = []
     for index, timing in enumerate(timings):
         sender = min(timing.task.senders, key=lambda host: load[host])
         load[sender] += timing.seconds
@@ -120,7 +120,7 @@ def _compatible(
 ) -> list[Choice]:
     """A maximal set without a common host; senders with less load are likelier."""
     taken = 0
-    found = []
+    found: list[Choice] = []
     for index in rng.sample(left, len(left)):
         if taken & receivers[index]:
             continue

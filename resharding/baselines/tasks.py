@@ -35,7 +35,7 @@ def tasks_of(moves: Sequence[Move]) -> tuple[Task, ...]:
 
 def _tasks(move: Move, target: Mapping[Device, Box]) -> list[Task]:
     sources = _tiles(move.source.boxes(move.shape))
-    found = []
+    found: list[Task] = []
     for wanted, devices in _tiles(target).items():
         receivers: dict[int, int] = defaultdict(int)
         for host, _ in devices:

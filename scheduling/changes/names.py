@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import count
 
-from vocabulary.placement import Placement
+from vocabulary.placement import Group, Placement
 
 
 def keep_names(there: Placement, wanted: Placement) -> Placement:
@@ -17,7 +17,7 @@ def keep_names(there: Placement, wanted: Placement) -> Placement:
     known = {(group.devices, group.config): group.id for group in there.groups}
     ids = [known.get((group.devices, group.config)) for group in wanted.groups]
     taken = {group.id for group in there.groups} | {group_id for group_id in ids if group_id is not None}
-    groups = []
+    groups: list[Group] = []
     for group, kept in zip(wanted.groups, ids, strict=True):
         group_id = kept or _free(group.id, taken)
         taken.add(group_id)

@@ -21,9 +21,11 @@ class Memory(Protocol):
 
     def taken(self, group: Group) -> Mapping[str, StageBytes] | None:
         """By model, were the group started with its models: weights and page pools. None: it cannot be."""
+        ...
 
     def usable(self, group: Group) -> StageBytes:
         """What models may take on the tightest device of each stage."""
+        ...
 
 
 @final
@@ -53,7 +55,7 @@ class DeploymentMemory:
         catalog, batch_size = deployment.catalog(), activation_batch_size(deployment)
         try:
             limits = generation_limits(group, deployment)
-            taken = {}
+            taken: dict[str, StageBytes] = {}
             for model in group.models:
                 weights = stage_bytes(
                     group.config, [model], catalog=catalog, activation_batch_size=batch_size

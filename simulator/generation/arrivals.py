@@ -32,7 +32,7 @@ def limits_of_groups(
     if trace.tokens is None or not asks_for_tokens(trace):
         return tuple({} for _ in placement.groups)
     asked = np.unique(trace.model_index[trace.tokens.output_tokens > 0])
-    for model in (deployment.models[index] for index in asked.tolist()):
+    for model in (deployment.models[int(index)] for index in asked):
         if model.profile is not None and not model.generates:
             raise InvalidInput(
                 f"the trace asks {model.name} for output tokens, and its profile has no step_times",
@@ -74,7 +74,7 @@ class TokenRequests:
             prefix=self._prefix(row),
             ttft_s=self._ttft_s[model_index],
             tpot_s=self._tpot_s[model_index],
-            tenant="" if self._tenants is None else self._tenants.names[self._tenants.index[row]],
+            tenant="" if self._tenants is None else self._tenants.names[int(self._tenants.index[row])],
         )
 
     def _prefix(self, row: int) -> Prefix | None:

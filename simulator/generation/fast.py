@@ -21,7 +21,7 @@ from vocabulary.trace import Tokens
 
 if TYPE_CHECKING:  # numba takes half a second to import: only who generates pays for it
     from simulator.generation.kernel import Asked, Columns, Limits, Seconds
-    from simulator.generation.kernel_pages import Cache
+    from simulator.generation.running import Cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,8 @@ def _replay_pages(
     counts: NDArray[np.int64],
     tokens: Tokens,
 ) -> None:
-    from simulator.generation.kernel_pages import FREE, NUM_STATE, Running, replay_pages
+    from simulator.generation.kernel_pages import FREE, NUM_STATE, replay_pages
+    from simulator.generation.running import Running
 
     num_requests = len(asked.arrival_s)
     num_places = min(limits.max_sequences, num_requests)
@@ -168,7 +169,7 @@ def _replay_pages(
 
 def _cache(tokens: Tokens, limits: Limits) -> Cache:
     """An empty cache, with a number for every page of a prompt that can be known by its hash."""
-    from simulator.generation.kernel_pages import Cache
+    from simulator.generation.running import Cache
 
     offsets, hashes = np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64)
     if limits.has_prefix_cache:

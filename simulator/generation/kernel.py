@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import int64, njit
 from numpy.typing import NDArray
 
 from vocabulary.outcomes import FATE_CODE
@@ -27,6 +27,10 @@ LOG_LENGTH = 1024
 COMPILED = {"cache": True, "nogil": True, "_nrt": False}
 # Places in `counts`.
 STEPS, TOKENS, PREEMPTED, RECOMPUTED, HIT, PEAK_PAGES, PEAK_SEQUENCES, NUM_COUNTS = range(8)
+
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 class Asked(NamedTuple):
@@ -66,13 +70,24 @@ class Columns(NamedTuple):
 
 
 @njit(inline="always")
-def _admit(head, now_s, num_running, budget, num_held, partial, rest, asked, limits, fate):
+def _admit(
+    head: int,
+    now_s: float,
+    num_running: int,
+    budget: int,
+    num_held: int,
+    partial: int,
+    rest: int,
+    asked: Asked,
+    limits: Limits,
+    fate: NDArray[np.int8],
+) -> tuple[int, int, int, int, int, int]:
     """As many waiting requests as fit, in order. Those that could never run are refused on the way."""
     arrival_s, input_tokens, output_tokens = asked
     num_pages, page_tokens, max_batched_tokens, max_sequences, is_chunked, _, _ = limits
     while budget > 0 and num_running < max_sequences and head < len(arrival_s) and arrival_s[head] <= now_s:
         prompt, answer = max(input_tokens[head], 1), max(output_tokens[head], 1)
-        num_new = (np.int64(prompt) + answer - 2) // page_tokens + 1
+        num_new = (int64(prompt) + answer - 2) // page_tokens + 1
         if num_new > num_pages or not (is_chunked or prompt <= max_batched_tokens):
             fate[head] = INVALID
         elif num_held + num_new > num_pages or not (is_chunked or prompt <= budget):
@@ -91,19 +106,21 @@ def _admit(head, now_s, num_running, budget, num_held, partial, rest, asked, lim
 
 
 @njit(inline="always")
-def _step_s(num_tokens, kv_tokens, seconds):
+def _step_s(num_tokens: int, kv_tokens: int, seconds: Seconds) -> float:
     constant_s, token_s, kv_token_s = seconds
     return constant_s + token_s * num_tokens + kv_token_s * kv_tokens
 
 
 @njit(inline="always")
-def _end_s(now_s, num_steps, first_s, growth_s):
+def _end_s(now_s: float, num_steps: int, first_s: float, growth_s: float) -> float:
     """Of steps that last first_s, first_s + growth_s, first_s + 2 growth_s and so on."""
     return now_s + (num_steps * first_s + growth_s * (num_steps * (num_steps - 1) // 2))
 
 
 @njit(inline="always")
-def _jump(now_s, num_sequences, kv_tokens, max_steps, until_s, seconds):
+def _jump(
+    now_s: float, num_sequences: int, kv_tokens: int, max_steps: int, until_s: float, seconds: Seconds
+) -> tuple[int, float]:
     """Decoding steps until the first that ends at `until_s` or later: how many, and when it ends."""
     first_s = _step_s(num_sequences, kv_tokens, seconds)
     growth_s = seconds.kv_token_s * num_sequences
@@ -115,7 +132,7 @@ def _jump(now_s, num_sequences, kv_tokens, max_steps, until_s, seconds):
     if max_steps == 1 or left_s <= 0:
         return 1, _end_s(now_s, 1, first_s, growth_s)
     root = 2 * left_s / (linear_s + np.sqrt(linear_s * linear_s + 2 * growth_s * left_s))
-    num_steps = min(max(np.int64(np.ceil(root)), 1), max_steps)
+    num_steps = min(max(int64(np.ceil(root)), 1), max_steps)
     while num_steps > 1 and _end_s(now_s, num_steps - 1, first_s, growth_s) >= until_s:
         num_steps -= 1
     while _end_s(now_s, num_steps, first_s, growth_s) < until_s:
@@ -124,7 +141,7 @@ def _jump(now_s, num_sequences, kv_tokens, max_steps, until_s, seconds):
 
 
 @njit(inline="always")
-def _add_up(since_s, num_logged, log, seconds):
+def _add_up(since_s: float, num_logged: int, log: Ints, seconds: Seconds) -> float:
     """The logged steps added to a time one by one, as the machines do."""
     for entry in range(num_logged):
         num_steps, num_tokens, kv_tokens = log[entry, 0], log[entry, 1], log[entry, 2]
@@ -134,7 +151,7 @@ def _add_up(since_s, num_logged, log, seconds):
 
 
 @njit(inline="always")
-def _push(heap, length, key):
+def _push(heap: Ints, length: int, key: int) -> None:
     place = length
     while place > 0 and heap[(place - 1) >> 1] > key:
         heap[place] = heap[(place - 1) >> 1]
@@ -143,7 +160,7 @@ def _push(heap, length, key):
 
 
 @njit(inline="always")
-def _pop(heap, length):
+def _pop(heap: Ints, length: int) -> None:
     """Forget the least of `length` keys."""
     key, place, child = heap[length - 1], 0, 1
     while child < length - 1:
@@ -157,15 +174,24 @@ def _pop(heap, length):
 
 
 @njit(inline="always")
-def _doubt_s(now_s, num_steps, num_logged):
+def _doubt_s(now_s: float, num_steps: int, num_logged: int) -> float:
     """How far a time can be from the steps added up: half a unit in the last place a step, some a jump."""
     return (num_steps + 4 * num_logged + 16) * 2.0**-52 * now_s
 
 
 @njit(inline="always")
 def _made_sure(
-    now_s, steps, next_arrival, num_logged, log, exact_s, exact_step, arrival_s, seconds, tolerance_s
-):
+    now_s: float,
+    steps: int,
+    next_arrival: int,
+    num_logged: int,
+    log: Ints,
+    exact_s: float,
+    exact_step: int,
+    arrival_s: Floats,
+    seconds: Seconds,
+    tolerance_s: float,
+) -> tuple[float, int, int, float, int]:
     """`now_s` as it is, or added up from the last exact time where the difference could matter."""
     doubt_s = _doubt_s(now_s, steps - exact_step, num_logged)
     while next_arrival < len(arrival_s) and arrival_s[next_arrival] < now_s - doubt_s:
@@ -178,7 +204,18 @@ def _made_sure(
 
 
 @njit(inline="always")
-def _emit_first(begin, head, partial, now_s, steps, num_decoding, kv_tokens, finishing, asked, columns):
+def _emit_first(
+    begin: int,
+    head: int,
+    partial: int,
+    now_s: float,
+    steps: int,
+    num_decoding: int,
+    kv_tokens: int,
+    finishing: Ints,
+    asked: Asked,
+    columns: Columns,
+) -> tuple[int, int]:
     """Those admitted in this step, and the one that was computed in part, unless it still is."""
     for request in range(begin, head):
         if columns.fate[request] == SERVED and request != partial:
@@ -191,12 +228,22 @@ def _emit_first(begin, head, partial, now_s, steps, num_decoding, kv_tokens, fin
 
 
 @njit(inline="always")
-def _finish(now_s, steps, num_decoding, kv_tokens, num_held, page_tokens, finishing, asked, columns):
+def _finish(
+    now_s: float,
+    steps: int,
+    num_decoding: int,
+    kv_tokens: int,
+    num_held: int,
+    page_tokens: int,
+    finishing: Ints,
+    asked: Asked,
+    columns: Columns,
+) -> tuple[int, int, int]:
     """Those whose last token came with this step leave."""
     while num_decoding > 0 and finishing[0] >> _ID_BITS == steps:
-        request = finishing[0] & (MAX_REQUESTS - 1)
+        request: int = finishing[0] & (MAX_REQUESTS - 1)
         columns.finish_s[request] = now_s
-        most = np.int64(max(asked.input_tokens[request], 1)) + max(asked.output_tokens[request], 1) - 1
+        most: int = int64(max(asked.input_tokens[request], 1)) + max(asked.output_tokens[request], 1) - 1
         kv_tokens -= most
         num_held -= (most - 1) // page_tokens + 1
         _pop(finishing, num_decoding)
@@ -205,7 +252,10 @@ def _finish(now_s, steps, num_decoding, kv_tokens, num_held, page_tokens, finish
 
 
 @njit(**COMPILED)
-def replay_plain(asked, seconds, limits, columns, counts, tolerance_s, finishing, log):
+def replay_plain(
+    asked: Asked, seconds: Seconds, limits: Limits, columns: Columns, counts: Ints, tolerance_s: float,
+    finishing: Ints, log: Ints,
+) -> None:  # fmt: skip
     """Writes `columns` and `counts`. Needs max_sequences <= max_batched_tokens, so that all decode at once.
 
     Times are within tolerance_s of steps added one by one, with 0 equal to the last bit. What is decided is
@@ -256,17 +306,9 @@ def replay_plain(asked, seconds, limits, columns, counts, tolerance_s, finishing
         counts[TOKENS] += num_steps * num_tokens
         kv_tokens += num_steps * num_decoding
         now_s, next_arrival, num_logged, exact_s, exact_step = _made_sure(
-            now_s,
-            steps,
-            next_arrival,
-            num_logged + 1,
-            log,
-            exact_s,
-            exact_step,
-            arrival_s,
-            seconds,
+            now_s, steps, next_arrival, num_logged + 1, log, exact_s, exact_step, arrival_s, seconds,
             tolerance_s,
-        )
+        )  # fmt: skip
         num_decoding, kv_tokens = _emit_first(
             begin, head, partial, now_s, steps, num_decoding, kv_tokens, finishing, asked, columns
         )

@@ -7,94 +7,46 @@ once. Step times are added one by one, so that times equal the machines' to the 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
+from numba import int64, njit
 
-from simulator.generation.kernel import (
-    COMPILED,
-    HIT,
-    INVALID,
-    PEAK_PAGES,
-    PEAK_SEQUENCES,
-    PREEMPTED,
-    RECOMPUTED,
-    SERVED,
-    STEPS,
-    TOKENS,
-)
+from simulator.generation import kernel
+from simulator.generation.kernel import COMPILED, Asked, Columns, Ints, Limits, Seconds
+from simulator.generation.running import Cache, Running
 
 # Places in `state`: how many run; pages that are free; pages of the cache that nobody uses; how many were
 # preempted and wait; the first request that was never admitted.
 RUNNING, FREE, UNUSED, RETURNED, HEAD, NUM_STATE = range(6)
 
 
-class Running(NamedTuple):
-    """Sequences in order of admission [max_sequences].
-
-    prompt: tokens to compute before the next can be emitted; pages: that it holds, the first `shared` of them
-    known to the cache; emitted: tokens so far; slice: tokens that it computes in this step. returned: the
-    requests that were preempted and wait, the next to return last.
-    """
-
-    request: NDArray[np.int64]
-    prompt: NDArray[np.int64]
-    cached: NDArray[np.int64]
-    pages: NDArray[np.int64]
-    shared: NDArray[np.int64]
-    emitted: NDArray[np.int64]
-    slice: NDArray[np.int64]
-    returned: NDArray[np.int64]
-
-
-class Cache(NamedTuple):
-    """Pages of prompts by number: page i of a prompt is number first_page[node] + (its place in its block).
-
-    node: int64 [blocks of all requests], what the chained hash and the depth of a block stand for;
-    first_node: int64 [requests + 1] into it; is_known: whether the page is in the cache; users: sequences
-    that hold it; before, after: the unused ones, in the order in which they are evicted, in a ring that
-    starts at the last number.
-    """
-
-    block_tokens: int
-    first_node: NDArray[np.int64]
-    node: NDArray[np.int64]
-    first_page: NDArray[np.int64]
-    is_known: NDArray[np.bool_]
-    users: NDArray[np.int32]
-    before: NDArray[np.int32]
-    after: NDArray[np.int32]
-
-
 @njit(inline="always")
-def _step_s(num_tokens, kv_tokens, seconds):
+def _step_s(num_tokens: int, kv_tokens: int, seconds: Seconds) -> float:
     constant_s, token_s, kv_token_s = seconds
     return constant_s + token_s * num_tokens + kv_token_s * kv_tokens
 
 
 @njit(inline="always")
-def _pages_of(num_tokens, page_tokens):
+def _pages_of(num_tokens: int, page_tokens: int) -> int:
     return (num_tokens + page_tokens - 1) // page_tokens
 
 
 @njit(inline="always")
-def _number(request, index, page_tokens, cache):
+def _number(request: int, index: int, page_tokens: int, cache: Cache) -> int:
     """Of page `index` of the prompt of a request."""
     depth = ((index + 1) * page_tokens - 1) // cache.block_tokens
-    node = cache.node[cache.first_node[request] + depth]
+    place: int = cache.first_node[request] + depth
+    node: int = cache.node[place]
     return cache.first_page[node] + index - depth * cache.block_tokens // page_tokens
 
 
 @njit(inline="always")
-def _num_keys(request, input_tokens, page_tokens, cache):
-    num_blocks = cache.first_node[request + 1] - cache.first_node[request]
-    return min(np.int64(input_tokens), num_blocks * cache.block_tokens) // page_tokens
+def _num_keys(request: int, input_tokens: int, page_tokens: int, cache: Cache) -> int:
+    num_blocks: int = cache.first_node[request + 1] - cache.first_node[request]
+    return min(int64(input_tokens), num_blocks * cache.block_tokens) // page_tokens
 
 
 @njit(**COMPILED)
-def _use(number, state, cache):
+def _use(number: int, state: Ints, cache: Cache) -> None:
     if cache.users[number] == 0:
         before, after = cache.before[number], cache.after[number]
         cache.after[before], cache.before[after] = after, before
@@ -103,7 +55,7 @@ def _use(number, state, cache):
 
 
 @njit(**COMPILED)
-def _evict(num_pages, state, cache):
+def _evict(num_pages: int, state: Ints, cache: Cache) -> None:
     """So many unused pages become free, those used longest ago first."""
     ring = len(cache.before) - 1
     for _ in range(num_pages):
@@ -117,7 +69,7 @@ def _evict(num_pages, state, cache):
 
 
 @njit(**COMPILED)
-def _give_back(place, page_tokens, state, running, cache):
+def _give_back(place: int, page_tokens: int, state: Ints, running: Running, cache: Cache) -> None:
     """All pages of a sequence, the last one first."""
     ring, request = len(cache.before) - 1, running.request[place]
     for index in range(running.shared[place] - 1, -1, -1):
@@ -132,7 +84,9 @@ def _give_back(place, page_tokens, state, running, cache):
 
 
 @njit(**COMPILED)
-def _make_known(place, num_keys, page_tokens, state, running, cache):
+def _make_known(
+    place: int, num_keys: int, page_tokens: int, state: Ints, running: Running, cache: Cache
+) -> None:
     """The full pages of a complete prompt; where the cache has the page already, the own one is free."""
     request = running.request[place]
     for index in range(running.shared[place], num_keys):
@@ -147,7 +101,9 @@ def _make_known(place, num_keys, page_tokens, state, running, cache):
 
 
 @njit(**COMPILED)
-def _preempt(counts, page_tokens, state, running, cache, emitted):
+def _preempt(
+    counts: Ints, page_tokens: int, state: Ints, running: Running, cache: Cache, emitted: Ints
+) -> None:
     """The sequence admitted last waits again, before all others."""
     last = state[RUNNING] - 1
     _give_back(last, page_tokens, state, running, cache)
@@ -156,14 +112,16 @@ def _preempt(counts, page_tokens, state, running, cache, emitted):
     running.returned[state[RETURNED]] = request
     state[RETURNED] += 1
     state[RUNNING] = last
-    counts[PREEMPTED] += 1
-    counts[RECOMPUTED] += running.cached[last]
+    counts[kernel.PREEMPTED] += 1
+    counts[kernel.RECOMPUTED] += running.cached[last]
 
 
 @njit(**COMPILED)
-def _continue(limits, counts, state, running, cache, emitted):
+def _continue(
+    limits: Limits, counts: Ints, state: Ints, running: Running, cache: Cache, emitted: Ints
+) -> tuple[int, int]:
     """Part 1 of the rule: how many of the running compute, and the budget left for others."""
-    num_preempted, budget, place = counts[PREEMPTED], limits.max_batched_tokens, 0
+    num_preempted, budget, place = counts[kernel.PREEMPTED], limits.max_batched_tokens, 0
     while place < state[RUNNING] and budget > 0:
         cached = running.cached[place]
         num_tokens = min(max(running.prompt[place] - cached, 1), budget)
@@ -181,11 +139,22 @@ def _continue(limits, counts, state, running, cache, emitted):
         running.slice[place] = num_tokens
         budget -= num_tokens
         place += 1
-    return place, budget if counts[PREEMPTED] == num_preempted else 0
+    return place, budget if counts[kernel.PREEMPTED] == num_preempted else 0
 
 
 @njit(**COMPILED)
-def _start(request, prompt, most, num_keys, budget, limits, counts, state, running, cache):
+def _start(
+    request: int,
+    prompt: int,
+    most: int,
+    num_keys: int,
+    budget: int,
+    limits: Limits,
+    counts: Ints,
+    state: Ints,
+    running: Running,
+    cache: Cache,
+) -> bool:
     """Give a waiting request its first pages and a place; False when it must wait."""
     num_hit, num_unused_hit, page_tokens = 0, 0, limits.page_tokens
     while num_hit < num_keys:
@@ -209,26 +178,37 @@ def _start(request, prompt, most, num_keys, budget, limits, counts, state, runni
     state[RUNNING] += 1
     running.request[place], running.prompt[place], running.cached[place] = request, prompt, hit_tokens
     running.pages[place], running.shared[place], running.slice[place] = held, num_hit, num_tokens
-    counts[HIT] += hit_tokens
+    counts[kernel.HIT] += hit_tokens
     return True
 
 
 @njit(**COMPILED)
-def _admit(now_s, budget, asked, limits, columns, counts, state, running, cache, emitted):
+def _admit(
+    now_s: float,
+    budget: int,
+    asked: Asked,
+    limits: Limits,
+    columns: Columns,
+    counts: Ints,
+    state: Ints,
+    running: Running,
+    cache: Cache,
+    emitted: Ints,
+) -> int:
     """Part 2 of the rule; the budget left."""
     page_tokens = limits.page_tokens
     while budget > 0 and state[RUNNING] < limits.max_sequences:
-        is_returned = state[RETURNED] > 0
+        num_returned: int = state[RETURNED]
+        request: int = state[HEAD]
+        is_returned = num_returned > 0
         if is_returned:
-            request = running.returned[state[RETURNED] - 1]
-        elif state[HEAD] < len(asked.arrival_s) and asked.arrival_s[state[HEAD]] <= now_s:
-            request = state[HEAD]
-        else:
+            request = running.returned[num_returned - 1]
+        elif request >= len(asked.arrival_s) or asked.arrival_s[request] > now_s:
             break
-        prompt = np.int64(max(asked.input_tokens[request], 1))
-        most = prompt + max(asked.output_tokens[request], 1) - 1
+        prompt = int64(max(asked.input_tokens[request], 1))
+        most: int = prompt + max(asked.output_tokens[request], 1) - 1
         if not is_returned and not _can_ever_run(prompt, most, limits):
-            columns.fate[request] = INVALID
+            columns.fate[request] = kernel.INVALID
             state[HEAD] += 1
             continue
         prompt += emitted[request]
@@ -236,29 +216,29 @@ def _admit(now_s, budget, asked, limits, columns, counts, state, running, cache,
         if limits.has_prefix_cache:
             num_keys = _num_keys(request, asked.input_tokens[request], page_tokens, cache)
         # At least one token is computed.
-        num_keys = min(num_keys, (prompt - 1) // page_tokens)
+        num_keys: int = min(num_keys, (prompt - 1) // page_tokens)
         if not _start(request, prompt, most, num_keys, budget, limits, counts, state, running, cache):
             break
-        place = state[RUNNING] - 1
+        place: int = state[RUNNING] - 1
         running.emitted[place] = emitted[request]
         budget -= running.slice[place]
         if is_returned:
             state[RETURNED] -= 1
         else:
-            columns.fate[request] = SERVED
+            columns.fate[request] = kernel.SERVED
             state[HEAD] += 1
     return budget
 
 
 @njit(inline="always")
-def _can_ever_run(prompt, most, limits):
+def _can_ever_run(prompt: int, most: int, limits: Limits) -> bool:
     at_once = prompt if limits.reserves_output else most
     fits_step = limits.is_chunked or at_once <= limits.max_batched_tokens
     return fits_step and _pages_of(most, limits.page_tokens) <= limits.num_pages
 
 
 @njit(**COMPILED)
-def _more_steps(most, limits, state, running, phases):
+def _more_steps(most: int, limits: Limits, state: Ints, running: Running, phases: Ints) -> int:
     """Of `most` further steps in which all decode, those for which there are pages without a preemption."""
     page_tokens, num_running = limits.page_tokens, state[RUNNING]
     available = state[FREE] + state[UNUSED]
@@ -280,10 +260,22 @@ def _more_steps(most, limits, state, running, phases):
 
 
 @njit(**COMPILED)
-def _stretch(now_s, num_tokens, kv_tokens, until_s, asked, seconds, limits, state, running, cache, phases):
+def _stretch(
+    now_s: float,
+    num_tokens: int,
+    kv_tokens: int,
+    until_s: float,
+    asked: Asked,
+    seconds: Seconds,
+    limits: Limits,
+    state: Ints,
+    running: Running,
+    cache: Cache,
+    phases: Ints,
+) -> tuple[int, float]:
     """Steps in which all that run decode, from one that has its pages on: how many, and when they end."""
     num_running, page_tokens = state[RUNNING], limits.page_tokens
-    most = np.int64(1) << 40
+    most: int = int64(1) << 40
     for place in range(num_running):
         left = max(asked.output_tokens[running.request[place]], 1) - running.emitted[place]
         most = min(most, left)
@@ -307,11 +299,21 @@ def _stretch(now_s, num_tokens, kv_tokens, until_s, asked, seconds, limits, stat
 
 
 @njit(**COMPILED)
-def _settle(now_s, num_taken, num_steps, asked, limits, columns, state, running, cache):
+def _settle(
+    now_s: float,
+    num_taken: int,
+    num_steps: int,
+    asked: Asked,
+    limits: Limits,
+    columns: Columns,
+    state: Ints,
+    running: Running,
+    cache: Cache,
+) -> None:
     """Part 4 of the rule, at the end of the last of these steps."""
     finished = 0
     for place in range(state[RUNNING]):
-        request = running.request[place]
+        request: int = running.request[place]
         if place < num_taken:
             running.cached[place] += running.slice[place]
             if running.cached[place] >= running.prompt[place]:
@@ -333,7 +335,7 @@ def _settle(now_s, num_taken, num_steps, asked, limits, columns, state, running,
 
 
 @njit(inline="always")
-def _move(place, target, running):
+def _move(place: int, target: int, running: Running) -> None:
     running.request[target] = running.request[place]
     running.prompt[target] = running.prompt[place]
     running.cached[target] = running.cached[place]
@@ -343,15 +345,27 @@ def _move(place, target, running):
 
 
 @njit(**COMPILED)
-def replay_pages(asked, seconds, limits, columns, counts, state, running, cache, phases, emitted):
+def replay_pages(
+    asked: Asked,
+    seconds: Seconds,
+    limits: Limits,
+    columns: Columns,
+    counts: Ints,
+    state: Ints,
+    running: Running,
+    cache: Cache,
+    phases: Ints,
+    emitted: Ints,
+) -> None:
     """Writes `columns` and `counts`; `state` is that of an idle engine, `emitted` [requests] all zeros."""
     now_s = 0.0
     while True:
         if state[RUNNING] == 0 and state[RETURNED] == 0:
             if state[HEAD] == len(asked.arrival_s):
                 return
-            now_s = max(now_s, asked.arrival_s[state[HEAD]])
-        num_preempted = counts[PREEMPTED]
+            head: int = state[HEAD]
+            now_s = max(now_s, asked.arrival_s[head])
+        num_preempted = counts[kernel.PREEMPTED]
         num_taken, budget = _continue(limits, counts, state, running, cache, emitted)
         num_before = state[RUNNING]
         if budget > 0:
@@ -365,19 +379,22 @@ def replay_pages(asked, seconds, limits, columns, counts, state, running, cache,
             kv_tokens += running.cached[place]
             is_decoding &= running.cached[place] >= running.prompt[place]
         num_steps = 1
-        if is_decoding and counts[PREEMPTED] == num_preempted:
+        if is_decoding and counts[kernel.PREEMPTED] == num_preempted:
             # What waits already does not fit before somebody finishes.
             until_s = np.inf
             if state[RETURNED] == 0 and state[HEAD] < len(asked.arrival_s):
-                arrival_s = asked.arrival_s[state[HEAD]]
+                head = state[HEAD]
+                arrival_s = asked.arrival_s[head]
                 until_s = arrival_s if arrival_s > now_s else np.inf
             num_steps, now_s = _stretch(
                 now_s, num_tokens, kv_tokens, until_s, asked, seconds, limits, state, running, cache, phases
             )
         else:
             now_s += _step_s(num_tokens, kv_tokens, seconds)
-        counts[STEPS] += num_steps
-        counts[TOKENS] += num_steps * num_tokens
-        counts[PEAK_PAGES] = max(counts[PEAK_PAGES], limits.num_pages - state[FREE] - state[UNUSED])
-        counts[PEAK_SEQUENCES] = max(counts[PEAK_SEQUENCES], state[RUNNING])
+        counts[kernel.STEPS] += num_steps
+        counts[kernel.TOKENS] += num_steps * num_tokens
+        counts[kernel.PEAK_PAGES] = max(
+            counts[kernel.PEAK_PAGES], limits.num_pages - state[FREE] - state[UNUSED]
+        )
+        counts[kernel.PEAK_SEQUENCES] = max(counts[kernel.PEAK_SEQUENCES], state[RUNNING])
         _settle(now_s, num_taken, num_steps, asked, limits, columns, state, running, cache)

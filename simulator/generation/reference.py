@@ -45,8 +45,14 @@ def generate(
     while True:
         while index < len(arrival_s) and arrival_s[index] <= now_s:
             prefix = None if prefixes is None else prefixes[index]
-            lengths = {"input_tokens": int(input_tokens[index]), "output_tokens": int(output_tokens[index])}
-            request = Request(index, "model", float(arrival_s[index]), prefix=prefix, **lengths)
+            request = Request(
+                index,
+                "model",
+                float(arrival_s[index]),
+                prefix=prefix,
+                input_tokens=int(input_tokens[index]),
+                output_tokens=int(output_tokens[index]),
+            )
             if scheduler.can_ever_run(request):
                 scheduler.push(request)
             index += 1

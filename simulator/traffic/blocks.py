@@ -44,7 +44,8 @@ def redrawn(
 
 def one_after_another(traces: list[Trace], *, gap_s: float) -> Trace:
     """All in one, so far apart that no queue lasts from one to the next."""
-    start_s, arrivals = 0.0, []
+    start_s = 0.0
+    arrivals: list[NDArray[np.float64]] = []
     for trace in traces:
         arrivals.append(trace.arrival_s + start_s)
         start_s += (float(trace.arrival_s[-1]) if len(trace) else 0.0) + gap_s
@@ -82,7 +83,7 @@ def _redrawn_s(
     length_s = np.minimum(block_s, duration_s - to_s)
     first = np.searchsorted(ring_s, from_s, side="left")
     counts = np.searchsorted(ring_s, from_s + length_s, side="left") - first
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
     return ring_s[np.repeat(first, counts) + within] - np.repeat(from_s - to_s, counts)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,13 +163,13 @@ def _turns(
 def _systems(rng: np.random.Generator, size: int, chat: Chat) -> NDArray[np.int64]:
     """The position in the pool of each conversation's system prompt; -1 without one."""
     weights = np.cumsum(1.0 / np.arange(1, chat.num_system_prompts + 1))
-    chosen = np.searchsorted(weights, rng.random(size) * weights[-1], side="right")
+    chosen = np.searchsorted(weights, rng.random(size) * float(weights[-1]), side="right")
     return np.where(rng.random(size) < chat.system_share, chosen, -1)
 
 
-def _sums_within(values: NDArray, first: NDArray[np.int64], owner: NDArray[np.int64]) -> NDArray:
+def _sums_within(values: NDArray[Any], first: NDArray[np.int64], owner: NDArray[np.int64]) -> NDArray[Any]:
     """Cumulative sums that begin anew with each conversation."""
-    sums = np.cumsum(values)
+    sums: NDArray[Any] = np.cumsum(values)
     before = sums[first] - values[first]
     return sums - before[owner]
 
@@ -182,5 +183,5 @@ def _ordered(parts: list[_Turns]) -> _Turns:
     return _rows(together, np.argsort(together.arrival_s, kind="stable"))
 
 
-def _rows(turns: _Turns, rows: NDArray) -> _Turns:
+def _rows(turns: _Turns, rows: NDArray[np.bool_] | NDArray[np.int64]) -> _Turns:
     return _Turns(*(getattr(turns, name)[rows] for name in _Turns.__dataclass_fields__))

@@ -38,7 +38,7 @@ def prefixes(
     sizes = input_tokens // block_tokens
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     request = np.repeat(np.arange(len(sizes)), sizes)
-    block = np.arange(offsets[-1]) - offsets[request]
+    block = np.arange(int(offsets[-1])) - offsets[request]
     is_shared = (block + 1) * block_tokens <= system_tokens[request]
     salt = mixed(np.array([seed], dtype=np.uint64))
     shared_key = mixed(system.astype(np.uint64) ^ SYSTEM ^ salt)

@@ -55,4 +55,5 @@ def _solve(spread: NDArray[np.float64], censored: NDArray[np.float64]) -> NDArra
         is_low = middle - digamma(shape) - censored / shape > spread
         low, high = np.where(is_low, middle, low), np.where(is_low, high, middle)
     # Few digits decide nothing and differ between machines.
-    return np.round(np.exp((low + high) / 2), 9)
+    middle = np.exp((low + high) / 2)
+    return middle.round(9)

@@ -84,7 +84,7 @@ def _client_s(windows: Windows, source_index: int, seed: int) -> NDArray[np.floa
         start_s, length_s = windows.start_s[row], windows.length_s[row]
         rng = generator(seed, client, len(FIELDS) + 1 + round(start_s / length_s))
         draw = rng.weibull if windows.is_weibull[row] else rng.standard_gamma
-        shares = _shares(draw(windows.gap_shape[row], windows.num_requests[row] + 1))
+        shares = _shares(draw(float(windows.gap_shape[row]), int(windows.num_requests[row]) + 1))
         arrivals.append(start_s + shares * length_s)
     return whole_ns(np.concatenate(arrivals))
 
@@ -110,7 +110,7 @@ def _tokens(windows: Windows, arrivals: list[NDArray[np.float64]], seed: int) ->
     """Input and output drawn each for itself: how they go together is not published. 0 where unknown."""
     if not windows.lengths:
         return None
-    columns = []
+    columns: list[NDArray[np.int32]] = []
     for key, field in enumerate(FIELDS):
         known: dict[int, list[Lengths]] = {}
         for one in windows.lengths:
@@ -121,7 +121,8 @@ def _tokens(windows: Windows, arrivals: list[NDArray[np.float64]], seed: int) ->
             for index, arrival_s in enumerate(arrivals)
         ]
         columns.append(np.concatenate(drawn))
-    return Tokens(*columns)
+    inputs, outputs = columns
+    return Tokens(inputs, outputs)
 
 
 def _counts(

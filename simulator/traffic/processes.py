@@ -158,13 +158,15 @@ def _modulated_s(rates: _Rates, *, cv: float, rng: np.random.Generator) -> NDArr
 
 def _mmpp_rates(process: Mmpp, duration_s: float, rng: np.random.Generator) -> _Rates:
     num_states = len(process.rates_rps)
-    stays = np.asarray(process.stay_s)
+    stays = np.array(process.stay_s)
     # At a random instant a state is found by its share of the time.
-    state = int(np.searchsorted(np.cumsum(stays), rng.random() * stays.sum(), side="right"))
-    states, lasts_s, total_s = [], [], 0.0
+    state = int(np.searchsorted(np.cumsum(stays), rng.random() * float(stays.sum()), side="right"))
+    states: list[int] = []
+    lasts_s: list[float] = []
+    total_s = 0.0
     for _ in count():  # every stay adds to the time
         states.append(state)
-        lasts_s.append(float(whole_ns(rng.exponential(stays[state]))))
+        lasts_s.append(float(whole_ns(rng.exponential(float(stays[state])))))
         total_s += lasts_s[-1]
         if total_s >= duration_s:
             break
@@ -190,9 +192,9 @@ def _on_off_rates(process: OnOff, on_rps: float, duration_s: float, rng: np.rand
 
 
 def _diurnal_rates(process: Diurnal, duration_s: float) -> _Rates:
-    weights = np.asarray(process.weights)
+    weights = np.array(process.weights)
     step_s = process.period_s / len(weights)
-    edges_s = np.append(np.arange(0, np.ceil(duration_s / step_s)) * step_s, duration_s)
+    edges_s = np.append(np.arange(int(np.ceil(duration_s / step_s))) * step_s, duration_s)
     cycle = weights[np.arange(len(edges_s) - 1) % len(weights)]
     return _Rates(edges_s, process.rate_rps * cycle * len(weights) / sum(process.weights))
 

@@ -61,7 +61,7 @@ def resampled(
         return trace
     cut = pieces(trace, window_s)
     tick = tick_s(trace.arrival_s) if method is Method.UNBIASED else None
-    draws = []
+    draws: list[_Draw] = []
     for model_index in range(len(trace.models)):
         rows = np.flatnonzero(trace.model_index == model_index)
         times_s = spread_s(trace.arrival_s[rows], tick, generator(seed, model_index, TICKS))

@@ -109,6 +109,6 @@ def _shuffled(
 def _hashes(path: Path, page_tokens: int) -> NDArray[np.int64]:
     """Of every full page, by the segment that its last token is in."""
     ends = np.cumsum([length for _, length in path])
-    pages = np.arange(ends[-1] // page_tokens)
+    pages = np.arange(int(ends[-1]) // page_tokens)
     segment = np.array([number for number, _ in path])[np.searchsorted(ends, (pages + 1) * page_tokens)]
     return segment * _MAX_PAGES + pages
