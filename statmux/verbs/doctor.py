@@ -47,6 +47,7 @@ def _findings(path: Path | None, *, has_ray: bool) -> Iterator[Finding]:
     from statmux.doctoring.network import port_findings
     from statmux.doctoring.ray import ray_finding
     from statmux.doctoring.software import software_findings
+    from statmux.doctoring.tracing import tracing_findings
 
     here = Path()
     yield from software_findings()
@@ -57,6 +58,7 @@ def _findings(path: Path | None, *, has_ray: bool) -> Iterator[Finding]:
         yield from found
     yield from device_findings(read)
     yield from port_findings(endpoints(read), taken_by=ports_of_fleets(here))
+    yield from tracing_findings(read)
     yield from fleet_findings(here)
     yield from machine_leftovers()
     if has_ray:
