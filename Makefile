@@ -71,7 +71,10 @@ hooks: $(VENV)/.ready  ## what `make lint` finds, before every commit: needs pre
 	@command -v pre-commit >/dev/null || { echo "[make] first: pipx install pre-commit, or uv tool install pre-commit" >&2; exit 2; }
 	@pre-commit install
 
+docs: $(VENV)/.ready  ## the site of docs/, strictly, into build/site; pages of the reference written anew before
+	@$(BIN)/python -m docs.generators && NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && echo "[make] build/site/index.html" >&2
+
 clean:  ## remove the environment and what runs left behind
 	rm -rf $(VENV) .statmux build *.egg-info
 
-.PHONY: help setup oracle demo model test nightly check lint style types floors bench coverage hooks clean
+.PHONY: help setup oracle demo model test nightly check lint style types floors bench coverage hooks docs clean

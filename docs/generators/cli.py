@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import typer
 
-from docs.generators.markdown import cell, code, notice, table
+from docs.generators.markdown import code, notice, table
 from statmux.main import TAKES_OVERRIDES, VERBS, command
 from statmux.options import global_parameters
 
@@ -48,7 +49,9 @@ def page() -> str:
     return "".join([*parts, *(section(name, one) for name, one in commands())])
 
 
-OPTION_HEADS = ("option", "default, limits", "meaning")
+# The values of an option that has few.
+CHOICES = re.compile(r" <([^>]*[|][^>]*)>")
+OPTION_HEADS = ("option", "values, default", "meaning")
 
 
 def is_overriding(verb: str) -> bool:
@@ -127,7 +130,10 @@ def option_row(option: Any) -> list[str] | None:
     record = option.get_help_record(typer.Context(command()))
     if record is None:
         return None
-    return [code(cell(record[0]).replace("\\|", "|")), limits_of(option), option.help or ""]
+    choices = CHOICES.search(record[0])
+    told = [", ".join(map(code, choices[1].split("|")))] if choices else []
+    flags = CHOICES.sub("", record[0]).replace(" range>", ">").replace("<str>", "<text>")
+    return [code(flags), "; ".join([*told, *filter(None, [limits_of(option)])]), option.help or ""]
 
 
 def limits_of(parameter: Any) -> str:

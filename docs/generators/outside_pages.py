@@ -20,6 +20,7 @@ SHOWN = "source"
 # A link or a picture of Markdown with its target; and what is code, which is left alone.
 LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 CODE = re.compile(r"^(```+|~~~+)\w*.*?^\1$|`[^`\n]+`", re.M | re.S)
+COMMENT = re.compile(r"\A\s*<!--.*?-->\s*", re.S)
 INDEX = "README.md"
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".json": "json", ".sh": "sh", ".toml": "toml"}
 
@@ -43,7 +44,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     shown = PurePosixPath(page.file.src_uri)
     is_outside = shown.parts[0] == SHOWN and page.file.generated_by == "statmux"
     origin = origin_of(shown) if is_outside else f"{DOCS}/{shown}"
-    return with_links(markdown, origin, str(shown))
+    # mkdocs takes a heading for the title only where nothing is before it.
+    return with_links(COMMENT.sub("", markdown), origin, str(shown))
 
 
 def with_links(text: str, origin: str, shown: str) -> str:
