@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from statmux.durations import seconds
+from statmux.example_steps import ExampleFolder
+from statmux.examples import Example, calls_of
 from statmux.render import Console, table
+from vocabulary.errors import InvalidInput
 
 if TYPE_CHECKING:
     from controller.life.lifecycle import Ready
@@ -29,10 +34,16 @@ class Engine(StrEnum):
 @app.command()
 def serve(
     ctx: typer.Context,
-    deployment: Annotated[Path, typer.Argument(help="The deployment file.", show_default=False)],
+    deployment: Annotated[
+        Path | None, typer.Argument(help="The deployment file.", show_default=False)
+    ] = None,
     plan: Annotated[
         Path | None,
         typer.Option(help="The plan to serve; else one is searched for the models' `workload`."),
+    ] = None,
+    example: Annotated[
+        Example | None,
+        typer.Option(help="Serve an example from a folder of its name, made here.", show_default=False),
     ] = None,
     engine: Annotated[Engine | None, typer.Option(help="For all models.", show_default=False)] = None,
     grpc_port: Annotated[
@@ -43,6 +54,12 @@ def serve(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Serve beyond this machine without tokens or TLS.")
     ] = False,
+    wait: Annotated[
+        float,
+        typer.Option(
+            parser=seconds, metavar="DURATION", help="For the Ray that is joined and its nodes, at most."
+        ),
+    ] = "0s",  # type: ignore[assignment]
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, start nothing.")] = False,
 ) -> None:
     """Start a fleet on Ray and serve it over gRPC and HTTP until SIGTERM, Ctrl-C or `statmux stop`."""
@@ -54,6 +71,7 @@ def serve(
     from vocabulary.serve_flags import ServeFlags
 
     console = Console(ctx.obj)
+    deployment = _file(console, deployment, example, ctx.obj.overrides)
     flags = ServeFlags(engine.value if engine else None, grpc_port, http_port, metrics_port)
     read = flags.applied_to(load_deployment(deployment, overrides=ctx.obj.overrides))
     check_exposure(read, insecure=insecure)
@@ -67,7 +85,37 @@ def serve(
     if dry_run:
         console.say(f"{deployment} can be served with {plan or 'a plan searched now'}")
         return
-    _run(console, read, chosen, flags)
+    if wait:
+        _await_hosts(console, read, timeout_s=wait)
+    _run(console, read, chosen, flags, example)
+
+
+def _file(
+    console: Console, deployment: Path | None, example: Example | None, overrides: Sequence[str]
+) -> Path:
+    if deployment is not None and example is not None:
+        raise InvalidInput(
+            f"{deployment} and the example {example} cannot both be served",
+            where="--example",
+            hint="leave one of them out",
+        )
+    if example is not None:
+        return ExampleFolder(example, overrides=overrides, say=console.say).to_serve()
+    if deployment is None:
+        raise InvalidInput(
+            "there is no deployment to serve",
+            hint="statmux serve deployment.yaml, or `statmux serve --example tiny` to try it",
+        )
+    return deployment
+
+
+def _await_hosts(console: Console, deployment: Deployment, *, timeout_s: float) -> None:
+    """Not where groups of before may run: they are worth serving without the hosts that are missing."""
+    from controller.life.fleet_journal import plan_left
+    from controller.on_ray.awaiting import await_hosts
+
+    if plan_left(deployment) is None:
+        await_hosts(deployment, timeout_s=timeout_s, progress=console.say)
 
 
 def _left_or_searched(console: Console, deployment: Deployment) -> Plan:
@@ -84,7 +132,9 @@ def _left_or_searched(console: Console, deployment: Deployment) -> Plan:
         return place(deployment, expected_trace(deployment))
 
 
-def _run(console: Console, deployment: Deployment, plan: Plan, flags: ServeFlags) -> None:
+def _run(
+    console: Console, deployment: Deployment, plan: Plan, flags: ServeFlags, example: Example | None
+) -> None:
     import uvloop
 
     from controller.life.lifecycle import Fleet
@@ -94,18 +144,20 @@ def _run(console: Console, deployment: Deployment, plan: Plan, flags: ServeFlags
 
     async def main() -> None:
         fleet = Fleet(deployment, plan, progress=console.say, flags=flags)
-        await fleet.run(lambda ready: _show_ready(console, deployment, plan, ready))
+        await fleet.run(lambda ready: _show_ready(console, deployment, plan, ready, example))
 
     uvloop.run(main())
 
 
-def _show_ready(console: Console, deployment: Deployment, plan: Plan, ready: Ready) -> None:
+def _show_ready(
+    console: Console, deployment: Deployment, plan: Plan, ready: Ready, example: Example | None
+) -> None:
     document = _document(deployment, plan, ready)
     security = deployment.security
     shown = ", token=..." if security.asks_for_tokens else ""
     shown += ", ca=..." if security.tls is not None else ""
     shown += ", cert=..., key=..." if security.asks_for_certificates else ""
-    console.result(document, lambda: _table(document, shown))
+    console.result(document, lambda: _table(document, shown, example))
     console.say("Ctrl-C, SIGTERM or `statmux stop` drains and stops the fleet")
 
 
@@ -139,7 +191,7 @@ def _emulated_words(document: dict[str, Any]) -> str:
     )
 
 
-def _table(document: dict[str, Any], shown: str) -> str:
+def _table(document: dict[str, Any], shown: str, example: Example | None) -> str:
     """shown: what a client says besides the address."""
     rows = [[name, ", ".join(one["groups"]) or "not placed"] for name, one in document["models"].items()]
     tried = f"print(Client('{document['grpc']}'{shown}).models())"
@@ -152,6 +204,8 @@ def _table(document: dict[str, Any], shown: str) -> str:
         "",
         table(["model", "groups"], rows, left=2),
         "",
-        f'python -c "from statmux.client import Client; {tried}"',
+        f'python -c "from statmux.client import Client; {tried}"'
+        if example is None or "http" not in document
+        else calls_of(example, http=document["http"].split("//")[1], grpc=document["grpc"]),
     ]
     return "\n".join(lines)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from statmux.example_steps import ExampleFolder
+from statmux.examples import Example
 from statmux.planning import flags
 from statmux.render import Console
 from vocabulary.errors import Infeasible, InvalidInput
@@ -36,6 +39,10 @@ def simulate(
         Path | None, typer.Option(help="The plan to simulate; a record has its own.", show_default=False)
     ] = None,
     trace: Annotated[Path | None, typer.Option(help="The requests to replay.", show_default=False)] = None,
+    example: Annotated[
+        Example | None,
+        typer.Option(help="Plan and simulate an example in a folder of its name.", show_default=False),
+    ] = None,
     compare_to: Annotated[
         Path | None,
         typer.Option(
@@ -79,6 +86,8 @@ def simulate(
     console = Console(ctx.obj)
     _check_scale("--slo-scale", slo_scale)
     _check_scale("--rate-scale", rate_scale)
+    if example is not None:
+        deployment, plan, trace = _of_example(console, example, ctx.obj.overrides, deployment, plan, trace)
     if seeds == 1:
         raise InvalidInput("one resample has no spread", where="--seeds", hint="200 are good")
     if engine is not Engine.EVENTS:
@@ -97,6 +106,25 @@ def simulate(
     if 0 < seeds < _STEADY_RESAMPLES:
         console.hint(f"{seeds} resamples give a rough interval; --seeds 200 a steady one")
     _check_attainment(require_attainment, found.document["slo_attainment"])
+
+
+def _of_example(
+    console: Console,
+    example: Example,
+    overrides: Sequence[str],
+    deployment: Path | None,
+    plan: Path | None,
+    trace: Path | None,
+) -> tuple[Path, Path, Path]:
+    """Its files, but for a plan and a trace that are given."""
+    if deployment is not None:
+        raise InvalidInput(
+            f"{deployment} and the example {example} cannot both be simulated",
+            where="--example",
+            hint="leave one of them out",
+        )
+    laid = ExampleFolder(example, overrides=overrides, say=console.say).to_simulate()
+    return laid.deployment, plan or laid.plan, trace or laid.trace
 
 
 def _found(
@@ -121,7 +149,7 @@ def _found(
         words = " and ".join(name for name, value in missing.items() if value is None)
         raise InvalidInput(
             f"there is no {words.removeprefix('a ')}",
-            hint="statmux simulate FILE --plan PLAN --trace TRACE, or --compare-to RUN",
+            hint="statmux simulate FILE --plan PLAN --trace TRACE, or --compare-to RUN, or --example NAME",
         )
     return simulated(question, deployment, plan, trace)
 

@@ -6,10 +6,11 @@ import json
 
 import pytest
 
+from statmux.examples import Example
 from tests.statmux.in_process import statmux
 
 
-@pytest.mark.parametrize("example", ["tiny", "two-models", "a100x16", "llm-and-encoders"])
+@pytest.mark.parametrize("example", list(Example))
 def test_an_example_is_written_and_valid(example, tmp_path):
     assert statmux("init", "--example", example, folder=tmp_path).returncode == 0
     done = statmux("validate", "deployment.yaml", "-o", "json", folder=tmp_path)
