@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.generators import cli, decisions, deployment_file, endpoints, errors, exit_codes
+from docs.generators import cli, decisions, deployment_file, endpoints, errors, exit_codes, metrics
 
 DOCS = Path(__file__).parents[1]
 # Path below docs/ -> the function that writes the page.
@@ -16,6 +16,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/endpoints.md": endpoints.page,
     "reference/errors.md": errors.page,
     "reference/exit-codes.md": exit_codes.page,
+    "reference/metrics.md": metrics.page,
 }
 
 
