@@ -122,7 +122,7 @@ class Seeker:
     def _share_s(self) -> float | None:
         if self.time_budget_s is None:
             return None
-        return max(MIN_SEARCH_S, SHARE_OF_BUDGET * (self.time_budget_s - self.budget.elapsed_s))
+        return max(MIN_SEARCH_S, SHARE_OF_BUDGET * (self.time_budget_s - self.budget.spent_s))
 
     def _answer(self, best_of: Callable[..., Any], *, is_monotone: bool, is_complete: bool) -> Minimised:
         if not self.held:

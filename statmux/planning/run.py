@@ -50,7 +50,8 @@ def run_plan(asked: Asked, console: Console) -> int:
     if asked.plot is not None:
         _draw(asked.plot, made, searched, document)
     _say_next(console, document)
-    if not searched.found.is_complete or (asked.time_budget_s is None and not searched.is_complete):
+    is_limited = asked.time_budget_s is not None or prepared.deployment.time_budget_s is not None
+    if not searched.found.is_complete or not (is_limited or searched.is_complete):
         console.warn("interrupted: this is the best placement so far")
         return INTERRUPTED_EXIT_CODE
     if verdict is not None:

@@ -259,6 +259,13 @@ def test_a_study_is_asked_with_the_words_of_capacity(desk: Desk) -> None:
     assert smallest.document["minimized"][0]["is_met"] in (True, False)
 
 
+def test_who_gives_a_budget_in_the_file_is_not_told_of_an_interruption(desk: Desk) -> None:
+    words = ("plan", "deployment.yaml", *TRACE, "--objective", "min_devices", "-o", "json")
+    result = desk.statmux(*words, "--set", "placement.search.time_budget_s=0.000001")
+    assert (result.code, json.loads(result.out)["minimised"]["is_complete"]) == (0, False)
+    assert "interrupted" not in result.err
+
+
 def test_the_smallest_cluster_is_an_objective_too(desk: Desk) -> None:
     words = ("plan", "deployment.yaml", *TRACE, "--objective", "min_devices", "--time-budget", "2s")
     result = desk.statmux(*words, "--require-attainment", "0.6", "--out", "plan.yaml", "-o", "json")
