@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any, final
+from typing import final
 
-from numba.core import event
+from numba.core.event import Event, Listener, register
 
 
 @final
-class _Stopwatch(event.Listener):
+class _Stopwatch(Listener):
     """Of all compiling, which numba does under one lock; what is compiled on the way is part of it."""
 
     def __init__(self) -> None:
@@ -22,19 +22,19 @@ class _Stopwatch(event.Listener):
         running_s = time.perf_counter() - self._since_s if self._depth else 0.0
         return self._total_s + running_s
 
-    def on_start(self, event: Any) -> None:
+    def on_start(self, event: Event) -> None:
         if not self._depth:
             self._since_s = time.perf_counter()
         self._depth += 1
 
-    def on_end(self, event: Any) -> None:
+    def on_end(self, event: Event) -> None:
         self._depth -= 1
         if not self._depth:
             self._total_s += time.perf_counter() - self._since_s
 
 
 _stopwatch = _Stopwatch()
-event.register("numba:compile", _stopwatch)
+register("numba:compile", _stopwatch)
 
 
 def compiling_s() -> float:
