@@ -1,0 +1,64 @@
+"""Generated pages leave nothing out, and explanations give the figures of the scripts that they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from controller.calls import Reason
+from docs.generators import cli, deployment_file, endpoints, errors, exit_codes
+from docs.pictures.multiplexing import attainments
+from statmux.main import VERBS
+from vocabulary.errors import StatmuxError
+from vocabulary.formats.schema import schema
+
+EXPLANATION = Path(__file__).parents[2] / "docs" / "explanation"
+
+
+def test_every_key_of_a_deployment_says_what_it_means() -> None:
+    keys = list(deployment_file.keys())
+    assert len(keys) > 150
+    assert not [key.path for key in keys if not key.field.description]
+
+
+def test_the_schema_says_it_too() -> None:
+    shapes = schema("deployment")["$defs"]
+    assert "arrival" in shapes["SloShape"]["properties"]["latency_ms"]["description"]
+
+
+def test_every_verb_has_a_section_and_only_verbs_have_exit_codes() -> None:
+    page = cli.page()
+    names = {name for name, _ in cli.commands()}
+    assert {name.split()[0] for name in names} == set(VERBS)
+    assert not [name for name in names if f"\n## statmux {name}\n" not in page]
+    assert set(cli.EXITS) <= set(VERBS)
+    known = {kind.exit_code for kind in StatmuxError.__subclasses__()}
+    assert {code for codes in cli.EXITS.values() for code in codes} <= known
+
+
+def test_every_exit_code_has_a_row() -> None:
+    codes = {StatmuxError.exit_code, *(kind.exit_code for kind in StatmuxError.__subclasses__())}
+    assert codes | {0, 130, 143} == set(exit_codes.ROWS)
+
+
+def test_every_reason_is_told_with_what_to_do() -> None:
+    advices = {reason: errors.advice(reason) for reason in Reason}
+    assert advices[Reason.SLO_INFEASIBLE] == advices[Reason.INVALID_TENSOR] == "no"
+    assert advices[Reason.QUEUE_FULL] == "later (1 s)"
+    assert advices[Reason.LOST] == "if twice is harmless"
+    assert not [reason.value for reason in Reason if f"| `{reason.value}` |" not in errors.page()]
+
+
+def test_every_route_is_told_with_its_scope() -> None:
+    rows = [endpoints.route_row(route) for route in endpoints.routes()]
+    assert ["POST", "`/v1/chat/completions`", "`infer`"] in rows
+    assert ["GET", "`/readyz`", "open"] in rows
+    assert ["POST", "`/admin/v1/drain`", "`admin`"] in rows
+    assert ["GET", "`/live/document`", "`metrics`, `admin`"] in rows
+
+
+def test_the_figures_of_statistical_multiplexing_are_the_scripts() -> None:
+    text = " ".join((EXPLANATION / "statistical-multiplexing.md").read_text().split())
+    apart, shared = attainments(rate_rps=1.5, cv=6.0)
+    assert f"at CV 6 {apart:.1%} and {shared:.1%}" in text
+    apart, shared = attainments(rate_rps=4.0, cv=1.0)
+    assert f"4 requests/s for each model {apart:.1%} and {shared:.1%}" in text
