@@ -9,15 +9,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import get_args
 
 import pytest
 from pydantic import BaseModel
 
-from controller.journal import NoJournal
-from controller.journal.metrics import JournalMetrics
-from controller.metrics import FleetMetrics
 from statmux.main import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE
 from statmux.recording import TIMINGS_FILE
 from statmux.reporting.record import MEASURED_FILE, RUN_FILE, SIMULATED_FILE
@@ -133,20 +129,6 @@ def test_every_key_of_the_status_document_is_in_the_reference() -> None:
     text = (REFERENCE / "files.md").read_text()
     assert {"fleet", "groups", "num_served"} <= keys
     assert not sorted(key for key in keys if f"`{key}`" not in text)
-
-
-def test_every_metric_is_in_the_reference_with_its_type() -> None:
-    metrics = FleetMetrics(["chat"])
-    metrics.watch(SimpleNamespace(groups={}))
-    metrics.registry.register(JournalMetrics(NoJournal()))
-    families = list(metrics.registry.collect())
-    expected = {(family.name + "_total" * (family.type == "counter"), family.type) for family in families}
-    told = set()
-    for names, kind in re.findall(
-        r"^\| (`statmux[^|]*) \| (\w+) \|", (REFERENCE / "metrics.md").read_text(), re.M
-    ):
-        told |= {(name, kind) for name in re.findall(r"`(\w+)`", names)}
-    assert told == expected
 
 
 def defaults_of(shape: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
