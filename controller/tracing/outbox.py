@@ -18,8 +18,8 @@ from controller.tracing.spans import num_spans
 _INTERVAL_S = 1.0
 # How long a send that was told to end may take to do so.
 _LAST_WORDS_S = 1.0
-# What is made and sent at a time. The thread holds the interpreter meanwhile, by fractions of a millisecond.
-BATCH = 16
+# What is made and sent at a time: while it is encoded, 0.15 ms a trace, nothing else runs in the process.
+BATCH = 8
 _log = structlog.get_logger("statmux.tracing")
 
 
