@@ -239,8 +239,11 @@ def _checked(application: Application, running: Running) -> Application:
     worker_specs(application.deployment, placement, key="")
     missing = sorted(_devices(placement) - _devices(running.placement) - (running.devices or frozenset()))
     if missing and running.devices is not None:
-        message = f"the plan uses {_listed(missing)}, which the cluster does not have now"
-        raise InvalidInput(message, where="groups", hint="start the nodes, or plan without them")
+        message = (
+            f"the plan uses {_listed(missing)}, which the cluster does not have now, or which is drained"
+        )
+        hint = "start the nodes, take back what is drained (`statmux drain --undo`), or plan without them"
+        raise InvalidInput(message, where="groups", hint=hint)
     names = application.deployment.model_names
     unplaced = sorted(running.placement.models.difference(placement.models).intersection(names))
     stay_out = sorted(running.unloaded.intersection(names)) if not application.is_nothing else []

@@ -12,7 +12,7 @@ from controller.life.device_watch import Replan
 from controller.life.past import Drains, Past
 from controller.life.supervisor import Supervisor
 from controller.server import FleetServer
-from vocabulary.errors import Infeasible, InvalidInput, RuntimeFailure
+from vocabulary.errors import Infeasible, InvalidInput, RuntimeFailure, StatmuxError
 from vocabulary.placement import Group, Placement
 
 # Devices of each group or host that is drained.
@@ -56,15 +56,28 @@ class FleetChanges:
         """Groups and hosts that were taken out of service."""
         return tuple(self._drains.devices)
 
-    def resumed(self, placement: Placement) -> Placement:
-        """What an earlier controller was told to keep out of service stays out; the plan without it."""
+    async def resumed(self, placement: Placement) -> Placement:
+        """What an earlier controller was told to keep out of service stays out; the plan without it.
+
+        Before anything is wanted. A plan that uses what is drained is planned without, as by a drain.
+        """
         deployment = self._supervisor.deployment
         self._drains = self._past.drains(deployment)
         for model in self._past.unloaded:
             if model in deployment.model_names:
                 self._server.service.close(model)
                 placement = without_model(placement, model)
-        return placement
+        drained = self.drained_devices
+        if all(drained.isdisjoint(group.devices) for group in placement.groups):
+            return placement
+        try:
+            left = await self._without(self._drains.devices, placement)
+        except StatmuxError as error:
+            left = Placement(tuple(group for group in placement.groups if drained.isdisjoint(group.devices)))
+            self._journal.event("no_plan", why=f"what is drained stays so: {error}")
+        self._drains = replace(self._drains, whole=placement, left=left)
+        self._past.remember_drains(self._drains)
+        return left
 
     async def load(self, model: str) -> tuple[str, ...]:
         """Ids of the groups that hold it, once it is READY. Raises StatmuxError where it will not be."""

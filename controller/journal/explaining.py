@@ -165,6 +165,12 @@ def _event_words(event: EventLine) -> str:
             return f"group {group} was lost{why}"
         case "group_given_up":
             return f"group {group} was given up{why}"
+        case "started":
+            begun = "took over from one that died" if words.get("resumed") else "started"
+            return f"the controller {begun}; the router is {words.get('router', 'not known')}"
+        case "devices":
+            told = ((words.get("gone"), "gone"), (words.get("come"), "there"))
+            return "devices: " + "; ".join(f"{', '.join(ids)} {what}" for ids, what in told if ids)
         case "converged":
             return "what runs is what is wanted"
         case "start" | "stop":
@@ -176,7 +182,7 @@ def _event_words(event: EventLine) -> str:
         case kind:
             where = " ".join(filter(None, (group, event.model)))
             told = ", ".join(
-                f"{key} {_short(value)}" for key, value in words.items() if value not in ("", None)
+                f"{key} {_short(value)}" for key, value in words.items() if value not in ("", None, [])
             )
             return f"{kind.replace('_', ' ')}{' ' + where if where else ''}{': ' + told if told else ''}"
 

@@ -26,14 +26,16 @@ class GroupState(StrEnum):
 class Member:
     """One group. group: with the models that are resident.
 
-    is_known: front ends have its index. models_open: those that take requests. heard_s: when it last said
-    something, on the supervisor's clock; num_beats: since its last start. life: which start of it that was,
-    so that news of an earlier one are told apart. why: of its last loss.
+    is_known: front ends have its index. is_begun: it was asked to start. models_open: those that take
+    requests. heard_s: when it last said something, on the supervisor's clock; num_beats: since its last
+    start. life: which start of it that was, so that news of an earlier one are told apart. why: of its last
+    loss.
     """
 
     group: Group
     index: int
     is_known: bool = False
+    is_begun: bool = False
     state: GroupState = GroupState.STARTING
     started: StartedGroup | None = None
     link: Link | None = None

@@ -134,7 +134,7 @@ class Steering:
         router = supervisor.deployment.policy.router
         self._journal.event("started", resumed=bool(found), router=router)
         self._start_s = time.monotonic()
-        supervisor.want(self.changes.resumed(plan.placement), why="serve")
+        supervisor.want(await self.changes.resumed(plan.placement), why="serve")
         self.devices.resume()
         # A host may be away since before this controller came.
         self.devices.look()

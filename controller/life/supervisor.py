@@ -325,7 +325,7 @@ class Supervisor:
         first = [member for member in members if member not in again]
         for member in members:
             member.num_restarts += member.state in (GroupState.LOST, GroupState.GIVEN_UP)
-            member.state = GroupState.STARTING
+            member.state, member.is_begun = GroupState.STARTING, True
             self._tell("start", member.group.id, member.group.models)
         for each in (first, *([member] for member in again)):
             if each:
@@ -360,7 +360,8 @@ class Supervisor:
     def _forget_unwanted(self) -> None:
         """Groups that do not run and are not to come back."""
         for member in self.members:
-            is_over = member.state in (GroupState.LOST, GroupState.GIVEN_UP)
+            is_untouched = not (member.is_begun or member.is_running)
+            is_over = is_untouched or member.state in (GroupState.LOST, GroupState.GIVEN_UP)
             if is_over and not any(is_same(member.group, group) for group in self.desired.groups):
                 self._rosters.remove(member)
                 self.members.remove(member)

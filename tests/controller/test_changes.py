@@ -44,7 +44,7 @@ async def changed(
             past=past or Past(NoJournal()),
         )
         fleet.server.service.residency = changes
-        fleet.supervisor.want(changes.resumed(plan))
+        fleet.supervisor.want(await changes.resumed(plan))
         await fleet.converged()
         async with asyncio.timeout(TIMEOUT_S):
             yield fleet, changes
@@ -134,6 +134,14 @@ async def test_what_was_drained_stays_so_under_the_next_controller_and_comes_bac
         assert [group.id for group in fleet.server.placement.groups] == ["g0", "g2"]
         await changes.undrain("g1")
         assert fleet.supervisor.desired == WHOLE
+        await changes.drain("g1")
+    async with changed(past=past) as (fleet, changes):
+        assert [group.id for group in fleet.server.placement.groups] == ["g0", "g2"], "a plan from a file"
+        await changes.undrain("g1")
+        assert fleet.supervisor.desired == WHOLE
+        await changes.drain("g0")
+    async with changed(past=past, plan=Placement((G0,))) as (fleet, changes):
+        assert [group.id for group in fleet.server.placement.groups] == ["g2"], "there was no other place"
     past.forget()
     async with changed(past=past) as (_, changes):
         assert changes.drained == ()

@@ -304,3 +304,12 @@ async def test_front_ends_hear_of_a_model_that_is_not_tried_any_more() -> None:
         fleet.supervisor.want(Placement((G1,)), why="again")
         await fleet.converged()
         assert isinstance(await fleet.ask("b"), InferReply)
+
+
+@pytest.mark.asyncio
+async def test_a_group_of_the_first_plan_that_is_not_wanted_after_all_is_in_nobodys_list() -> None:
+    async with lively(deployment(), G0, G1) as fleet:
+        fleet.supervisor.want(Placement((G0,)))
+        await fleet.converged()
+        assert [member.group.id for member in fleet.supervisor.members] == ["g0"]
+        assert fleet.server.placement == Placement((G0,))

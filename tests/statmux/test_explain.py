@@ -99,6 +99,13 @@ def test_which_groups_were_open_follows_from_what_was_decided():
         (event("plan", groups={}), "a plan is wanted: nothing"),
         (event("group_lost", "g0", why="killed"), "group g0 was lost: killed"),
         (event("group_given_up", "g0", why="5 times", models=["m"]), "group g0 was given up: 5 times"),
+        (event("started", resumed=False, router="r"), "the controller started; the router is r"),
+        (
+            event("started", resumed=True),
+            "the controller took over from one that died; the router is not known",
+        ),
+        (event("devices", gone=["d-0", "d-1"], come=[]), "devices: d-0, d-1 gone"),
+        (event("devices", gone=["d-0"], come=["d-1"]), "devices: d-0 gone; d-1 there"),
         (event("converged"), "what runs is what is wanted"),
         (event("stop", "g0", models=["m"]), "group g0 is to stop (m)"),
         (event("load", "g0", models=["m", "n"]), "group g0 is to load m, n"),
