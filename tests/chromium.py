@@ -1,4 +1,4 @@
-"""Headless Chromium, driven over its DevTools pipe: a page, what it says, how it looks. No driver is needed."""
+"""Headless Chromium, driven over its DevTools pipe: a page, what it says, how it looks."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, final
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next((path for path in map(shutil.which, NAMES) if path), None)
 MISSING = f"none of {', '.join(NAMES)} is on PATH"
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage")
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage",
+    "--no-first-run",
+)  # fmt: skip
 _TIMEOUT_S = 60.0
 # Where Chromium reads commands and writes answers with --remote-debugging-pipe.
 _ITS_READ, _ITS_WRITE = 3, 4
@@ -27,12 +30,12 @@ _ITS_READ, _ITS_WRITE = 3, 4
 
 @contextmanager
 def open_tab(*flags: str) -> Iterator[Tab]:
-    """One start with one empty page, and a profile that is thrown away. Nothing but this machine is reached."""
+    """One start with one empty page, and a profile that is thrown away. Only this machine is reached."""
     assert CHROMIUM is not None
     with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
         arguments = [
             CHROMIUM, *FLAGS, "--remote-debugging-pipe", f"--user-data-dir={profile}",
-            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--no-first-run", *flags, "about:blank",
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", *flags, "about:blank",
         ]  # fmt: skip
         its_read, our_write = os.pipe()
         our_read, its_write = os.pipe()
@@ -96,8 +99,9 @@ class Tab:
 
     def open(self, url: str) -> None:
         """Returns when it is loaded; its scripts may still run."""
+        self.value("window.isLeft = true")
         self.call("Page.navigate", url=url)
-        self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+        self.until("!window.isLeft && document.readyState === 'complete'")
 
     def value(self, expression: str) -> Any:
         """Of JavaScript, awaited."""
@@ -174,8 +178,6 @@ def _end(pid: int) -> None:
     descriptor = os.pidfd_open(pid)
     select.select([descriptor], [], [], max(0.0, end_s - time.monotonic()))
     os.close(descriptor)
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     os.waitpid(pid, 0)

@@ -29,17 +29,16 @@ export class Freshness {
   }
 
   #show() {
+    const now_ms = Date.now();
     const isSilent = this.#silent_ms > 0;
     setAttribute(document.documentElement, 'data-stale', isSilent ? '' : null);
-    setAttribute(this.#place, 'class', isSilent ? 'fresh gone' : 'fresh');
-    if (!isSilent) {
-      setText(this.#place, this.#heard_ms ? `as of ${clock(this.#heard_ms / 1000, Date.now() / 1000)}` : '');
-      return;
-    }
-    const since = clock(this.#silent_ms / 1000, Date.now() / 1000);
-    const wait_s = Math.max(0, Math.ceil((this.#again_ms - Date.now()) / 1000));
-    const next = wait_s ? `next try in ${span(wait_s)}` : 'trying';
-    const shown = this.#heard_ms ? '; what is shown is as of then' : '';
-    setText(this.#place, `✕ No answer since ${since} (${this.#why}), ${next}${shown}`);
+    setText(this.#place, this.#heard_ms ? clock(this.#heard_ms / 1000, now_ms / 1000) : '–');
+    byId('gone').hidden = !isSilent;
+    if (!isSilent) return;
+    const since = clock(this.#silent_ms / 1000, now_ms / 1000);
+    const shown = this.#heard_ms ? ' What is shown is as of then.' : '';
+    setText(byId('gone-words'), `No answer since ${since}: ${this.#why}.${shown}`);
+    const wait_s = Math.max(0, Math.ceil((this.#again_ms - now_ms) / 1000));
+    setText(byId('gone-next'), `${span((now_ms - this.#silent_ms) / 1000)} ago; ${wait_s ? `next try in ${span(wait_s)}` : 'trying'}`);
   }
 }

@@ -11,6 +11,9 @@ import { sparkline } from './pictures.js';
 /** @type {Record<string, string>} */
 const STATE_LEVEL = { ready: 'good', degraded: 'bad', draining: 'warn', loading: 'warn', stopped: 'bad' };
 
+/** Of what the headline says then. @type {Record<string, import('./types.js').Level>} */
+const LIFE_LEVEL = { draining: 'warn', loading: 'warn', stopped: 'bad' };
+
 /** @param {{fleet: HTMLElement, state: HTMLElement, about: HTMLElement}} places
  * @returns {(view: View) => void} */
 export function titleView({ fleet, state, about }) {
@@ -37,7 +40,7 @@ function aboutText(told) {
 export function problemsView(headline, list) {
   return ({ document, problems }) => {
     setText(headline, headlineOf(document, problems));
-    const worst = problems[0]?.level ?? (document.state === 'ready' ? 'good' : 'warn');
+    const worst = LIFE_LEVEL[document.state] ?? problems[0]?.level ?? 'good';
     setAttribute(headline, 'class', `headline ${worst}`);
     setAttribute(headline, 'data-sign', SIGN[worst]);
     keyed(list, problems, (one) => `${one.level} ${one.title} ${one.target ? '' : one.words}`, problemLine);

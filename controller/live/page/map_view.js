@@ -85,7 +85,7 @@ function tile(first) {
     /** @param {{device: DeviceDocument, group: ?GroupMeasures}} now */
     update({ device, group }) {
       const isHeld = group !== null && device.stage !== null;
-      setText(stage, isHeld ? `stage ${device.stage}` : 'free');
+      setText(stage, isHeld ? `stage ${device.stage}` : '');
       setAttribute(memory.node, 'hidden', isHeld ? null : '');
       setAttribute(busy.node, 'hidden', isHeld ? null : '');
       const used = device.used_bytes ?? device.planned_bytes;

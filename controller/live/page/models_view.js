@@ -36,7 +36,7 @@ function modelRows(first) {
   const rate = el('span', { class: 'number' });
   const bar = latencyBar();
   const [p50, p99, objective] = [cell('p50'), cell('p99'), cell('objective', 'dim')];
-  const [waiting, running, refused] = [cell('waiting'), cell('running'), cell('not served /s')];
+  const [waiting, running, refused] = [cell('waiting'), cell('running'), cell('not served')];
   const header = rowHeader(sign, el('span', { class: 'name' }, first.model.name), level, words);
   const main = row('main', header, cell('in time', 'attainment', attainment, asked),
     cell('answered /s', 'rate', spark.node, rate), cell('', 'pictured', bar.node), p50, p99, objective,

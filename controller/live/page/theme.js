@@ -1,16 +1,17 @@
 /** The switch between the system's colours, light and dark. */
 
-import { setAttribute, setText } from './dom.js';
+import { byId, setAttribute, setText } from './dom.js';
 
 const KEY = 'statmux-theme';
 const NEXT = { system: 'light', light: 'dark', dark: 'system' };
-const NAMES = { system: '◐ system', light: '○ light', dark: '● dark' };
+const SIGNS = { system: '◐', light: '○', dark: '●' };
 
 /** @param {HTMLElement} button */
 export function themeSwitch(button) {
   const shown = () => /** @type {keyof typeof NEXT} */ (document.documentElement.dataset.theme ?? 'system');
   const show = () => {
-    setText(button, NAMES[shown()]);
+    setText(byId('theme-sign'), SIGNS[shown()]);
+    setText(byId('theme-name'), shown());
     setAttribute(button, 'aria-label', `Theme: ${shown()}`);
   };
   show();

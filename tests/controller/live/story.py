@@ -1,4 +1,4 @@
-"""A fleet in virtual time that the live page's tests look at: bursty models, a host that dies, all repeatable.
+"""A fleet in virtual time that tests of the live page look at: bursty models, a host that dies, repeatable.
 
 The whole live stack is real but for Ray: server, schedulers, emulated engines, metrics, journal.
 """
@@ -64,11 +64,11 @@ class Traffic:
 
 TRAFFIC = {
     "chat-8b": Traffic(1.5, 1.5),
-    "summary": Traffic(4.0, 2.5),
-    "rank": Traffic(12.0, 2.0),
-    "embed": Traffic(16.0, 2.0),
-    "detect": Traffic(9.0, 3.0),
-    "speech": Traffic(6.0, 2.0),
+    "summary": Traffic(4.0, 2.0),
+    "rank": Traffic(12.0, 1.3),
+    "embed": Traffic(16.0, 1.3),
+    "detect": Traffic(9.0, 2.0),
+    "speech": Traffic(5.0, 1.2),
 }
 _CONFIGS = (ParallelConfig(1, 1), ParallelConfig(2, 1), ParallelConfig(1, 2), ParallelConfig(2, 2))
 GROUPS = (
@@ -111,8 +111,8 @@ def deployment(*, factor: float = 1.0) -> Deployment:
     models = (
         _model("chat-8b", 0.06, 16 * GB, Slo(12.0, 0.98, 0.8, 0.08), factor=factor),
         _model("summary", 0.16, 12 * GB, Slo(1.2, 0.98), factor=factor),
-        _model("rank", 0.035, 2 * GB, Slo(0.25, 0.99), factor=factor),
-        _model("embed", 0.02, 1 * GB, Slo(0.25, 0.99), factor=factor),
+        _model("rank", 0.035, 2 * GB, Slo(0.3, 0.98), factor=factor),
+        _model("embed", 0.02, 1 * GB, Slo(0.3, 0.98), factor=factor),
         _model("detect", 0.07, 5 * GB, Slo(0.5, 0.97), factor=factor),
         _model("speech", 0.09, 9 * GB, Slo(0.9, 0.95), factor=factor),
     )

@@ -64,6 +64,29 @@ def serving(
         loop.close()
 
 
+@dataclass(slots=True)
+class Recording:
+    """Documents one after another; the last of a part again and again, later each time, until `part` is
+    another."""
+
+    parts: dict[str, list[dict[str, Any]]]
+    part: str
+    _num: int = 0
+    _late_s: float = 0.0
+
+    def __call__(self, step_s: float) -> dict[str, Any]:
+        documents = self.parts[self.part]
+        if self._num < len(documents):
+            self._num += 1
+            return documents[self._num - 1]
+        self._late_s += step_s
+        last = documents[-1]
+        return {**last, "unix_s": last["unix_s"] + self._late_s, "uptime_s": last["uptime_s"] + self._late_s}
+
+    def go_on(self, part: str) -> None:
+        self.part, self._num, self._late_s = part, 0, 0.0
+
+
 def of_story(story: Story) -> Callable[[float], dict[str, Any]]:
     """Its documents, one after another."""
 
