@@ -19,7 +19,7 @@ from vocabulary.errors import RuntimeFailure
 
 # Ray refuses less than 75 MiB; requests never pass through the object store.
 OBJECT_STORE_BYTES = 80 * 2**20
-_LOG_LINES = 8
+_LOG_LINES, _LOG_BYTES = 8, 16384
 
 
 @final
@@ -62,8 +62,8 @@ class LocalRay:
     def wait(self, *, timeout_s: float, progress: Callable[[str], None]) -> str:
         """The cluster's address when every node lives. Raises RuntimeFailure with the tail of Ray's logs."""
         num_hosts = len(self._order.devices)
-        for number, line in enumerate(self._lines(time.monotonic() + timeout_s), start=1):
-            words = json.loads(line)
+        said = (_said(line) for line in self._lines(time.monotonic() + timeout_s))
+        for number, words in enumerate(filter(None, said), start=1):
             if "error" in words:
                 raise self._failure(words["error"].strip().splitlines()[0])
             progress(f"Ray node {number} of {num_hosts} lives: {words['host']}")
@@ -145,13 +145,34 @@ class LocalRay:
 def log_tail(folder: Path, pattern: str = "*") -> str:
     """The last error lines of the logs under `folder`; without errors, the last lines of the newest log."""
     logs = [folder / "keeper.log", *folder.glob(f"ray/session_*/logs/{pattern}")]
-    written = [log for log in logs if log.is_file() and not log.is_symlink() and log.stat().st_size]
-    lines = []
-    for log in sorted(written, key=lambda log: log.stat().st_mtime):
-        text = log.read_bytes()[-16384:].decode(errors="replace")
-        lines += [f"{log.name}: {line}" for line in text.splitlines() if line.strip()]
+    ends = []
+    for log in logs:
+        with contextlib.suppress(OSError):  # Ray, or whoever ends it, may remove files at any time
+            ends.append((*_end_of(log), log.name))
+    lines = [
+        f"{name}: {line}" for _, text, name in sorted(ends) for line in text.splitlines() if line.strip()
+    ]
     errors = [line for line in lines if " E " in line or "rror" in line]
     return "\n".join((errors or lines)[-_LOG_LINES:])
+
+
+def _said(line: bytes) -> Mapping[str, str] | None:
+    """None: that was somebody else, since Ray may print, too."""
+    try:
+        words = json.loads(line)
+    except ValueError:
+        return None
+    return words if isinstance(words, dict) and words.keys() & {"host", "error"} else None
+
+
+def _end_of(log: Path) -> tuple[float, str]:
+    """When it was written last, and its end; nothing of what only points to another."""
+    if log.is_symlink() or not log.is_file():
+        return 0.0, ""
+    with log.open("rb") as file:
+        found = os.fstat(file.fileno())
+        file.seek(max(0, found.st_size - _LOG_BYTES))
+        return found.st_mtime, file.read().decode(errors="replace")
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -81,8 +81,11 @@ class Certificates:
         return tuple((stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in map(_stat, self._paths))
 
     def _load(self, stamp: Stamp) -> _Loaded:
-        context = _context(self._paths)
-        certificate, key, *client_ca = (path.read_bytes() for path in self._paths)
+        try:
+            context = _context(self._paths)
+            certificate, key, *client_ca = (path.read_bytes() for path in self._paths)
+        except OSError as error:  # gone since they were looked at
+            raise _unreadable(error.filename or self._paths[0], error) from None
         configuration = grpc.ssl_server_certificate_configuration(
             [(key, certificate)], root_certificates=client_ca[0] if client_ca else None
         )
@@ -130,5 +133,9 @@ def _stat(path: Path) -> object:
             file.read(1)
         return path.stat()
     except OSError as error:
-        message = f"cannot read {path}: {(error.strerror or str(error)).lower()}"
-        raise InvalidInput(message, where=_WHERE, hint="paths start at the deployment's folder") from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path | str, error: OSError) -> InvalidInput:
+    message = f"cannot read {path}: {(error.strerror or str(error)).lower()}"
+    return InvalidInput(message, where=_WHERE, hint="paths start at the deployment's folder")

@@ -64,7 +64,7 @@ def machine_leftovers(temporary: Path | None = None) -> Iterator[Finding]:
         yield Finding("leftovers", Level.WARN, f"{len(dead)} folders of a Ray that is gone", remedy)
     shared = [one for name in _SHARED_NAMES for one in _own(_SHM, f"*{name}*")]
     if shared:
-        num_bytes = sum(one.stat().st_size for one in shared)
+        num_bytes = sum(size for one in shared if (size := _size_bytes(one)) is not None)
         words = f"{len(shared)} files in {_SHM}, {num_bytes / 2**20:.1f} MiB"
         remedy = f"if no fleet or Ray runs: rm {' '.join(map(str, shared))}"
         yield Finding("leftovers", Level.WARN, words, remedy)
@@ -78,9 +78,26 @@ def _temporary() -> Path:
 
 
 def _own(folder: Path, pattern: str) -> list[Path]:
+    """Without what is removed while this looks."""
     if not folder.is_dir():
         return []
-    return [path for path in sorted(folder.glob(pattern)) if path.lstat().st_uid == os.getuid()]
+    return [path for path in sorted(folder.glob(pattern)) if _owner(path) == os.getuid()]
+
+
+def _owner(path: Path) -> int | None:
+    return None if (found := _stat(path)) is None else found.st_uid
+
+
+def _size_bytes(path: Path) -> int | None:
+    return None if (found := _stat(path)) is None else found.st_size
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """None: it is gone. Of a link itself: where it leads may be gone."""
+    try:
+        return path.lstat()
+    except OSError:
+        return None
 
 
 def _has_socket(folder: Path) -> bool:

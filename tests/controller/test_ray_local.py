@@ -6,6 +6,7 @@ import os
 import select
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,3 +91,26 @@ def test_the_tail_of_logs_prefers_errors(tmp_path: Path):
     assert log_tail(tmp_path) == "raylet.err: [x] E port taken"
     (logs / "raylet.err").write_text("")
     assert log_tail(tmp_path) == "gcs_server.out: all is well"
+
+
+def test_what_ray_prints_between_the_lines_of_its_keeper_is_nobodys_word(tmp_path: Path):
+    said = ["Ray is thinking", "[1, 2]", '{"host": "n-0", "address": "there"}', '{"error": "no more"}']
+    ray = LocalRay({"n-0": 1, "n-1": 1}, folder=tmp_path)
+    talk = ["sh", "-c", "; ".join(f"echo '{line}'" for line in said)]
+    ray._keeper = subprocess.Popen(
+        talk, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    told: list[str] = []
+    with pytest.raises(RuntimeFailure, match="Ray did not start: no more"):
+        ray.wait(timeout_s=60.0, progress=told.append)
+    ray.stop()
+    assert told == ["Ray node 1 of 2 lives: n-0"]
+
+
+def test_the_tail_of_a_long_log_is_its_end_alone_and_what_is_no_file_is_left_out(tmp_path: Path):
+    logs = tmp_path / "ray" / "session_1" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "gone.out").symlink_to(logs / "nowhere")
+    (logs / "raylet.out").write_text("[x] E too early\n" + "x" * 100_000 + "\nthe end\n")
+    assert log_tail(tmp_path).endswith("raylet.out: the end")
+    assert "too early" not in log_tail(tmp_path)

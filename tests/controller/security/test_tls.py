@@ -250,3 +250,15 @@ def test_key_of_another_certificate_and_an_encrypted_one_are_told(tmp_path: Path
 
 def _own(pair: Pair) -> dict[str, Path]:
     return {"cert": pair.cert, "key": pair.key}
+
+
+def test_files_that_go_while_they_are_read_leave_the_old_certificates_in_place(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.pair("server")
+    certificates = Certificates(files_of(pair), folder=".")
+    stamp = certificates._stamp()
+    for file in (pair.key, pair.cert):
+        file.unlink()
+        with pytest.raises(InvalidInput, match=r"cannot read .*: no such file"):
+            certificates._load(stamp)
+    assert certificates._newest().stamp == stamp
