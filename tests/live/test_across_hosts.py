@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -20,8 +19,10 @@ from statmux.client import Client, Unavailable
 from tests.live.crowd import in_flight
 from tests.live.fleet_files import GPT2, SEQUENCE_LENGTH, write_profile
 from tests.live.fleet_process import ServedFleet
+from tests.live.test_verbs import scraped, total
 
 pytestmark = pytest.mark.cluster
+_USED = "statmux_device_memory_used_bytes"
 _MODULE = """\
 import jax
 import numpy as np
@@ -95,8 +96,7 @@ def test_a_function_of_ones_own_is_served(client: Client) -> None:
 def test_stages_on_two_hosts_answer_as_one_group_and_are_lost_together(fleet: ServedFleet, client: Client):
     assert "group wide: loading 1 models on n-0, n-1" in fleet.said
     assert " of gpt2 from group wide in " in fleet.said
-    metrics = urllib.request.urlopen(f"http://{fleet.ask('status')['endpoints']['metrics']}/metrics").read()
-    assert 'statmux_weights_load_seconds{group="lone",model="gpt2",origin="replica"}' in metrics.decode()
+    check_metrics(fleet)
     with ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(lambda _: client.infer("gpt2", REQUEST), range(12)))
     assert {answer.group for answer in answers} == {"wide", "lone"}
@@ -106,6 +106,24 @@ def test_stages_on_two_hosts_answer_as_one_group_and_are_lost_together(fleet: Se
     os.kill(follower, signal.SIGKILL)
     fleet.until(lambda: not fleet.group("wide")["is_open"])
     assert {client.infer("gpt2", REQUEST).group for _ in range(3)} == {"lone"}
+
+
+def check_metrics(fleet: ServedFleet) -> None:
+    """Devices of both hosts tell what they hold; what lone holds is what came from wide."""
+    lone = {"node": "n-1", "device": "n-1:1", "group": "lone"}
+    held = [
+        {"node": "n-0", "device": "n-0:0", "group": "wide"},
+        {"node": "n-1", "device": "n-1:0", "group": "wide"},
+        {"node": "n-0", "device": "n-0:1", "group": "own"},
+        {"node": "n-0", "device": "n-0:2", "group": "own"},
+    ]
+    fleet.until(lambda: all(total(scraped(fleet), _USED, **one) > 0 for one in (*held, lone)))
+    samples = scraped(fleet)
+    came = total(samples, "statmux_reshard_bytes_total", model="gpt2", group="lone")
+    assert total(samples, _USED, **lone) == came > 0
+    assert sum(total(samples, _USED, **one) for one in held[:2]) >= came
+    (labels,) = [dict(key) for key in samples["statmux_weights_load_seconds"] if ("group", "lone") in key]
+    assert labels["origin"] == "replica"
 
 
 def test_a_drain_that_takes_too_long_is_cut_short(fleet: ServedFleet, client: Client):
