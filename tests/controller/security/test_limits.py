@@ -113,7 +113,8 @@ async def test_headers_that_drip_have_no_more_time_than_others() -> None:
 
 @pytest.mark.asyncio
 async def test_second_request_of_a_connection_has_its_own_time_for_headers() -> None:
-    async with over_http(header_timeout_s=0.2) as address, connected(address) as client:
+    # The first one is answered in time, also where others use the machine.
+    async with over_http(header_timeout_s=1.0) as address, connected(address) as client:
         client.get("/livez")
         assert await client.body() == {"status": "ok"}
         client.writer.write(b"GET /livez HTTP/1.1\r\n")
@@ -132,7 +133,7 @@ async def test_body_that_does_not_come_is_refused() -> None:
 
 @pytest.mark.asyncio
 async def test_connection_without_a_request_ends() -> None:
-    async with over_http(idle_timeout_s=0.1) as address, connected(address) as client:
+    async with over_http(idle_timeout_s=1.0) as address, connected(address) as client:
         client.get("/livez")
         assert await client.body() == {"status": "ok"}
         assert await client.rest() == b""

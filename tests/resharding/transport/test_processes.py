@@ -22,8 +22,8 @@ from tests.resharding.transport.rigs import Medium, Outfit
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and /proc as on Linux")
 
-# How long nothing may happen: a loaded machine takes turns of a second.
-TIMEOUT_S = 2.0
+# How long nothing may happen: a loaded machine takes turns of a second or two. Half of what a transfer takes.
+TIMEOUT_S = 4.0
 # Slow enough to be killed in the middle, by a test that is slow itself.
 SLOW_BYTES_PER_S = 1e6
 LONG_BYTES = 2**23
