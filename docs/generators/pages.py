@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from docs.generators import cli, decisions, deployment_file, endpoints, errors, exit_codes, metrics
@@ -20,19 +20,19 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 
 
-def stale(folder: Path = DOCS) -> list[str]:
+def stale(folder: Path = DOCS, *, pages: Mapping[str, Callable[[], str]] = PAGES) -> list[str]:
     """The generated pages below the folder that are not what the code says, or are not there."""
-    return [name for name, page in PAGES.items() if text_of(folder / name) != page()]
+    return [name for name, page in pages.items() if text_of(folder / name) != page()]
 
 
 def text_of(path: Path) -> str | None:
     return path.read_text() if path.exists() else None
 
 
-def write(folder: Path = DOCS) -> list[str]:
+def write(folder: Path = DOCS, *, pages: Mapping[str, Callable[[], str]] = PAGES) -> list[str]:
     """Writes the pages that are stale, and names them."""
-    written = stale(folder)
+    written = stale(folder, pages=pages)
     for name in written:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(PAGES[name]())
+        (folder / name).write_text(pages[name]())
     return written
