@@ -13,8 +13,8 @@ from tests.statmux.plan_files import Desk, Result, desk
 
 __all__ = ["desk"]
 
-# What needs a device, or a fleet: tests/live and the nightly tests of the pages do these.
-ELSEWHERE = ("profile", "serve")
+# What needs a device, a fleet, or time: tests/live and the nightly tests of the pages do these.
+ELSEWHERE = ("profile", "serve", "capacity")
 PLANNED_ONLY = [Example.A100X16, Example.AZURE_TWO_MODELS, Example.LLM_AND_ENCODERS]
 COMMAND = re.compile(r"^#   statmux (.+?)(?: {3,}.*)?$", re.M)
 
@@ -26,10 +26,9 @@ def named_commands(example: Example) -> list[list[str]]:
 
 
 def shortened(words: list[str]) -> list[str]:
-    """Less to search and to sweep: what is held is that it runs."""
-    words = [{"devices=1..6": "devices=4", "20m": "2m"}.get(word, word) for word in words]
-    further = {"plan": ["--time-budget", "0.5s"], "capacity": ["--algorithm", "sr-greedy"]}
-    return [*words, *further.get(words[0], [])]
+    """Less to search and to replay: what is held is that it runs."""
+    words = ["2m" if word == "20m" else word for word in words]
+    return [*words, "--time-budget", "0.5s"] if words[0] == "plan" else words
 
 
 def succeeded(result: Result) -> Result:
