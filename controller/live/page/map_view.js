@@ -91,7 +91,7 @@ function tile(first) {
       const used = device.used_bytes ?? device.planned_bytes;
       const all = device.used_bytes === undefined ? device.usable_bytes : device.total_bytes ?? device.usable_bytes;
       memory.update(used === null ? null : used / all);
-      const of = device.used_bytes === undefined ? 'by the profiles of its models' : 'measured';
+      const of = device.used_bytes === undefined ? 'by the profiles of its models' : 'as its worker says';
       setAttribute(node, 'title', used === null ? null : `${device.id}: ${bytesText(used)} of ${bytesText(all)}, ${of}`);
       busy.update(isHeld ? group.utilisation[device.stage ?? 0] ?? 0 : null);
     },

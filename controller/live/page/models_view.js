@@ -12,17 +12,35 @@ import { cell, row, rowGroup, rowHeader } from './rows.js';
 
 /** @typedef {{model: ModelMeasures, verdict: import('./types.js').Verdict}} Judged */
 
+const NUM_BETTER = 10;
+
 /** @param {HTMLElement} table @returns {(view: View) => void} */
 export function modelsView(table) {
+  const places = new Places();
   return ({ measures, verdicts }) => {
     /** @type {Judged[]} */
     const judged = measures.models.map((model) => ({
       model, verdict: verdicts.get(model.name) ?? { level: 'good', words: '' },
     }));
-    // Stable: rows change places only when one becomes better or worse.
-    judged.sort((one, other) => rankOf(one.model, one.verdict) - rankOf(other.model, other.verdict));
+    const ranks = new Map(judged.map((one) => [one.model.name, places.of(one.model.name, rankOf(one.model, one.verdict))]));
+    judged.sort((one, other) => (ranks.get(one.model.name) ?? 0) - (ranks.get(other.model.name) ?? 0));
     keyed(table, judged, (one) => one.model.name, modelRows);
   };
+}
+
+/** Rows go up at once, and down only when they have been better for a while: who reads one is not moved away
+ * from it again and again. */
+class Places {
+  /** @type {Map<string, {rank: number, num_better: number}>} */ #known = new Map();
+
+  /** @param {string} name @param {number} rank */
+  of(name, rank) {
+    const known = this.#known.get(name) ?? { rank, num_better: 0 };
+    known.num_better = rank > known.rank ? known.num_better + 1 : 0;
+    if (rank < known.rank || known.num_better >= NUM_BETTER) known.rank = rank;
+    this.#known.set(name, known);
+    return known.rank;
+  }
 }
 
 /** @param {Judged} first */

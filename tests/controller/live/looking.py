@@ -16,7 +16,8 @@ _CLIPPED = """
     const words = one.textContent.trim().slice(0, 40);
     const name = `${one.tagName}.${one.getAttribute('class') || ''} ${words}`;
     const wide = one.scrollWidth, room = one.clientWidth;
-    if (wide > room + 1) found.push(`${name}: ${wide} in ${room}`);
+    // A table counts its own border.
+    if (wide > room + (one.tagName === 'TABLE' ? 2 : 1)) found.push(`${name}: ${wide} in ${room}`);
   }
   const wide = document.documentElement.scrollWidth;
   if (wide > innerWidth) found.push(`the page: ${wide} in ${innerWidth}`);
@@ -61,7 +62,11 @@ _SMALL_TARGETS = """
 WATCH_SHIFTS = """
 window.shifts = [];
 new PerformanceObserver(list => {
-  for (const one of list.getEntries()) shifts.push([one.value, ...one.sources.map(s => s.node?.className)]);
+  const place = box => `${box.top} + ${box.height}`;
+  for (const entry of list.getEntries()) for (const one of entry.sources) {
+    const name = one.node?.id || one.node?.className || one.node?.textContent;
+    shifts.push(`${innerWidth}: ${name}: ${place(one.previousRect)} -> ${place(one.currentRect)}`);
+  }
 }).observe({ type: 'layout-shift', buffered: true });
 """
 

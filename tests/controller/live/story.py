@@ -111,8 +111,8 @@ def deployment(*, factor: float = 1.0) -> Deployment:
     models = (
         _model("chat-8b", 0.06, 16 * GB, Slo(12.0, 0.98, 0.8, 0.08), factor=factor),
         _model("summary", 0.16, 12 * GB, Slo(1.2, 0.98), factor=factor),
-        _model("rank", 0.035, 2 * GB, Slo(0.3, 0.98), factor=factor),
-        _model("embed", 0.02, 1 * GB, Slo(0.3, 0.98), factor=factor),
+        _model("rank", 0.035, 2 * GB, Slo(0.4, 0.98), factor=factor),
+        _model("embed", 0.02, 1 * GB, Slo(0.4, 0.98), factor=factor),
         _model("detect", 0.07, 5 * GB, Slo(0.5, 0.97), factor=factor),
         _model("speech", 0.09, 9 * GB, Slo(0.9, 0.95), factor=factor),
     )
