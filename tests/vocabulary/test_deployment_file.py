@@ -110,7 +110,7 @@ def test_the_complete_draft_of_the_conventions_is_valid_and_says_what_has_no_eff
     assert "serving.policy.default_timeout_s" in deployment.accepted_only
     assert "serving.autoscaling" not in deployment.accepted_only  # it is off, which is what happens
     assert deployment.http == HttpEndpoint()
-    assert len(deployment.accepted_only) == len(set(deployment.accepted_only)) == 18
+    assert len(deployment.accepted_only) == len(set(deployment.accepted_only)) == 17
     assert deployment.cluster.nodes[0].cost_per_hour == 29.5
 
 
