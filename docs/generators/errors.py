@@ -95,7 +95,7 @@ def advice(reason: Reason) -> str:
     if wait := retry_headers(Refusal(reason, "")).get("retry-after-ms"):
         return f"later ({int(wait) / 1000:g} s)"
     if reason is Reason.CANCELLED:
-        return "the client's choice"
+        return "as it likes"
     if reason in IN_DOUBT:
         return "if twice is harmless"
     return "no"
