@@ -78,7 +78,7 @@ def sdk_span(
         attributes=_attributes(span.attributes),
         events=[Event(one.name, _attributes(one.attributes), nanoseconds(one.at_s)) for one in span.events],
         kind=SpanKind.SERVER if span.is_server else SpanKind.INTERNAL,
-        status=Status(StatusCode.ERROR, span.error) if span.error else _FINE,
+        status=Status(StatusCode.ERROR, _unicode(span.error)) if span.error else _FINE,
         start_time=nanoseconds(span.start_s),
         end_time=nanoseconds(span.end_s),
         instrumentation_scope=scope,
@@ -86,4 +86,9 @@ def sdk_span(
 
 
 def _attributes(told: Mapping[str, Value]) -> dict[str, Value]:
-    return dict(told)
+    return {key: _unicode(value) if isinstance(value, str) else value for key, value in told.items()}
+
+
+def _unicode(text: str) -> str:
+    """Ids and tenants may be any text of JSON; half of a pair cannot be sent."""
+    return text if text.isascii() else text.encode(errors="replace").decode()

@@ -102,9 +102,16 @@ class Outbox:
     def _send_waiting(self) -> None:
         while self._waiting:
             letters = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-            self._tell(self._sender.send(letters), letters)
+            self._tell(self._sent(letters), letters)
             # Whoever waits for the interpreter gets it between two batches.
             time.sleep(0)
+
+    def _sent(self, letters: Sequence[Letter]) -> str:
+        try:
+            return self._sender.send(letters)
+        except Exception as error:  # the outermost frame of the thread: a bug loses these traces, not all
+            _log.exception("traces could not be made")
+            return type(error).__name__
 
     def _tell(self, problem: str, letters: Sequence[Letter]) -> None:
         num = sum(num_spans(letter.record) for letter in letters)

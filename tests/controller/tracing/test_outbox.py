@@ -6,9 +6,11 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
+from controller.calls import Reason
 from controller.tracing.otlp import OtlpSender
 from controller.tracing.outbox import BATCH, Letter, Outbox
 from tests.controller.tracing.collector import collecting
@@ -90,6 +92,24 @@ def test_an_outbox_that_was_never_started_ends():
     assert outbox.num_dropped == 2 * NUM_SPANS
 
 
+class BrokenSender(GatedSender):
+    def send(self, letters: Sequence[Letter]) -> str:
+        if not self.is_sending.is_set():
+            self.is_sending.set()
+            raise KeyError("a bug")
+        return super().send(letters)
+
+
+def test_a_bug_loses_the_traces_that_meet_it_and_no_others():
+    sender = BrokenSender()
+    sender.opened.set()
+    outbox = Outbox(sender, max_waiting=1000, interval_s=60.0)
+    outbox.start()
+    put(outbox, BATCH + 3)
+    outbox.close(PATIENCE_S)
+    assert (outbox.num_dropped, outbox.num_sent) == (BATCH * NUM_SPANS, 3 * NUM_SPANS)
+
+
 def sender_to(endpoint: str, *, timeout_s: float) -> OtlpSender:
     return OtlpSender(endpoint, resource={"service.name": "s"}, version="0", timeout_s=timeout_s)
 
@@ -106,6 +126,18 @@ def test_a_collector_that_comes_back_gets_what_comes_then():
         (whole, *_) = collector.servers()
         assert whole.start_s == pytest.approx(1e9 + 9.5)
         assert whole.attributes["statmux.batch_size"] == 3
+        sender.close()
+
+
+def test_ids_that_are_no_unicode_are_sent_as_far_as_they_are():
+    with collecting() as collector:
+        sender = sender_to(collector.endpoint, timeout_s=PATIENCE_S)
+        odd = replace(record(), call_id="r-\ud800", tenant="größer", reason=Reason.FAILED, words="\udfff")
+        assert sender.send([Letter(odd, 0.0)]) == ""
+        (whole,) = collector.servers()
+        assert whole.attributes["statmux.request_id"] == "r-?"
+        assert whole.attributes["statmux.tenant"] == "größer"
+        assert whole.error == "?"
         sender.close()
 
 
