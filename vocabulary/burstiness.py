@@ -58,7 +58,7 @@ def windows(
     last one may lack a little: a trace that was asked to last ten minutes ends with the last arrival in them.
     """
     number = int(duration_s / window_s + MISSING)
-    edges_s = start_s + window_s * np.arange(number + 1)
+    edges_s = start_s + window_s * np.arange(number + 1, dtype=np.float64)
     bounds = np.searchsorted(arrival_s, edges_s)
     counts = np.diff(bounds)
     if number == 0 or counts.sum() == 0:

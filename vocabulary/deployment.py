@@ -131,7 +131,7 @@ class ModelSpec:
     weight: float = 1.0
     task: str = "auto"
     max_model_len: int | None = None
-    profile_paths: Mapping[str, str] = field(default_factory=dict)
+    profile_paths: Mapping[str, str] = field(default_factory=dict[str, str])
     dtype: str = "auto"
     attention: str = "auto"
     on_demand: OnDemand = OnDemand()
@@ -257,7 +257,7 @@ class Deployment:
     folder: str = "."
     accepted_only: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    document: Mapping[str, object] = field(default_factory=dict, repr=False)
+    document: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
 
     @property
     def model_names(self) -> tuple[str, ...]:

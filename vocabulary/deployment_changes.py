@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
+from typing import cast
 
 from vocabulary.deployment import Deployment, ModelSpec
 from vocabulary.errors import InvalidInput
@@ -234,7 +235,7 @@ def _compared(key: str, before: object, after: object, effect: Effect) -> Iterat
     if before == after:
         return
     is_noun = is_dataclass(before) and type(before) is type(after) and not isinstance(before, Profile)
-    if not is_noun:
+    if not is_noun or isinstance(before, type) or not is_dataclass(before):
         shown, new = _shown(before), _shown(after)
         yield Change(key, shown, new if new != shown else f"{new}, of other values", effect)
         return
@@ -253,7 +254,7 @@ def _shown(value: object) -> str:
         case Profile():
             return f"a profile of {len(value.entries)} configurations"
         case tuple() | list() | Mapping():
-            return _short(str(value)) if value else "none"
+            return _short(str(cast(object, value))) if value else "none"
         case _:
             return _short(str(value))
 

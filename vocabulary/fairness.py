@@ -19,7 +19,7 @@ class Fairness:
     own requests, one of WITHIN. predicts_output: answers count when they begin, as long as predicted.
     """
 
-    weights: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict[str, float])
     input_cost: float = 1.0
     output_cost: float = 2.0
     cost: str = "linear"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from vocabulary.tensors import Tensor
 
 # numpy has no BF16: tensors of it read as float32, which holds every value of it.
-NUMPY_TYPES: Mapping[str, np.dtype] = {
+NUMPY_TYPES: Mapping[str, np.dtype[Any]] = {
     "BOOL": np.dtype("?"), "UINT8": np.dtype("u1"), "UINT16": np.dtype("<u2"), "UINT32": np.dtype("<u4"),
     "UINT64": np.dtype("<u8"), "INT8": np.dtype("i1"), "INT16": np.dtype("<i2"), "INT32": np.dtype("<i4"),
     "INT64": np.dtype("<i8"), "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"),
@@ -20,7 +21,7 @@ _DATATYPES = {dtype: datatype for datatype, dtype in NUMPY_TYPES.items()}
 _LENGTH_BYTES = 4
 
 
-def array_of(tensor: Tensor) -> NDArray:
+def array_of(tensor: Tensor) -> NDArray[Any]:
     """The tensor as an array of its shape: a read-only view of `tensor.raw` where the datatype allows it.
 
     BYTES gives an object array of `bytes`, BF16 a float32 array.
@@ -51,7 +52,7 @@ def tensor_of(name: str, values: ArrayLike, *, datatype: str | None = None) -> T
     return Tensor(name, wanted, array.shape, _converted(name, array, wanted).tobytes())
 
 
-def datatype_of(array: NDArray) -> str:
+def datatype_of(array: NDArray[Any]) -> str:
     """The datatype of the array's elements. Raises ValueError if the protocol has none."""
     if array.dtype.kind in "OSU":
         return "BYTES"
@@ -63,17 +64,21 @@ def datatype_of(array: NDArray) -> str:
     return datatype
 
 
-def pack_bytes(elements: Iterable[bytes | str]) -> bytes:
+def pack_bytes(elements: Iterable[object]) -> bytes:
     """Elements of a BYTES tensor as raw bytes: a 4-byte little-endian length before each."""
-    encoded = [element.encode() if isinstance(element, str) else element for element in elements]
-    if not all(isinstance(item, bytes) for item in encoded):
-        raise ValueError("the elements of a BYTES tensor are bytes or str")
+    encoded: list[bytes] = []
+    for element in elements:
+        if not isinstance(element, bytes | str):
+            raise ValueError("the elements of a BYTES tensor are bytes or str")
+        encoded.append(element.encode() if isinstance(element, str) else element)
     return b"".join(part for item in encoded for part in (len(item).to_bytes(_LENGTH_BYTES, "little"), item))
 
 
 def unpack_bytes(raw: bytes | memoryview) -> list[bytes]:
     """Elements of a BYTES tensor. Raises ValueError where a length runs past the end."""
-    view, elements, start = memoryview(raw), [], 0
+    view = memoryview(raw)
+    elements: list[bytes] = []
+    start = 0
     while start < len(view):
         begin = start + _LENGTH_BYTES
         start = begin + int.from_bytes(view[start:begin], "little")
@@ -83,7 +88,7 @@ def unpack_bytes(raw: bytes | memoryview) -> list[bytes]:
     return elements
 
 
-def _object_array(elements: Sequence[bytes], shape: tuple[int, ...]) -> NDArray:
+def _object_array(elements: Sequence[bytes], shape: tuple[int, ...]) -> NDArray[Any]:
     if len(elements) != math.prod(shape):
         raise ValueError(f"{len(elements)} elements do not fill shape {list(shape)}")
     array = np.empty(len(elements), dtype=object)
@@ -91,7 +96,7 @@ def _object_array(elements: Sequence[bytes], shape: tuple[int, ...]) -> NDArray:
     return array.reshape(shape)
 
 
-def _converted(name: str, array: NDArray, datatype: str) -> NDArray:
+def _converted(name: str, array: NDArray[Any], datatype: str) -> NDArray[Any]:
     target = NUMPY_TYPES[datatype]
     if array.dtype.kind in "OSU":
         raise ValueError(f"{name!r}: strings cannot become {datatype}")
@@ -103,7 +108,7 @@ def _converted(name: str, array: NDArray, datatype: str) -> NDArray:
     return converted
 
 
-def _bf16(array: NDArray) -> NDArray[np.uint16]:
+def _bf16(array: NDArray[Any]) -> NDArray[np.uint16]:
     """The upper half of float32, rounded to nearest even; bfloat16 arrays as they are."""
     if array.dtype.name == "bfloat16":
         return array.view("<u2")

@@ -46,7 +46,7 @@ def _left_bytes(group: Group, models: list[ModelSpec], deployment: Deployment) -
     taken = stage_bytes(
         group.config, group.models, catalog=deployment.catalog(), activation_batch_size=batch_size
     )
-    left = []
+    left: list[int] = []
     for stage, num_bytes in enumerate(taken):
         usable = min(deployment.cluster.usable_bytes(devices[one]) for one in group.stage_devices(stage))
         told = sum(_told_bytes(model, group, stage) for model in models)

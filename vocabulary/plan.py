@@ -18,8 +18,8 @@ class Plan:
     """
 
     placement: Placement
-    metadata: Mapping[str, object] = field(default_factory=dict)
-    predicted: Mapping[str, object] = field(default_factory=dict)
-    search: Mapping[str, object] = field(default_factory=dict)
+    metadata: Mapping[str, object] = field(default_factory=dict[str, object])
+    predicted: Mapping[str, object] = field(default_factory=dict[str, object])
+    search: Mapping[str, object] = field(default_factory=dict[str, object])
     binding_constraints: tuple[object, ...] = ()
-    inputs: Mapping[str, object] = field(default_factory=dict)
+    inputs: Mapping[str, object] = field(default_factory=dict[str, object])

@@ -10,6 +10,7 @@ from hashlib import blake2b
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 _NUM_BYTES = 8
 
@@ -28,7 +29,7 @@ def first_hash(salt: str) -> int:
     return _as_int(blake2b(salt.encode(), digest_size=_NUM_BYTES).digest())
 
 
-def next_hash(before: int, page: Sequence[int]) -> int:
+def next_hash(before: int, page: Sequence[int] | NDArray[np.int32]) -> int:
     """Of a page of tokens that follows what `before` stands for."""
     tokens = np.asarray(page, dtype=np.int32).tobytes()
     return _as_int(blake2b(tokens, digest_size=_NUM_BYTES, key=_as_bytes(before)).digest())
@@ -36,7 +37,8 @@ def next_hash(before: int, page: Sequence[int]) -> int:
 
 def page_hashes(token_ids: Sequence[int], *, page_tokens: int, salt: str) -> tuple[int, ...]:
     """One for each full page of the tokens, in order."""
-    hashes, last = [], first_hash(salt)
+    hashes: list[int] = []
+    last = first_hash(salt)
     tokens = np.asarray(token_ids, dtype=np.int32)
     for end in range(page_tokens, len(tokens) + 1, page_tokens):
         last = next_hash(last, tokens[end - page_tokens : end])

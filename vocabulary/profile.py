@@ -40,7 +40,7 @@ class ProfileEntry:
     stage_latency_s: Mapping[int, tuple[float, ...]]
     step_times: tuple[StepTimes, ...] = ()
     kv_bytes_per_token: tuple[int, ...] = ()
-    output_bytes: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    output_bytes: Mapping[int, tuple[int, ...]] = field(default_factory=dict[int, tuple[int, ...]])
     part_s: tuple[float, ...] = ()
     stage_layers: tuple[int, ...] = ()
     is_estimated: bool = False
@@ -146,7 +146,7 @@ def profiles_by_type(profile: Profile) -> dict[str, Profile]:
     types = sorted({config.device_type for config in profile.entries})
     if types == [""]:
         return {profile.device_type: profile}
-    parts = {}
+    parts: dict[str, Profile] = {}
     for device_type in types:
         mine = [entry for config, entry in profile.entries.items() if config.device_type == device_type]
         plain = [replace(entry, config=replace(entry.config, device_type="")) for entry in mine]

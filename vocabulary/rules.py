@@ -31,4 +31,4 @@ class PlacementRules:
 
     colocate: tuple[tuple[str, ...], ...] = ()
     separate: tuple[Apart, ...] = ()
-    pin: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    pin: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])

@@ -53,7 +53,7 @@ class Sharding:
         return slice(min(part * tile, size), min((part + 1) * tile, size))
 
     def _position(self, device: int) -> Mapping[str, int]:
-        position = {}
+        position: dict[str, int] = {}
         for name, size in reversed(self.axes):
             device, position[name] = divmod(device, size)
         return position

@@ -50,7 +50,7 @@ def service_by_tenant(outcomes: Outcomes, fairness: Fairness) -> dict[str, Tenan
     tenants = outcomes.trace.tenants
     assert tenants is not None, "the trace does not say whose requests are"
     asked, served, ttft_s = _asked(outcomes, fairness), outcomes.served, outcomes.ttft_s
-    found = {}
+    found: dict[str, TenantService] = {}
     for index, name in enumerate(tenants.names):
         rows = tenants.index == index
         if not rows.any():

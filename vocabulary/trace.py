@@ -24,7 +24,7 @@ class Tokens:
     prefix_hashes: NDArray[np.int64] | None = None
     block_tokens: int = 512
 
-    def take(self, rows: NDArray[np.int64]) -> Tokens:
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Tokens:
         """The requests of `rows` (indices or a mask), in that order."""
         inputs, outputs = self.input_tokens[rows], self.output_tokens[rows]
         if self.prefix_offsets is None or self.prefix_hashes is None:
@@ -33,7 +33,7 @@ class Tokens:
         sizes = stops - starts
         offsets = np.concatenate([[0], np.cumsum(sizes)])
         # Position in the old array of every block that stays: its request's start, and how far into it.
-        old = np.repeat(starts - offsets[:-1], sizes) + np.arange(offsets[-1])
+        old = np.repeat(starts - offsets[:-1], sizes) + np.arange(int(offsets[-1]))
         return Tokens(inputs, outputs, offsets, self.prefix_hashes[old], self.block_tokens)
 
 
@@ -44,7 +44,7 @@ class Tenants:
     index: NDArray[np.int32]
     names: tuple[str, ...]
 
-    def take(self, rows: NDArray[np.int64]) -> Tenants:
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Tenants:
         """Of the requests of `rows` (indices or a mask), with the same names."""
         return Tenants(self.index[rows], self.names)
 
@@ -81,7 +81,7 @@ class Trace:
         """Requests of each model [models]."""
         return np.bincount(self.model_index, minlength=len(self.models))
 
-    def take(self, rows: NDArray[np.int64]) -> Trace:
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Trace:
         """The requests of `rows` (ascending indices, or a mask), with the same models."""
         tokens = None if self.tokens is None else self.tokens.take(rows)
         tenants = None if self.tenants is None else self.tenants.take(rows)

@@ -62,7 +62,8 @@ def dealt_by_name(trace: Trace, target_of: Mapping[str, str]) -> Trace:
 
 def part_of(trace: Trace, *, start_s: float, duration_s: float) -> Trace:
     """The requests in [start_s, start_s + duration_s), at their times, with all models."""
-    first, stop = np.searchsorted(trace.arrival_s, [start_s, start_s + duration_s])
+    first = int(np.searchsorted(trace.arrival_s, start_s))
+    stop = int(np.searchsorted(trace.arrival_s, start_s + duration_s))
     return trace.take(np.arange(first, stop))
 
 

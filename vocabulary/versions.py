@@ -108,7 +108,7 @@ def split_trace(trace: Trace, splits: Sequence[Split]) -> Trace:
     for number, name in enumerate(trace.models):
         rows = np.flatnonzero(trace.model_index == number)
         split = asked.get(name)
-        index[rows] = position[name] if split is None else _positions(split, rows, position)
+        index[rows] = position[name] if split is None else _positions(split, rows.tolist(), position)
     return Trace(trace.arrival_s, index, tuple(names), trace.tokens, trace.tenants)
 
 

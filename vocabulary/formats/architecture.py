@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.hub_config import HubConfig, divide
@@ -151,7 +152,7 @@ _PARSERS: Mapping[str, Callable[[HubConfig], ModelShape]] = {
 }
 
 
-def _checked(where: str, **sizes: int | bool) -> ModelShape:
+def _checked(where: str, **sizes: Any) -> ModelShape:
     """Raises InvalidInput where the invariants of ModelShape would be broken."""
     heads, kv_heads = sizes["num_heads"], sizes["num_kv_heads"]
     if kv_heads < 1 or heads % kv_heads:
@@ -171,7 +172,7 @@ _SUFFIXES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 
 
 def _pairs(text: str) -> dict[str, int]:
-    values = {}
+    values: dict[str, int] = {}
     for pair in text.split(","):
         key, separator, value = (part.strip() for part in pair.partition("="))
         if not separator or key not in (*_SIZES, *_FLAGS):

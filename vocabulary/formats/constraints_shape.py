@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from vocabulary.formats.shapes import Name, Shape, told
+from vocabulary.formats.untyped import is_dict, is_list
 
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 
@@ -19,7 +20,7 @@ class ApartShape(Shape):
 
 
 def _spelled_out(value: object) -> object:
-    return {"models": value} if isinstance(value, list) else value
+    return {"models": value} if is_list(value) else value
 
 
 Apart = Annotated[ApartShape, BeforeValidator(_spelled_out, json_schema_input_type=ApartShape | Names)]
@@ -61,7 +62,7 @@ class ConstraintRule(Shape):
 
 def one_mapping(value: object) -> object:
     """The list form as the mapping that it stands for; anything else as it is."""
-    if not isinstance(value, list) or not all(isinstance(rule, dict) for rule in value):
+    if not is_list(value) or not all(is_dict(rule) for rule in value):
         return value
     merged: dict[str, Any] = {}
     for rule in value:
@@ -72,9 +73,9 @@ def one_mapping(value: object) -> object:
                 merged.setdefault(key, []).append(part)
             elif key == "separate":
                 merged.setdefault(key, []).append({"models": part, **by})
-            elif key == "reserved" and isinstance(part, list):
+            elif key == "reserved" and is_list(part):
                 merged[key] = [*merged.get(key, []), *part]
-            elif key == "pin" and isinstance(part, dict):
+            elif key == "pin" and is_dict(part):
                 merged[key] = {**merged.get(key, {}), **part}
             else:
                 merged[key] = part

@@ -57,7 +57,7 @@ def profiles_of_models(
     of one, the profile for it. Raises InvalidInput if there are several, and none for it.
     """
     shared: dict[tuple[object, ...], Profile | None] = {}
-    found = []
+    found: list[Profile | None] = []
     for index, model in enumerate(shape.models):
         key = paths_of(model)
         if key not in shared:
@@ -79,9 +79,9 @@ def mislabelled(shape: DeploymentShape, profiles: Mapping[str, Profile]) -> Iter
     """Models with a profile under a device type that is not the profile's own."""
     for model in shape.models:
         for key, path in paths_of(model):
-            is_labelled = isinstance(key[-1], str) and len(key) > 1
-            if is_labelled and path in profiles and profiles[path].device_type != key[-1]:
-                yield f"{model.name} ({profiles[path].device_type} as {key[-1]})"
+            label = key[-1] if len(key) > 1 else None
+            if isinstance(label, str) and path in profiles and profiles[path].device_type != label:
+                yield f"{model.name} ({profiles[path].device_type} as {label})"
 
 
 def _on_cluster(
@@ -94,15 +94,15 @@ def _on_cluster(
     by_type = _by_type(model, document, path, profiles)
     if not by_type:
         return None
-    types = cluster.device_types
-    if len(types) > 1:
+    first, *others = cluster.device_types
+    if others:
         return profile_on_types(by_type)
-    if types[0] in by_type or len(paths_of(model)) > 1:
-        if types[0] not in by_type:
-            message = f"profiles for {', '.join(by_type)}; the cluster has {types[0]}"
-            hint = f"measure {model.name} on {types[0]} with `statmux profile`, or check the name of the type"
+    if first in by_type or len(paths_of(model)) > 1:
+        if first not in by_type:
+            message = f"profiles for {', '.join(by_type)}; the cluster has {first}"
+            hint = f"measure {model.name} on {first} with `statmux profile`, or check the name of the type"
             raise document.error((*path, "profile"), message, hint=hint)
-        return by_type[types[0]]
+        return by_type[first]
     # One profile of another type is taken as it is, with a warning.
     return next(iter(by_type.values()))
 

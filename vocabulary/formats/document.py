@@ -27,7 +27,7 @@ class Document:
     name: str
     value: object
     line_of: Callable[[KeyPath], int | None]
-    overrides: Mapping[KeyPath, str] = field(default_factory=dict)
+    overrides: Mapping[KeyPath, str] = field(default_factory=dict[KeyPath, str])
     written: Callable[[KeyPath], KeyPath] = _as_it_is
 
     def error(self, path: KeyPath, message: str, *, hint: str) -> InvalidInput:

@@ -1,5 +1,8 @@
 """`placement.replan`, `serving.autoscaling` and `models[].on_demand` of a deployment file."""
 
+# Defaults are those of the nouns, whose fields are plain texts; the shape says which of them there are.
+# pyright: reportAssignmentType=false
+
 from __future__ import annotations
 
 from typing import Annotated, Literal

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from vocabulary.errors import InvalidInput
+from vocabulary.formats.untyped import is_mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,8 @@ class HubConfig:
 
     def section(self, key: str) -> HubConfig:
         """A nested object; empty when missing or null."""
-        value = self.values.get(key) or {}
-        if not isinstance(value, Mapping):
+        value: object = self.values.get(key) or {}
+        if not is_mapping(value):
             raise InvalidInput(f"{key} is {value!r}, not an object", where=self.where)
         return HubConfig(value, f"{self.where}: {key}")
 

@@ -1,5 +1,8 @@
 """`observability.journal` of a deployment file: what the fleet writes down, and how much of it stays."""
 
+# Defaults are those of the nouns, whose fields are plain texts; the shape says which of them there are.
+# pyright: reportAssignmentType=false
+
 from __future__ import annotations
 
 from typing import Annotated, Literal

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import create_model
-
 from vocabulary.formats.shapes import Bandwidth, Bytes, Count, Seconds, Shape
-
-
-def _loose(name: str, keys: str) -> type[Shape]:
-    fields: dict[str, Any] = {key: (Any, None) for key in keys.split()}
-    return create_model(name, __base__=Shape, **fields)
 
 
 class Interconnect(Shape):
@@ -30,6 +23,24 @@ class Host(Shape):
     disk_read: Bandwidth | None = None
 
 
-Adapter = _loose("Adapter", "name source rank")
-OnOverload = _loose("OnOverload", "grpc http retry_after_ms")
-Record = _loose("Record", "requests prompts")
+class Adapter(Shape):
+    """A low-rank adapter of a model."""
+
+    name: Any = None
+    source: Any = None
+    rank: Any = None
+
+
+class OnOverload(Shape):
+    """What a client is told that comes when there is no room."""
+
+    grpc: Any = None
+    http: Any = None
+    retry_after_ms: Any = None
+
+
+class Record(Shape):
+    """What is kept of requests."""
+
+    requests: Any = None
+    prompts: Any = None

@@ -1,5 +1,8 @@
 """The shape of one model in a deployment file."""
 
+# Defaults are those of the nouns, whose fields are plain texts; the shape says which of them there are.
+# pyright: reportAssignmentType=false
+
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
@@ -11,6 +14,7 @@ from vocabulary.formats import later_shapes as later
 from vocabulary.formats.elasticity_shape import OnDemandShape
 from vocabulary.formats.no_effect import NoEffect
 from vocabulary.formats.shapes import Count, Name, NaturalNumber, NonNegative, Number, Positive, Shape, told
+from vocabulary.formats.untyped import is_dict, is_list
 
 _MODEL = ModelSpec(name="default")
 _WORKLOAD = Workload(rate_rps=0.0)
@@ -45,9 +49,9 @@ class ProfileReference(Shape):
 
 def _profile_spelled_out(value: object) -> object:
     """`profile: PATH`, `profile: [PATH, ...]`, and `profile: {DEVICE TYPE: PATH, ...}`."""
-    if isinstance(value, list):
+    if is_list(value):
         return {"paths": value}
-    if not isinstance(value, dict):
+    if not is_dict(value):
         return {"path": value}
     is_by_type = value and not set(value) & set(ProfileReference.model_fields)
     return {"by_device_type": value} if is_by_type else value

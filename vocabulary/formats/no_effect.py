@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vocabulary.formats.shapes import Shape
+from vocabulary.formats.untyped import is_dict, is_list, is_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class NoEffect:
 
     def matters(self, value: object) -> bool:
         """Whether someone who writes `value` should be told that nothing comes of it."""
-        if isinstance(value, dict):
+        if is_dict(value):
             if self.by is not None and value.get(self.by) in self.same:
                 return False
             return any(item is not None for item in value.values())
@@ -33,7 +34,7 @@ def keys_without_effect(shape: Shape, value: object) -> tuple[str, ...]:
 
 
 def _found(shape: Shape, value: object, prefix: str) -> Iterator[str]:
-    if not isinstance(value, dict):
+    if not is_dict(value):
         return  # a shorthand
     for key, field in type(shape).model_fields.items():
         if key not in value:
@@ -50,9 +51,9 @@ def _found(shape: Shape, value: object, prefix: str) -> Iterator[str]:
 def _inside(part: object, value: object, path: str) -> Iterator[str]:
     if isinstance(part, Shape):
         yield from _found(part, value, path)
-    elif isinstance(part, dict) and isinstance(value, dict):
+    elif is_dict(part) and is_dict(value):
         for key, item_value in value.items():
             yield from _inside(part.get(key), item_value, f"{path}.{key}")
-    elif isinstance(part, tuple) and isinstance(value, list):
+    elif is_row(part) and is_list(value):
         for item, item_value in zip(part, value, strict=True):
             yield from _inside(item, item_value, f"{path}[]")

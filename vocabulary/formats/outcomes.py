@@ -6,6 +6,7 @@ import csv
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -63,8 +64,8 @@ def parse_outcomes(text: str, *, name: str, placement: Placement) -> Outcomes:
         raise InvalidInput(f"the columns are not {','.join(COLUMNS)}", where=f"{name}:1", hint=hint)
     group_index = {group.id: index for index, group in enumerate(placement.groups)} | {"": NO_GROUP}
     model_index: dict[str, int] = {}
-    rows = []
-    token_rows = []
+    rows: list[tuple[int, float, int, bool, float, int]] = []
+    token_rows: list[tuple[float, ...]] = []
     while (row := _next_row(reader, name)) is not None:
         try:
             rows.append(_row(row[: len(COLUMNS)], model_index, group_index))
@@ -76,7 +77,7 @@ def parse_outcomes(text: str, *, name: str, placement: Placement) -> Outcomes:
             raise InvalidInput(
                 f"{','.join(row)!r} is not an outcome ({error})", where=where, hint=hint
             ) from None
-    models, arrivals, groups, goods, finishes, fates = zip(*rows, strict=True) if rows else ((),) * 6
+    models, arrivals, groups, goods, finishes, fates = _columns(rows)
     trace = Trace(np.array(arrivals, dtype=float), np.array(models, dtype=np.int32), tuple(model_index))
     first_token_s = None
     if header != COLUMNS:
@@ -93,7 +94,20 @@ def parse_outcomes(text: str, *, name: str, placement: Placement) -> Outcomes:
     )
 
 
-def _next_row(reader: csv._reader, name: str) -> list[str] | None:
+class Reader(Protocol):
+    """Of `csv`, whose own type has no public name."""
+
+    @property
+    def line_num(self) -> int: ...
+    def __iter__(self) -> Iterator[list[str]]: ...
+    def __next__(self) -> list[str]: ...
+
+
+def _columns(rows: list[tuple[int, float, int, bool, float, int]]) -> tuple[tuple[Any, ...], ...]:
+    return tuple(zip(*rows, strict=True)) if rows else ((),) * 6
+
+
+def _next_row(reader: Reader, name: str) -> list[str] | None:
     """None at the end."""
     try:
         return next(reader, None)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.document import Document, KeyPath, did_you_mean, show_path, show_value
+from vocabulary.formats.untyped import is_dict, is_list
 from vocabulary.formats.yaml_text import read_yaml
 
 
@@ -59,7 +60,7 @@ def _set(
     """The full path that `keys` mean, and a copy of `value` with `new` there."""
     if not keys:
         return path, new
-    if isinstance(value, list):
+    if is_list(value):
         index, rest = _position(value, keys, path, flag)
         full, item = _set(value[index], rest, new, (*path, index), flag, shorthands)
         return full, [*value[:index], item, *value[index + 1 :]]
@@ -73,7 +74,7 @@ def _mapping(
 ) -> dict[str, object]:
     if value is None:
         return {}
-    if isinstance(value, dict):
+    if is_dict(value):
         return value
     shorthand = shorthands.get(tuple("*" if isinstance(part, int) else part for part in path))
     if shorthand is None:
@@ -84,11 +85,7 @@ def _mapping(
 
 def _position(value: list[object], keys: list[str], path: KeyPath, flag: str) -> tuple[int, list[str]]:
     """Index of the entry that the first keys name, and the keys after it. Names may hold dots."""
-    names = {
-        entry["name"]: index
-        for index, entry in enumerate(value)
-        if isinstance(entry, dict) and "name" in entry
-    }
+    names = {entry["name"]: index for index, entry in enumerate(value) if is_dict(entry) and "name" in entry}
     for length in range(len(keys), 0, -1):
         index = names.get(".".join(keys[:length]))
         if index is not None:

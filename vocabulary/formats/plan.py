@@ -129,7 +129,7 @@ def _check_size(group: GroupShape, document: Document, path: KeyPath) -> None:
 def _located(shape: PlanShape, document: Document, deployment: Deployment) -> list[ParallelConfig]:
     """The configuration of every group where it is: its device type, and which stages cross hosts."""
     devices = deployment.cluster.by_id()
-    configs = []
+    configs: list[ParallelConfig] = []
     for index, group in enumerate(shape.groups):
         path: KeyPath = ("groups", index, "devices")
         for number, device in enumerate(group.devices):

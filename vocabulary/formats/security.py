@@ -14,12 +14,11 @@ _TLS: KeyPath = ("security", "tls")
 def security_of(shape: SecurityShape) -> Security:
     """The noun of the shape."""
     tls = shape.tls
-    has_tls = tls.cert is not None and tls.key is not None
     return Security(
         auth=shape.auth.mode,
         tokens=tuple(map(_token, shape.auth.tokens)),
         trust_tenant_header=shape.trust_tenant_header,
-        tls=TlsFiles(tls.cert, tls.key, tls.client_ca) if has_tls else None,
+        tls=None if tls.cert is None or tls.key is None else TlsFiles(tls.cert, tls.key, tls.client_ca),
         allow_python_models=shape.allow_python_models,
     )
 
@@ -39,7 +38,8 @@ def _check_tls(tls: TlsShape, document: Document) -> None:
 
 
 def _check_tokens(shape: SecurityShape, document: Document) -> None:
-    auth, taken = shape.auth, set()
+    auth = shape.auth
+    taken: set[str] = set()
     if auth.mode == "token" and not auth.tokens:
         hint = "add `tokens: [{name: app, secret_env: APP_TOKEN}]`, or every call would be refused"
         raise document.error(_TOKENS[:-1], "mode is token, and there are no tokens", hint=hint)

@@ -1,5 +1,8 @@
 """`serving` of a deployment file: the policies that decide about requests, health and draining."""
 
+# Defaults are those of the nouns, whose fields are plain texts; the shape says which of them there are.
+# pyright: reportAssignmentType=false
+
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal

@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.document import Document, KeyPath, did_you_mean, show_path, show_value
+from vocabulary.formats.untyped import is_dict
 from vocabulary.units import parse_bandwidth, parse_bytes, parse_seconds
 
 ShapeType = TypeVar("ShapeType", bound="Shape")
@@ -36,7 +37,7 @@ def spelled_out(key: str) -> BeforeValidator:
     """A shorthand: `admission: slo` is `admission: {mode: slo}`."""
 
     def spell_out(value: object) -> object:
-        return value if isinstance(value, dict) else {key: value}
+        return value if is_dict(value) else {key: value}
 
     return BeforeValidator(spell_out, json_schema_input_type=Any)
 
@@ -48,7 +49,7 @@ def told(words: str) -> Any:
 
 def check(shape: type[ShapeType], document: Document) -> ShapeType:
     """The document in its shape. Raises InvalidInput for the first problem, in the order of the file."""
-    if not isinstance(document.value, dict):
+    if not is_dict(document.value):
         message = f"should be a mapping of keys, found {show_value(document.value)}"
         raise document.error((), message, hint=_schema_hint(shape))
     _check_kind(shape, document, document.value.get("kind"))

@@ -7,6 +7,8 @@ import math
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vocabulary.formats.untyped import is_dict, is_list
+
 
 def cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     """As CSV readers do it: blanks round numbers are trimmed, nothing is null, 44.0 is a whole number.
@@ -46,9 +48,9 @@ def fits(value: object, kind: pa.DataType) -> bool:
     if pa.types.is_string(kind):
         return isinstance(value, str) and _encodes(value)
     if pa.types.is_list(kind):
-        return isinstance(value, list) and all(fits(item, kind.value_type) for item in value)
+        return is_list(value) and all(fits(item, kind.value_type) for item in value)
     if pa.types.is_struct(kind):
-        return isinstance(value, dict) and all(fits(value.get(field.name), field.type) for field in kind)
+        return is_dict(value) and all(fits(value.get(field.name), field.type) for field in kind)
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     if pa.types.is_integer(kind):

@@ -10,12 +10,12 @@ from itertools import islice
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet
 from numpy.typing import NDArray
 
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.trace_casts import cast, fits, unreadable_rows
 from vocabulary.formats.trace_source import BYTE_ORDER_MARK, Source, parquet_table
+from vocabulary.formats.untyped import is_dict
 
 Types = Mapping[str, pa.DataType]
 
@@ -92,7 +92,7 @@ def _csv_parts(source: Source, types: Types) -> Iterator[SlowReading]:
 
 def _cells(number: int, line: bytes, num_columns: int) -> list[str] | Fault:
     try:
-        cells = next(csv.reader([line.decode()]), [])
+        cells = next(csv.reader([line.decode()]), list[str]())
     except UnicodeDecodeError:
         return Fault(number, "not UTF-8 text", "save the file as UTF-8")
     except csv.Error as error:
@@ -170,7 +170,7 @@ def _json_row(number: int, line: bytes) -> Mapping[str, object] | Fault:
         return Fault(number, "not UTF-8 text", "save the file as UTF-8")
     except (ValueError, RecursionError):
         return Fault(number, "not valid JSON: too deep or too long", "write one JSON object a line")
-    if not isinstance(row, dict):
+    if not is_dict(row):
         return Fault(number, "not a JSON object", "write one JSON object a line")
     return row
 

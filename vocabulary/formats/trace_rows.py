@@ -46,7 +46,7 @@ class Labels:
         used, index = np.unique(self.index[rows], return_inverse=True)
         moved = self.index.copy()
         moved[rows] = index
-        return Labels(moved, tuple(self.names[number] for number in used))
+        return Labels(moved, tuple(self.names[int(number)] for number in used))
 
 
 @final
@@ -94,7 +94,8 @@ class Rows:
     def numbers(self, column: str) -> NDArray[np.float64]:
         """Finite numbers."""
         # By DLPack and not by to_numpy, which imports pandas where there is one: a quarter of a second.
-        values = np.from_dlpack(self.full(column, hint="every request needs its arrival in seconds"))
+        full = self.full(column, hint="every request needs its arrival in seconds")
+        values = np.from_dlpack(full).astype(np.float64, copy=False)
         hint = "arrivals are seconds from the start of the trace, 0 or more"
         self.refuse(
             ~np.isfinite(values),
@@ -179,7 +180,7 @@ class Rows:
 
     def _column(self, name: str) -> pa.Array:
         combined = self._table[name].combine_chunks()
-        return combined if isinstance(combined, pa.Array) else pa.concat_arrays(combined.chunks)
+        return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
 
     def _encoded(self, cells: pa.Array) -> Labels:
         encoded = cells.dictionary_encode()

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet
+import pyarrow.parquet as pa_parquet
 
 from vocabulary.errors import InvalidInput
+from vocabulary.formats.untyped import is_dict
 
 SUFFIXES = {".csv": "csv", ".csv.gz": "csv", ".jsonl": "jsonl", ".jsonl.gz": "jsonl", ".parquet": "parquet"}
 MAX_UNPACKED_BYTES = 4 * 2**30
@@ -97,7 +98,7 @@ def _gunzipped(raw: bytes) -> bytes:
 def _csv_names(raw: bytes, name: str) -> tuple[str, ...]:
     first_line = raw.removeprefix(BYTE_ORDER_MARK).split(b"\n", 1)[0]
     try:
-        names = [column.strip() for column in next(csv.reader([first_line.decode()]), [])]
+        names = [column.strip() for column in next(csv.reader([first_line.decode()]), list[str]())]
     except (UnicodeDecodeError, csv.Error) as error:
         hint = "is it the right file?"
         raise InvalidInput(f"not a CSV file: {error}", where=f"{name}:1", hint=hint) from None
@@ -120,7 +121,7 @@ def _jsonl_names(raw: bytes, name: str) -> tuple[str, ...]:
             row = json.loads(raw[start:end].removeprefix(BYTE_ORDER_MARK))
         except (ValueError, RecursionError):
             row = None
-        if isinstance(row, dict):
+        if is_dict(row):
             return tuple(row)
         start = end + 1
     if not raw.strip():
@@ -134,13 +135,13 @@ def parquet_table(raw: bytes, *, columns: Sequence[str]) -> pa.Table:
     read_table would import pyarrow.dataset, and pandas with it where there is one: half a second. With
     threads a process that ends at once may abort (5 of 200 on a loaded machine), and they gain nothing here.
     """
-    file = pa.parquet.ParquetFile(pa.BufferReader(raw), pre_buffer=False)
+    file = pa_parquet.ParquetFile(pa.BufferReader(raw), pre_buffer=False)
     return file.read(columns=list(columns), use_threads=False)
 
 
 def _parquet_names(raw: bytes, name: str) -> tuple[str, ...]:
     try:
-        return tuple(pa.parquet.read_schema(pa.BufferReader(raw)).names)
+        return tuple(pa_parquet.read_schema(pa.BufferReader(raw)).names)
     except (pa.ArrowException, OSError, ValueError):
         raise InvalidInput("not a Parquet file", where=name, hint="is it the right file?") from None
 

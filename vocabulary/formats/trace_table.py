@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet
+import pyarrow.csv as pa_csv
+import pyarrow.json as pa_json
+import pyarrow.parquet as pa_parquet
 
 from vocabulary.formats.trace_source import Source, kind_of, parquet_table
 
@@ -48,11 +48,11 @@ def format_table(table: pa.Table, *, name: str) -> bytes:
 
 
 def _read_csv(source: Source, types: Mapping[str, pa.DataType]) -> pa.Table:
-    return pa.csv.read_csv(
+    return pa_csv.read_csv(
         pa.BufferReader(source.raw),
         # The header is read by `trace_source`, which trims it.
-        read_options=pa.csv.ReadOptions(column_names=list(source.header), skip_rows=int(source.has_header)),
-        convert_options=pa.csv.ConvertOptions(
+        read_options=pa_csv.ReadOptions(column_names=list(source.header), skip_rows=int(source.has_header)),
+        convert_options=pa_csv.ConvertOptions(
             include_columns=list(types), column_types=dict(types), null_values=[""], strings_can_be_null=False
         ),
     )
@@ -62,10 +62,10 @@ def _read_jsonl(source: Source, types: Mapping[str, pa.DataType]) -> pa.Table:
     if _NULL_ROW.search(source.raw):
         raise pa.ArrowInvalid("a row is null")
     schema = pa.schema(list(types.items()))
-    return pa.json.read_json(
+    return pa_json.read_json(
         pa.BufferReader(source.raw),
-        read_options=pa.json.ReadOptions(block_size=JSON_BLOCK_BYTES),
-        parse_options=pa.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+        read_options=pa_json.ReadOptions(block_size=JSON_BLOCK_BYTES),
+        parse_options=pa_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
     ).select(list(types))
 
 
@@ -85,7 +85,7 @@ def _csv_bytes(table: pa.Table) -> bytes:
     for quoting in ("none", "needed"):
         out = pa.BufferOutputStream()
         try:
-            pa.csv.write_csv(flat, out, pa.csv.WriteOptions(include_header=False, quoting_style=quoting))
+            pa_csv.write_csv(flat, out, pa_csv.WriteOptions(include_header=False, quoting_style=quoting))
         except pa.ArrowInvalid:
             continue
         return header + out.getvalue().to_pybytes()
@@ -103,7 +103,7 @@ def _jsonl_bytes(table: pa.Table) -> bytes:
 
 def _parquet_bytes(table: pa.Table) -> bytes:
     out = pa.BufferOutputStream()
-    pa.parquet.write_table(table, out)
+    pa_parquet.write_table(table, out)
     return out.getvalue().to_pybytes()
 
 

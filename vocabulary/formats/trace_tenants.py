@@ -25,7 +25,7 @@ def tenants_of(rows: Rows, label: Callable[[str], str]) -> Tenants | None:
 def used_tenants(tenants: Tenants) -> Tenants:
     """Without names that no request has."""
     used, index = np.unique(tenants.index, return_inverse=True)
-    return Tenants(index.astype(np.int32), tuple(tenants.names[number] for number in used))
+    return Tenants(index.astype(np.int32), tuple(tenants.names[int(number)] for number in used))
 
 
 def tenant_column(tenants: Tenants) -> pa.Array:

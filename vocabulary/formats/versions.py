@@ -24,7 +24,7 @@ def expanded(shape: DeploymentShape, document: Document) -> Expanded:
     """Raises InvalidInput for a split of versions that there are not, and for names with an "@"."""
     models: list[ModelShape] = []
     written: list[tuple[int, str, VersionShape | None]] = []
-    splits = []
+    splits: list[Split] = []
     for index, model in enumerate(shape.models):
         _check_names(model, document, index)
         if not model.versions:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import yaml
+
+from vocabulary.formats.untyped import is_mapping, is_row
 
 
 class _Dumper(yaml.CSafeDumper):
     """Also quotes text that YAML 1.2, and so our reader, would take for a number."""
 
 
-_Dumper.add_implicit_resolver(
+# PyYAML has no types for what resolves a scalar.
+_Dumper.add_implicit_resolver(  # pyright: ignore[reportUnknownMemberType]
     "tag:yaml.org,2002:float",
     re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$"),
     [*"-+.0123456789"],
@@ -29,12 +32,9 @@ def format_yaml(value: object) -> str:
 
 def plain(value: object) -> object:
     """Mappings as dicts, sequences as lists, numpy scalars as numbers."""
-    match value:
-        case Mapping():
-            return {str(key): plain(item) for key, item in value.items()}
-        case list() | tuple():
-            return [plain(item) for item in value]
-        case np.generic():
-            return value.item()
-        case _:
-            return value
+    if is_mapping(value):
+        return {str(key): plain(item) for key, item in value.items()}
+    if is_row(value):
+        return [plain(item) for item in value]
+    scalar: Any = value
+    return scalar.item() if isinstance(value, np.generic) else scalar

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import final
+from typing import assert_never, final
 
 import yaml
 from yaml.events import AliasEvent, Event, MappingStartEvent, ScalarEvent, SequenceStartEvent
 
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.document import Document, KeyPath
+from vocabulary.formats.untyped import is_dict, is_list
 
 MAX_CHARACTERS = 32 * 2**20
 MAX_VALUES = 1_000_000
@@ -112,7 +113,7 @@ def _syntax_error(error: yaml.YAMLError, text: str, name: str) -> InvalidInput:
     cause = f"{problem} ({context})" if context else problem
     hint = "check indentation, colons, quotes and brackets near this line"
     lines = text.split("\n")
-    if mark and mark.line < len(lines) and lines[mark.line][mark.column :].startswith("\t"):
+    if mark and mark.line < len(lines) and lines[int(mark.line)][int(mark.column) :].startswith("\t"):
         hint = "indent with spaces, not tabs"
     return InvalidInput(f"not valid YAML: {cause}", where=where, hint=hint)
 
@@ -128,7 +129,8 @@ class _Builder:
     """Builds values from parser events; `lines` grows on the way."""
 
     def __init__(self, text: str, name: str, substitute: Substitute | None) -> None:
-        self._events: Iterator[Event] = yaml.parse(text, Loader=yaml.CSafeLoader)
+        # PyYAML has no types for what a loader is.
+        self._events: Iterator[Event] = iter(yaml.parse(text, Loader=yaml.CSafeLoader))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
         self._name = name
         self._substitute = substitute
         self._anchors: dict[str, _Anchored] = {}
@@ -152,6 +154,7 @@ class _Builder:
         self.lines.setdefault(path, line + 1)
         if isinstance(event, AliasEvent):
             return self._aliased(event, line)
+        assert isinstance(event, ScalarEvent | SequenceStartEvent | MappingStartEvent), event
         if event.tag not in (None, "!", "tag:yaml.org,2002:str"):
             raise self._error(f"tag {event.tag} is not accepted", line, hint="write plain values")
         if len(path) > MAX_DEPTH:
@@ -163,7 +166,7 @@ class _Builder:
             self._anchors[event.anchor] = _Anchored(value, self._num_values - first)
         return value
 
-    def _built(self, event: Event, path: KeyPath) -> object:
+    def _built(self, event: ScalarEvent | SequenceStartEvent | MappingStartEvent, path: KeyPath) -> object:
         match event:
             case ScalarEvent():
                 return self._scalar(event)
@@ -171,7 +174,8 @@ class _Builder:
                 return self._sequence(path)
             case MappingStartEvent():
                 return self._mapping(path)
-        raise AssertionError(event)
+            case _:
+                assert_never(event)
 
     def _scalar(self, event: ScalarEvent) -> object:
         text = event.value
@@ -199,7 +203,7 @@ class _Builder:
                 first = self.lines[(*path, key)]
                 hint = f"the first one is on line {first}; keep one"
                 raise self._error(f"key `{key}` is there twice", event.start_mark.line, hint=hint)
-            if key == "<<" and event.implicit[0]:
+            if key == "<<" and isinstance(event, ScalarEvent) and event.implicit[0]:
                 merged |= self._merge(next(self._events), (*path, key))
                 continue
             self.lines[(*path, key)] = event.start_mark.line + 1
@@ -213,10 +217,11 @@ class _Builder:
 
     def _merge(self, event: Event, path: KeyPath) -> dict[str, object]:
         value = self._value(event, path)
-        parts = value if isinstance(value, list) else [value]
-        if not all(isinstance(part, dict) for part in parts):
+        parts: list[object] = value if is_list(value) else [value]
+        mappings = [part for part in parts if is_dict(part)]
+        if len(mappings) < len(parts):
             raise self._error("`<<` must merge mappings", event.start_mark.line, hint="alias a mapping")
-        return {key: part[key] for part in reversed(parts) for key in part}
+        return {key: part[key] for part in reversed(mappings) for key in part}
 
     def _aliased(self, event: AliasEvent, line: int) -> object:
         anchored = self._anchors.get(event.anchor)
@@ -237,6 +242,6 @@ class _Builder:
 
 
 def _copied(value: object) -> object:
-    if isinstance(value, dict):
+    if is_dict(value):
         return {key: _copied(item) for key, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list) else value
+    return [_copied(item) for item in value] if is_list(value) else value

@@ -240,7 +240,7 @@ def _profile(
     sequence_length: int | None,
     left_out: Counter[str],
 ) -> Profile:
-    entries = []
+    entries: list[ProfileEntry] = []
     for config, rows in sorted(configs.items()):
         by_size = {row.batch_size: row for row in sorted(rows, key=lambda row: row.batch_size)}
         if 1 not in by_size:

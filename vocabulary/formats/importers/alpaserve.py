@@ -55,7 +55,7 @@ def _windows(arrays: Mapping[str, NDArray[Any]], skipped: Skipped) -> Windows:
     return Windows(
         tuple(arrays),
         np.repeat(np.arange(len(sizes), dtype=np.int32), sizes),
-        np.concatenate(minutes) * MINUTE_S,
+        np.concatenate(minutes).astype(np.float64) * MINUTE_S,
         np.full(sum(sizes), MINUTE_S),
         np.concatenate(counts).astype(np.int64),
         skipped=skipped,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +100,7 @@ def _read_long(file: TraceFile, *, day_s: float, skips_bad: bool) -> Windows:
 def _windows(
     index: NDArray[np.int32],
     names: tuple[str, ...],
-    minutes: NDArray[np.integer],
+    minutes: NDArray[np.integer[Any]],
     counts: NDArray[np.int32],
     *,
     day_s: float,
@@ -107,9 +108,9 @@ def _windows(
 ) -> Windows:
     used, dense = np.unique(index, return_inverse=True)
     return Windows(
-        tuple(names[number] for number in used),
+        tuple(names[int(number)] for number in used),
         dense.astype(np.int32),
-        day_s + minutes * MINUTE_S,
+        day_s + minutes.astype(np.float64) * MINUTE_S,
         np.full(len(minutes), MINUTE_S),
         counts.astype(np.int64),
         skipped=skipped,
@@ -123,12 +124,12 @@ def _functions(apps: Labels, functions: Labels) -> Labels:
     order = np.argsort(first)
     rank = np.empty(len(found), np.int32)
     rank[order] = np.arange(len(found), dtype=np.int32)
-    app_index, function_index = np.divmod(found[order], len(functions.names))
+    app_index, function_index = found[order] // len(functions.names), found[order] % len(functions.names)
     num_apps = np.bincount(function_index, minlength=len(functions.names))
     names = tuple(
         functions.names[function]
         if num_apps[function] == 1
         else f"{apps.names[app]}/{functions.names[function]}"
-        for app, function in zip(app_index, function_index, strict=True)
+        for app, function in zip(map(int, app_index), map(int, function_index), strict=True)
     )
     return Labels(rank[inverse], names)

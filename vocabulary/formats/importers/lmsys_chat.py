@@ -55,7 +55,7 @@ def _refuse_without_reply(rows: Rows) -> None:
     rows.refuse(~has_reply, lambda row: "conversation has no reply of the assistant to anything", hint=hint)
 
 
-def _messages(talks: pa.ListArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _messages(talks: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Bytes of each message, and whether the assistant said it."""
     messages = talks.flatten()
     said_bytes = pc.binary_length(messages.field("content")).fill_null(0)
@@ -74,5 +74,5 @@ def _tokens(
     outputs = np.maximum(-(-reply_bytes // BYTES_PER_TOKEN), 1).astype(np.int32)
     num_blocks = np.minimum(inputs // BLOCK_TOKENS, MAX_BLOCKS).astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(num_blocks)])
-    block = np.arange(offsets[-1]) - np.repeat(offsets[:-1], num_blocks)
+    block = np.arange(int(offsets[-1])) - np.repeat(offsets[:-1], num_blocks)
     return Tokens(inputs, outputs, offsets, np.repeat(talk, num_blocks) * MAX_BLOCKS + block, BLOCK_TOKENS)

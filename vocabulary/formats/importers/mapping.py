@@ -44,7 +44,7 @@ def parse_mapping(file: TraceFile) -> Mapping[str, str]:
     for number, line in enumerate(lines, start=1):
         where = f"{file.name}:{number}"
         try:
-            cells = [cell.strip() for cell in next(csv.reader([line]), [])]
+            cells = [cell.strip() for cell in next(csv.reader([line]), list[str]())]
         except csv.Error as error:
             raise InvalidInput(str(error), where=where, hint=HINT) from None
         if not any(cells) or (number == 1 and cells == HEADER):
@@ -161,16 +161,16 @@ def _with_used_models(trace: Trace) -> Trace:
     if not trace.models:
         return trace
     used, index = np.unique(trace.model_index, return_inverse=True)
-    names = tuple(trace.models[number] for number in used)
+    names = tuple(trace.models[int(number)] for number in used)
     return replace(trace, model_index=index.astype(np.int32), models=names)
 
 
 def _with_used_sources(windows: Windows) -> Windows:
     used, index = np.unique(windows.source_index, return_inverse=True)
-    position = {number: rank for rank, number in enumerate(used.tolist())}
+    position = {int(number): rank for rank, number in enumerate(used)}
     return replace(
         windows,
-        sources=tuple(windows.sources[number] for number in used),
+        sources=tuple(windows.sources[int(number)] for number in used),
         source_index=index.astype(np.int32),
         lengths=tuple(
             replace(one, source_index=position[one.source_index])

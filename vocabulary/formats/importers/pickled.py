@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vocabulary.formats.untyped import is_dict, is_row
+
 MARK = object()
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
@@ -57,9 +59,9 @@ def _value(raw: bytes) -> Any:
         if name in _LITERALS:
             stack.append(argument)
         elif name in _PUTS:
-            memo[len(memo) if name == "MEMOIZE" else int(argument)] = stack[-1]
+            memo[len(memo) if name == "MEMOIZE" else int(argument or 0)] = stack[-1]
         elif name in _GETS:
-            stack.append(memo[int(argument)])
+            stack.append(memo[int(argument or 0)])
         elif name == "STOP":
             return stack.pop()
         elif name not in ("PROTO", "FRAME"):
@@ -110,7 +112,7 @@ def _from_mark(stack: list[Any]) -> list[Any]:
 
 
 def _items(target: Any) -> dict[Any, Any]:
-    if isinstance(target, dict):
+    if is_dict(target):
         return target
     if isinstance(target, Called) and target.name == "collections.OrderedDict":
         return target.items
@@ -135,5 +137,6 @@ def _dtype(kind: Called) -> np.dtype[Any]:
     code = kind.arguments[0] if kind.arguments else None
     if kind.name != "numpy.dtype" or code not in ("i4", "i8", "f4", "f8"):
         raise ValueError(f"its arrays are of {code!r}, not of numbers")
-    order = kind.state[1] if isinstance(kind.state, tuple) and len(kind.state) > 1 else "<"
+    state: Any = kind.state
+    order: object = state[1] if is_row(state) and len(state) > 1 else "<"
     return np.dtype(code).newbyteorder(order if order in ("<", ">") else "<")

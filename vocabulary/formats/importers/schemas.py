@@ -23,7 +23,7 @@ class Schema:
     label: str
     kind: str
     columns: Mapping[str, pa.DataType]
-    optional: Mapping[str, pa.DataType] = field(default_factory=dict)
+    optional: Mapping[str, pa.DataType] = field(default_factory=dict[str, pa.DataType])
     has_header: bool = True
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocabulary.errors import InvalidInput
-from vocabulary.formats.importers.imported import TraceFile, Windows
+from vocabulary.formats.importers.imported import Lengths, TraceFile, Windows
 from vocabulary.formats.importers.schemas import SERVEGEN, SERVEGEN_TABLE, is_parquet, rows_of
 from vocabulary.formats.importers.servegen_lengths import lengths_of
 from vocabulary.formats.trace_rows import Labels, Rows, Skipped
@@ -119,7 +119,7 @@ def client_name(path: str) -> str:
     return "/".join([*parts[-2:-1], stem])
 
 
-def _lengths(file: TraceFile, position: dict[str, int]) -> tuple:
+def _lengths(file: TraceFile, position: dict[str, int]) -> tuple[Lengths, ...]:
     name = client_name(file.name)
     return lengths_of(file, position[name]) if name in position else ()
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from vocabulary.errors import InvalidInput
 from vocabulary.formats.importers.imported import Lengths, TraceFile
+from vocabulary.formats.untyped import is_dict, is_mapping
 
 FIELDS = ("input_tokens", "output_tokens")
 # A distribution is published as text: `{1: 0.25, 7: 0.75}`, token count to probability.
@@ -23,11 +24,11 @@ def lengths_of(file: TraceFile, source_index: int) -> tuple[Lengths, ...]:
         windows = json.loads(file.raw)
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"not valid JSON: {error}", where=file.name, hint=HINT) from None
-    if not isinstance(windows, dict):
+    if not is_dict(windows):
         raise InvalidInput("not a JSON object", where=file.name, hint=HINT)
     found: list[Lengths] = []
     for start, fields in windows.items():
-        if not start.isdecimal() or not isinstance(fields, dict):
+        if not start.isdecimal() or not is_dict(fields):
             raise InvalidInput(f"{start!r} is not a window", where=file.name, hint=HINT)
         if all(str(fields.get(field) or {}).strip() != "{}" for field in FIELDS):
             found += [_lengths(file, source_index, start, field, fields[field]) for field in FIELDS]
@@ -46,7 +47,7 @@ def _lengths(file: TraceFile, source_index: int, start: str, field: str, value: 
 
 def _bins(value: object) -> Mapping[int, float]:
     """Empty when it is no distribution."""
-    if isinstance(value, Mapping):
+    if is_mapping(value):
         value = ", ".join(f"{count}: {weight}" for count, weight in value.items())
     if not isinstance(value, str):
         return {}
