@@ -43,7 +43,7 @@ cluster:
   nodes:
   - {{name: n, count: 2, devices: {{type: cpu, count: 3, memory: 64GiB}}}}
 security: {{allow_python_models: true}}
-serving: {{drain: {{graceful_shutdown_timeout_s: 0.1}}}}
+serving: {{drain: {{graceful_shutdown_timeout_s: 0.1}}, health: {{beat_timeout_s: 60}}}}
 models:
 - {{name: gpt2, source: "{GPT2}", profile: large.json, sequence_lengths: [{SEQUENCE_LENGTH}]}}
 - {{name: scores, source: "python://scoring:build", profile: small.json, batch_sizes: [1, 4]}}

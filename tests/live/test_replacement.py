@@ -35,6 +35,7 @@ models:
   split: {v1: 80, v2: 20}
 - {name: rare, engine: emulated, profile: fast.json, on_demand: {enabled: true, idle_unload_s: 3}}
 placement: {search: {time_budget_s: 1}}
+serving: {health: {beat_timeout_s: 60}}
 """
 PLAN = """\
 api_version: v1alpha1
