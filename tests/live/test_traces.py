@@ -36,13 +36,17 @@ serving:
   front_ends: 2
   drain: {{readiness_lead_s: 0, graceful_shutdown_timeout_s: 20}}
 models:
-- {{name: gpt2, source: "{GPT2}", profile: large.json, sequence_lengths: [{SEQUENCE_LENGTH}]}}
+- name: gpt2
+  source: "{GPT2}"
+  profile: large.json
+  batch_sizes: [1]
+  sequence_lengths: [{SEQUENCE_LENGTH}]
 - name: chat
   source: ./chat
   task: generate
   profile: chat.json
   max_model_len: {CHAT_LENGTH}
-  batching: {{max_batch_size: 4, max_batch_tokens: 32}}
+  batching: {{max_batch_size: 2, max_batch_tokens: 16}}
   kv_cache: {{num_pages: {CHAT_PAGES}, block_size: 8}}
 """
 _PLAN = """\
