@@ -12,6 +12,9 @@ from controller.compat_metrics import KINDS
 from controller.security.metrics_endpoint import open_metrics
 from tests.controller.test_metrics import some_load, told
 from tests.controller.two_fronts import TwoFronts
+from vocabulary.deployment import Deployment
+from vocabulary.errors import InvalidInput
+from vocabulary.formats.deployment import parse_deployment
 
 VLLM = {
     "vllm:num_requests_waiting",
@@ -109,3 +112,16 @@ def test_who_asks_for_openmetrics_gets_the_names_as_they_are_too():
         assert 'vllm:e2e_request_latency_seconds_bucket{le="+Inf",model_name="encode"}' in text
 
     told(story, compat=tuple(KINDS))
+
+
+def test_a_deployment_names_the_servers_whose_names_it_wants():
+    def parsed(compat: str) -> Deployment:
+        text = f"models: [{{name: a, source: s}}]\nobservability: {{metrics: {{compat: {compat}}}}}"
+        return parse_deployment(text, name="d.yaml", read_profile=lambda _: None)
+
+    assert parsed("[]").metrics.compat == ()
+    asked = parsed("[vllm, triton]")
+    assert asked.metrics.compat == ("vllm", "triton")
+    assert not [key for key in asked.accepted_only if "compat" in key]
+    with pytest.raises(InvalidInput, match="compat"):
+        parsed("[another]")
