@@ -11,6 +11,7 @@ import yaml
 from controller.on_ray.hosts import HOST_LABEL
 from controller.verbs.control import socket_path
 from statmux.main import command
+from statmux.options import Choices
 from tests.deploy.chart import KINDS, MANIFESTS, NO_HELM, committed, has_helm, manifest, of_kind
 from tests.deploy.checking import check, container, mounted_files, pods, words_of
 from vocabulary.deployment import Deployment, GrpcEndpoint, HttpEndpoint, MetricsEndpoint
@@ -93,7 +94,7 @@ def test_the_command_line_is_one_that_the_parser_takes(head: dict[str, Any]) -> 
     program, verb, *rest = statmux["command"] + statmux["args"]
     assert program == "statmux"
     parser = command().get_command(None, verb)
-    assert parser.make_context(verb, [*rest, "--dry-run"], obj=None).params["wait"] > 0
+    assert parser.make_context(verb, [*rest, "--dry-run"], obj=Choices()).params["wait"] > 0
 
 
 def test_ports_are_those_of_the_code_and_of_the_services(

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,7 +60,7 @@ def prometheus(fleet: FleetUnderLoad, tmp_path_factory: pytest.TempPathFactory) 
     made = PrometheusServer(tmp_path_factory.mktemp("prometheus"), fleet.ports)
     with closing(made):
         made.until_ready()
-        made.until(lambda: made.values("sum(up)") == [2.0], what="both front ends are scraped")
+        made.until_value("sum(up)", 2.0)
         made.until_all_have_data(["rate(statmux_groups_lost_total[1m])"])
         fleet.lose_and_reopen()
         yield made
@@ -111,12 +110,6 @@ def test_sums_over_the_front_ends_are_what_they_have_counted(
             if sample.name == name
         )
         assert counted > 0
-        is_told = partial(_is, prometheus, f"sum({name})", counted)
-        prometheus.until(is_told, what=f"{name} is {counted}")
+        prometheus.until_value(f"sum({name})", counted)
     # What front ends tell alike is there once.
-    nothing_waits = partial(_is, prometheus, "sum(statmux:queue_requests:max)", 0.0)
-    prometheus.until(nothing_waits, what="nothing waits")
-
-
-def _is(prometheus: PrometheusServer, expression: str, value: float) -> bool:
-    return prometheus.values(expression) == [value]
+    prometheus.until_value("sum(statmux:queue_requests:max)", 0.0)
