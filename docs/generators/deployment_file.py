@@ -50,7 +50,8 @@ SECTIONS = {
     "[search](../explanation/search.md).",
     "endpoints": "What happens beyond each limit is in [security](../security.md#limits). How to: "
     "[OpenAI](../how-to/openai.md).",
-    "observability": "See [metrics](metrics.md) and "
+    "observability": "See [metrics](metrics.md), [monitor](../how-to/monitor.md), "
+    "[trace requests](../how-to/trace-requests.md) and "
     "[the journal](../how-to/operate.md#what-the-journal-keeps).",
     "security": "Tokens with their scopes, models and clamps are explained in "
     "[security](../security.md#tokens) and [tenants](../how-to/tenants.md).",

@@ -18,6 +18,7 @@ from controller.http.v2 import v2_routes
 from controller.http.wishes import LATENCY_HEADERS, TIMEOUT_HEADERS, TPOT_HEADERS, TTFT_HEADERS
 from controller.live.routes import live_routes
 from controller.tenants import AUTHORIZATION, TENANT_HEADERS
+from controller.tracing.traceparent import TRACEPARENT, TRACESTATE
 from docs.generators.markdown import code, notice, table
 
 PROSE = """# Endpoints
@@ -152,6 +153,11 @@ TAKEN = (
     (TPOT_HEADERS, "objective of each token after it, milliseconds"),
     (LATENCY_HEADERS, "objective of the whole answer, milliseconds"),
     (TIMEOUT_HEADERS, "how long the client waits, milliseconds"),
+    (
+        (TRACEPARENT, TRACESTATE),
+        "W3C's: the caller's trace, which the call belongs to. In gRPC metadata too "
+        "([trace requests](../how-to/trace-requests.md))",
+    ),
     ((REQUEST_ID_HEADER,), "an id for `statmux explain`; drawn without it. Every reply tells it"),
     ((LENGTH_HEADER,), "of v2: how many bytes of the body are JSON; binary tensors follow"),
 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+import pytest
 
 from controller.calls import Reason
 from docs.generators import cli, deployment_file, endpoints, errors, exit_codes
@@ -11,7 +14,12 @@ from statmux.main import VERBS
 from vocabulary.errors import StatmuxError
 from vocabulary.formats.schema import schema
 
-EXPLANATION = Path(__file__).parents[2] / "docs" / "explanation"
+DOCS = Path(__file__).parents[2] / "docs"
+EXPLANATION = DOCS / "explanation"
+FIGURE = re.compile(r"(?<![\w.])\d*\.\d+(?![\w.])")
+LINK = re.compile(r"\]\([^)]*\)")
+# Of `python -m docs.pictures.sharing`, checked below.
+SCRIPTED = frozenset({"39.8", "79.8"})
 
 
 def test_every_key_of_a_deployment_says_what_it_means() -> None:
@@ -62,3 +70,20 @@ def test_the_figures_of_statistical_multiplexing_are_the_scripts() -> None:
     assert f"at CV 6 {apart:.1%} and {shared:.1%}" in text
     apart, shared = attainments(rate_rps=4.0, cv=1.0)
     assert f"4 requests/s for each model {apart:.1%} and {shared:.1%}" in text
+    apart, _ = attainments(rate_rps=6.0, cv=1.0)
+    assert f"6 requests/s {apart:.1%}" in text
+
+
+@pytest.mark.parametrize("page", sorted(EXPLANATION.glob("*.md")), ids=lambda page: page.name)
+def test_every_figure_of_an_explanation_was_measured(page: Path) -> None:
+    sources = [DOCS / "measurements.md", *(DOCS / "decisions").glob("0*.md")]
+    known = {float(figure) for source in sources for figure in FIGURE.findall(source.read_text())}
+    figures = set(FIGURE.findall(LINK.sub("", page.read_text()))) - SCRIPTED
+    assert not sorted(figure for figure in figures if not is_rounded(figure, known))
+
+
+def is_rounded(figure: str, known: set[float]) -> bool:
+    """Whether it is one of those that are known, rounded, perhaps as a percentage."""
+    digits = len(figure.partition(".")[2])
+    wanted = f"{float(figure):.{digits}f}"
+    return any(wanted in (f"{one:.{digits}f}", f"{one * 100:.{digits}f}") for one in known)
