@@ -23,8 +23,9 @@ NAMES = [page.name for page in PAGES]
 # Less to search, to measure and to sweep: the words are the claim, not the figures.
 SHORTER = (
     (re.compile(r"^(statmux plan [^#\n\\]*)"), r"\1 --time-budget 0.5s "),
-    (re.compile(r"^(statmux profile [^#\n\\]*)"), r"\1 --rounds 1 "),
-    (re.compile(r"devices=\d+\.\.\d+"), "devices=4"),
+    (re.compile(r"^(statmux profile [^#\n\\]*)"), r"\1 --rounds 3 "),
+    (re.compile(r"devices=\d+\.\.\d+"), "devices=4 --algorithm sr-greedy"),
+    (re.compile(r"--minimize cost"), ""),
 )
 MAX_TUTORIAL_LINES = 200
 # A page that hangs should fail here, not at the end of the whole run.
