@@ -35,12 +35,16 @@ model: $(VENV)/.ready  ## train the tiny byte-level Llama that writes Python, in
 	@$(BIN)/python -m workers.training.byte_llama
 
 # Neighbours in a file stay in one process, which shares their fixtures, until another runs out of work. Tests
-# that start Ray have the machine to themselves. 5: none of those that PYTEST_ARGS select.
+# that start Ray have the machine to themselves, unless TOGETHER=1: they wait most of the time, and a machine that
+# nobody else uses can run the others beside them. 5: none of those that PYTEST_ARGS select.
 test: $(VENV)/.ready  ## every test that this machine can run, but for those of `make nightly`
 	@code=0; \
 	pass() { $(BIN)/python -m pytest "$$@" $(PYTEST_ARGS) || { ended=$$?; [ $$ended = 5 ] || code=$$ended; }; }; \
-	pass -n logical --maxprocesses 4 --dist worksteal -m "not cluster"; \
-	pass -m "cluster and not nightly"; \
+	others() { pass -n logical --maxprocesses 4 --dist worksteal -m "not cluster"; }; \
+	with_ray() { pass -m "cluster and not nightly"; }; \
+	if [ -z "$(TOGETHER)" ]; then others; with_ray; exit $$code; fi; \
+	mkdir -p build; ( with_ray; exit $$code ) >build/with_ray.log 2>&1 & beside=$$!; \
+	others; wait $$beside || code=$$?; cat build/with_ray.log; \
 	exit $$code
 
 nightly: $(VENV)/.ready  ## hosts that die and come back, versions and plans changed under load: minutes of real time

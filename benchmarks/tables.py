@@ -10,9 +10,11 @@ from dataclasses import dataclass
 UNITS = {
     "": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "/s": 1.0, "k/s": 1e3, "M/s": 1e6, "G/s": 1e9,
     "x": 1.0, "%": 1.0, "B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20,
-    "GiB": 2.0**30, "MB/s": 1e6, "GB/s": 1e9, "h": 3600.0, "min": 60.0,
+    "k": 1e3, "M": 1e6, "GiB": 2.0**30, "MB/s": 1e6, "GB/s": 1e9, "h": 3600.0, "min": 60.0,
 }  # fmt: skip
 _NUMBER = re.compile(r"[+-]?(?:\d[\d,]*)(?:\.\d+)?(?:e[+-]?\d+)?")
+# What is counted changes no number.
+_COUNTED = re.compile(r"\b(?:requests|tokens|lines|steps|models|bytes)\b")
 _RULE = re.compile(r"\|(?:\s*:?-+:?\s*\|)+")
 
 
@@ -70,7 +72,7 @@ def number_in(cell: str) -> float | None:
     found = _NUMBER.match(cell.strip())
     if found is None:
         return None
-    scale = UNITS.get(cell.strip()[found.end() :].strip())
+    scale = UNITS.get(_COUNTED.sub("", cell.strip()[found.end() :]).replace(" ", ""))
     return None if scale is None else float(found.group().replace(",", "")) * scale
 
 
