@@ -89,6 +89,10 @@ class PrometheusServer:
         found = self.asked("query", query=expression)["result"]
         return {tuple(sorted(one["metric"].items())): float(one["value"][1]) for one in found}
 
+    def until_value(self, expression: str, value: float) -> None:
+        """The expression gives this one value."""
+        self.until(lambda: self.values(expression) == [value], what=f"{expression} is {value}")
+
     def until_all_have_data(self, expressions: Collection[str]) -> None:
         """What is left at the end is named."""
         left = set(expressions)

@@ -10,7 +10,7 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from statmux.client import Client, ClientError
+from tests.deploy.prometheus_server import PrometheusServer
 from tests.live.fleet_files import write_small_fleet
 from tests.live.fleet_process import ServedFleet
 
@@ -98,6 +99,31 @@ def test_both_answer_and_status_adds_them_up(fleet: ServedFleet) -> None:
     fleet.until(lambda: fleet.ask("status")["models"]["m0"]["num_served"] == NUM_CONNECTIONS)
     shown = fleet.run_verb("status")
     assert shown.returncode == 0, shown.stderr
+
+
+def test_a_prometheus_adds_up_what_both_count_and_takes_what_groups_tell_once(
+    fleet: ServedFleet, tmp_path: Path
+) -> None:
+    """With a token, as the example configuration has it; on this machine it is not looked at."""
+    (tmp_path / "token").write_text("a secret")
+    told = (fleet.ask("status")["endpoints"]["metrics"], front_end(fleet)["metrics"])
+    ports = [int(address.rpartition(":")[2]) for address in told]
+    token = {"credentials_file": str(tmp_path / "token")}
+    with closing(PrometheusServer(tmp_path, ports, authorization=token)) as prometheus:
+        prometheus.until_ready()
+        for _ in range(4):
+            infer_on_a_new_connection(fleet)
+        num_answered = sum(num_served(address) for address in told)
+        for expression, value in {
+            "sum(up)": 2,
+            'sum(statmux_requests_total{code="OK"})': num_answered,
+            "count(statmux_group_up == 1)": 4,
+            "sum(max by (group) (statmux_group_up))": 2,
+            'sum(max by (device) (statmux_device_memory_used_bytes{group="g1"}))': 2 * 2_000_000,
+            "count(statmux_journal_writes == 1)": 1,
+            "count(statmux:stage_busy:ratio_rate5m)": 2,
+        }.items():
+            prometheus.until_value(expression, value)
 
 
 def test_a_model_that_is_unloaded_is_closed_on_both_until_it_is_loaded_again(fleet: ServedFleet) -> None:
