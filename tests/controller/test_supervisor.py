@@ -39,7 +39,7 @@ from vocabulary.steps import RestartPolicy
 from vocabulary.tensors import Tensor
 from workers.frames import Beat, encode_frame
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 ONE = ParallelConfig(1, 1)
 G0, G1, G2 = (
     group(f"g{index}", [f"n-0:{index}"], ONE, models) for index, models in enumerate(("a", "ab", "b"))

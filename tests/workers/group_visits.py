@@ -20,7 +20,7 @@ from workers.link import SocketLink
 from workers.spec import Address
 
 INPUT = (Tensor("INPUT0", "INT32", (1,), b"\x05\x00\x00\x00"),)
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 H = TypeVar("H", bound=msgspec.Struct)
 
 

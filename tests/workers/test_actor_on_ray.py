@@ -20,7 +20,7 @@ from tests.workers.group_visits import visit
 from workers.actor import GroupWorker
 
 pytestmark = pytest.mark.cluster
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture(scope="module")

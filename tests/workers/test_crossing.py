@@ -19,7 +19,7 @@ from workers.passages import NUM_BUFFERS
 
 DEVICES = jax.devices("cpu")
 SHAPE = (4, 16, 64)
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def sharding(devices: list[jax.Device], *dims: str | None) -> NamedSharding:

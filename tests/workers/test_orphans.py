@@ -15,7 +15,7 @@ from tests.workers.group_visits import visit
 from workers.host import WorkerHost
 from workers.orphans import OrphanWatch
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def test_who_is_never_wanted_is_an_orphan_after_its_grace():

@@ -17,7 +17,7 @@ from workers.padding import Bucket, PaddedBatch
 from workers.passages import NUM_BUFFERS
 from workers.stage_line import InFlight, StageLine
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 SIZE = 256
 DEVICES = jax.devices("cpu")
 
