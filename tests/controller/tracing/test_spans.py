@@ -158,7 +158,16 @@ def test_the_clock_of_another_host_moves_nothing_out_of_the_call():
 
 @pytest.mark.parametrize(
     "one",
-    [record(), record(done=None, trace=trace()), record(done=done(WorkTimes()))],
+    [
+        record(),
+        record(done=None, trace=trace()),
+        record(done=done(None)),
+        record(done=done(WorkTimes())),
+        record(done=done(WorkTimes(STAGES, StepsTime(11.0, 12.0, 1, (1.0,))))),
+        record(done=done(WorkTimes(STAGES, *2 * (StepsTime(11.0, 12.0, 1, (1.0,)),)))),
+        replace(record(), arrival_s=9.0),
+        CallRecord(trace(), "", "openai", "r", 14.5, Reason.UNAUTHENTICATED),
+    ],
 )
 def test_spans_are_counted_without_being_made(one: CallRecord):
     assert num_spans(one) == len(spans_of(one))
