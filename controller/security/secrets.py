@@ -88,7 +88,7 @@ class SecretPlaces:
 def _read(token: TokenSpec, path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: not text, or a path that no file can have
         raise _wrong(token, f"cannot read {path}: {getattr(error, 'strerror', None) or 'not text'}") from None
 
 

@@ -61,7 +61,7 @@ def deployment_of(
 
     def read_profile(profile_path: str) -> Profile:
         full = folder / profile_path
-        if not full.exists():
+        if not _is_there(full):
             raise FileNotFoundError(0, _nearest(full) or None, str(full))
         return parse_profile(read_text(full), name=str(full))
 
@@ -170,8 +170,8 @@ def read_bytes(path: PathLike) -> bytes:
         raise InvalidInput("there is no such file", where=str(path), hint=hint) from None
     except IsADirectoryError:
         raise InvalidInput("this is a folder", where=str(path), hint="name a file in it") from None
-    except OSError as error:
-        cause = (error.strerror or str(error)).lower()
+    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+        cause = (getattr(error, "strerror", None) or str(error)).lower()
         raise InvalidInput(f"cannot be read: {cause}", where=str(path), hint="check the path") from None
 
 
@@ -191,6 +191,14 @@ def write_bytes(path: PathLike, content: bytes) -> None:
         raise RuntimeFailure(
             f"cannot be written: {cause}", where=str(path), hint="choose another path"
         ) from None
+
+
+def _is_there(path: Path) -> bool:
+    """Also where that cannot be said: reading it says why."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
 
 
 def _nearest(path: Path) -> str:

@@ -11,6 +11,9 @@ from vocabulary.formats.document import Document, KeyPath, did_you_mean, show_pa
 from vocabulary.formats.untyped import is_dict, is_list
 from vocabulary.formats.yaml_text import read_yaml
 
+# Python itself refuses to read a number of some thousands.
+_MAX_DIGITS = 9
+
 
 def override(
     document: Document, settings: Sequence[str], *, shorthands: Mapping[tuple[str, ...], str]
@@ -85,13 +88,18 @@ def _mapping(
 
 def _position(value: list[object], keys: list[str], path: KeyPath, flag: str) -> tuple[int, list[str]]:
     """Index of the entry that the first keys name, and the keys after it. Names may hold dots."""
-    names = {entry["name"]: index for index, entry in enumerate(value) if is_dict(entry) and "name" in entry}
+    names = {
+        name: index
+        for index, entry in enumerate(value)
+        if is_dict(entry) and isinstance(name := entry.get("name"), str)
+    }
     for length in range(len(keys), 0, -1):
         index = names.get(".".join(keys[:length]))
         if index is not None:
             return index, keys[length:]
-    if keys[0].isdecimal() and int(keys[0]) < len(value):
+    is_index = keys[0].isdecimal() and len(keys[0]) <= _MAX_DIGITS
+    if is_index and int(keys[0]) < len(value):
         return int(keys[0]), keys[1:]
     message = f"{show_path(path)} has no entry {keys[0]}; it has {len(value)}"
-    hint = did_you_mean(keys[0], tuple(str(name) for name in names))
+    hint = did_you_mean(keys[0], tuple(names))
     raise InvalidInput(message, where=flag, hint=hint)
