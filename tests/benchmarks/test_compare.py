@@ -104,9 +104,15 @@ def test_a_benchmark_is_run_as_often_as_asked_and_its_tables_kept(capfd):
     assert capfd.readouterr().out.count("| a | 1 |") == 2
 
 
-def test_a_benchmark_that_fails_or_prints_no_table_gives_nothing():
+def test_a_benchmark_that_prints_no_table_gives_nothing():
     assert run(Benchmark("any"), printed("print('fast')"), num_runs=1) is None
     assert run(Benchmark("any"), printed("raise SystemExit(3)"), num_runs=1) is None
+
+
+def test_a_missed_bar_is_said_and_no_failure(capsys):
+    program = printed("print('| what | ms |\\n|---|---|\\n| a | 1 |'); raise SystemExit(1)")
+    assert run(Benchmark("any"), program, num_runs=1) is not None
+    assert "any ended with 1: a bar was missed" in capsys.readouterr().err
 
 
 def test_all_of_the_catalogue_are_there_and_those_kept_are_of_it():
