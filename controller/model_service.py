@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import final
 
 from controller.calls import ModelState, Reason, Refusal
@@ -19,6 +20,8 @@ class ModelService:
         self._table = table
         # Who makes models resident; until it is there, what is resident stays so.
         self.residency: Residency | None = None
+        # Hears of what is closed, when that changes.
+        self.tell_closed: Callable[[frozenset[str]], None] = lambda closed: None
 
     async def load(self, model: str) -> Refusal | None:
         """Make the model resident and take it (back) into service; returns when it is READY."""
@@ -37,6 +40,7 @@ class ModelService:
         """What is resident goes into service; returns when it is READY."""
         for name in self._board.own_names(model):
             self._board.open_model(name)
+        self.tell_closed(self.closed)
         while (view := self._board.views[model]).state is ModelState.LOADING:
             await self._board.changed.wait()
         if view.state is ModelState.READY:
@@ -47,6 +51,14 @@ class ModelService:
     def close(self, model: str) -> None:
         """Out of service. Its weights stay resident until the placement changes."""
         for name in self._board.own_names(model):
+            self._board.close_model(name)
+        self.tell_closed(self.closed)
+
+    def close_only(self, models: Collection[str]) -> None:
+        """These are out of service, and no others: another front end has it so."""
+        for name in self.closed.difference(models):
+            self._board.open_model(name)
+        for name in models:
             self._board.close_model(name)
 
     @property

@@ -19,6 +19,7 @@ from controller.front.words import (
     AddGroup,
     Adopt,
     Asked,
+    Close,
     CloseReplica,
     Drain,
     DropReplica,
@@ -161,6 +162,8 @@ class Front:
                 server.remove_group(index)
             case GiveUp(models):
                 server.give_up(models)
+            case Close(models):
+                server.service.close_only(models)
             case Adopt(deployment):
                 await self._adopt(deployment)
             case Leave():

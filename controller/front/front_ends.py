@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, final
@@ -14,7 +14,7 @@ import structlog
 
 from controller.front.front_process import END_S, FrontProcess, FrontState
 from controller.front.roster import FrontRoster
-from controller.front.words import Adopt, Drain, GiveUp, Leave, Start, Totals
+from controller.front.words import Adopt, Close, Drain, GiveUp, Leave, Start, Totals
 from controller.journal import AbstractJournal, RequestLine
 from controller.life.members import Members
 from controller.metrics import Judged
@@ -75,6 +75,11 @@ class FrontEnds:
         """Return when each answers, or could not start."""
         for process in tuple(self._processes.values()):
             await process.opened.wait()
+
+    def close_models(self, models: Collection[str]) -> None:
+        """These, and no others, are out of service; also for one that starts later."""
+        self._said = [one for one in self._said if not isinstance(one, Close)]
+        self._say_for_good(Close(tuple(sorted(models))))
 
     def start_leaving(self) -> None:
         """Readiness goes off, also of one that starts now."""

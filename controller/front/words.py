@@ -78,6 +78,12 @@ class GiveUp(msgspec.Struct, frozen=True, tag=True):
     models: tuple[str, ...]
 
 
+class Close(msgspec.Struct, frozen=True, tag=True):
+    """These models, and no others, were taken out of service."""
+
+    models: tuple[str, ...]
+
+
 class Adopt(msgspec.Struct, frozen=True, tag=True):
     """Models, their objectives and costs are these from now on."""
 
@@ -150,5 +156,5 @@ class Idle(msgspec.Struct, frozen=True, tag=True):
 
 
 GroupWord = AddGroup | OpenGroup | OpenReplica | CloseReplica | DropReplica | LoseGroup | RemoveGroup
-ToFront = Start | GroupWord | GiveUp | Adopt | Leave | Drain
+ToFront = Start | GroupWord | GiveUp | Close | Adopt | Leave | Drain
 FromFront = Opened | Failed | Troubled | Pulse | Asked | Idle

@@ -127,6 +127,7 @@ class Fleet:
             stack.callback(self._journal.close)
             stack.push_async_callback(self._tracing.close)
             self._server = self._new_server()
+            self._server.service.tell_closed = self._further.close_models
             await self._endpoints.open(self._server, self._metrics, stack)
             self._metrics.watch(self._server)
             self._metrics.registry.register(JournalMetrics(self._journal))

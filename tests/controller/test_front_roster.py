@@ -12,6 +12,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
+from controller.calls import InferCall, Reason
 from controller.front.channel import fleets_end, fronts_end
 from controller.front.front import Front
 from controller.front.front_ends import FrontEnds
@@ -19,6 +20,7 @@ from controller.front.roster import FrontRoster
 from controller.front.words import (
     AddGroup,
     Adopt,
+    Close,
     CloseReplica,
     DropReplica,
     FromFront,
@@ -255,3 +257,22 @@ def test_a_tokenizer_that_cannot_be_read_ends_no_front_end_and_stands_in_the_sta
     assert "front end 1 did not take over all" in added["problems"][0]
     further._hear_trouble(1, last.why)
     assert further.added_to(status, lambda model: Judged())["state"] == "ready"
+
+
+def test_every_front_end_says_of_an_unloaded_model_that_it_is_not_loaded(tmp_path) -> None:
+    served = deployment(tmp_path)
+    name = served.models[0].name
+    further = front_ends(1)
+    for closed in ({name, "gone"}, {name}):
+        further.close_models(closed)
+    assert further._greeting() == [Close((name,))], "also one that starts later"
+
+    async def live() -> list[object]:
+        front = Front(Start(served, 7, 1, "key", "control.sock"), SimpleNamespace(send=lambda word: None))
+        told = []
+        for word in (*further._greeting(), Close(())):
+            await front.hear(word)
+            told.append((await front._server.infer(InferCall("", name, "", ()))).reason)
+        return told
+
+    assert asyncio.run(live()) == [Reason.NOT_LOADED, Reason.NOT_PLACED]
