@@ -17,6 +17,14 @@ const BELOW_PLAN = 0.03;
 const SLOWER = 1.25;
 const NOT_SERVED = 0.01;
 
+/** Whether its p99 is above its objective. How many were in time is counted, and p99 drawn from buckets: so
+ * the count decides where there is one.
+ * @param {import('./types.js').Latency} latency */
+export function isOver({ p99, objective, share }) {
+  if (share !== null) return share < 0.99;
+  return Boolean(objective && p99 && p99.value > objective);
+}
+
 /** In order of badness; what nobody can ask is worse than what is late.
  * @param {ModelMeasures} model @param {Verdict} verdict */
 export function rankOf(model, verdict) {

@@ -2,7 +2,7 @@
 
 import { el, keyed, setAttribute, setText } from './dom.js';
 import { count, duration, percent, quantileText, rateText } from './format.js';
-import { LEVEL_NAME, rankOf, SIGN } from './judge.js';
+import { isOver, LEVEL_NAME, rankOf, SIGN } from './judge.js';
 import { latencyBar, sparkline } from './pictures.js';
 import { cell, row, rowGroup, rowHeader } from './rows.js';
 
@@ -110,7 +110,6 @@ function subRow(name) {
 function showLatency(latency, p50, p99, objective) {
   setText(p50, quantileText(latency.p50));
   setText(p99, quantileText(latency.p99));
-  const isOver = Boolean(latency.objective && latency.p99 && latency.p99.value > latency.objective);
-  setAttribute(p99, 'class', isOver ? 'over' : null);
+  setAttribute(p99, 'class', isOver(latency) ? 'over' : null);
   setText(objective, duration(latency.objective));
 }

@@ -1,6 +1,7 @@
 /** Small drawings inside tables. What they show stands in words or numbers beside them, so they are hidden. */
 
 import { setAttribute, svg } from './dom.js';
+import { isOver } from './judge.js';
 
 const WIDTH = 100;
 
@@ -31,15 +32,15 @@ export function latencyBar() {
   return {
     node,
     /** @param {import('./types.js').Latency} latency */
-    update({ p50, p99, objective }) {
+    update(latency) {
+      const { p50, p99, objective } = latency;
       const end = objective ? objective * 1.25 : (p99?.value ?? 1) * 1.1;
       const x = (/** @type {?import('./types.js').Quantile} */ one) =>
         one ? (one.isBeyond ? WIDTH : Math.min(WIDTH, (WIDTH * one.value) / end)) : 0;
       setAttribute(to50, 'width', x(p50).toFixed(1));
       setAttribute(to99, 'width', x(p99).toFixed(1));
       setAttribute(limit, 'd', objective ? `M${WIDTH / 1.25},0V14` : 'M0,0');
-      const isOver = Boolean(objective && p99 && p99.value > objective);
-      setAttribute(node, 'class', isOver ? 'picture latency over' : 'picture latency');
+      setAttribute(node, 'class', isOver(latency) ? 'picture latency over' : 'picture latency');
     },
   };
 }

@@ -11,7 +11,9 @@ _CLIPPED = """
   const found = [];
   for (const one of document.body.querySelectorAll('*:not(svg *)')) {
     const look = getComputedStyle(one), scrolls = ['auto', 'scroll'].includes(look.overflowX);
-    const isAway = one.closest('.hidden, .skip, thead') || !one.clientWidth;
+    // On a phone the heads of tables are for screen readers only.
+    const head = one.closest('thead'), isUnseen = head && getComputedStyle(head).position === 'absolute';
+    const isAway = one.closest('.hidden, .skip') || isUnseen || !one.clientWidth;
     if (isAway || scrolls || look.display.startsWith('inline')) continue;
     const words = one.textContent.trim().slice(0, 40);
     const name = `${one.tagName}.${one.getAttribute('class') || ''} ${words}`;
