@@ -9,12 +9,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.tables import markdown, table
 from placement.costs.devices import device_type
 from placement.intra.baselines import plan_by_hand, replicated_cost
 from placement.intra.device_mesh import device_mesh
 from placement.intra.nodes import Freedom
 from placement.intra.search import IntraPlan, parallelize
-from statmux.render import table
 from vocabulary.layer_graph import LayerGraph, Layout
 from workers.graphs.families import family_function
 from workers.graphs.program import read_program
@@ -60,7 +60,7 @@ CASES = (
 
 
 def main() -> None:
-    print(table(HEADINGS, [row(case) for case in CASES]))
+    print(markdown(table(HEADINGS, [row(case) for case in CASES])))
 
 
 def row(case: Case) -> tuple[str, ...]:
