@@ -17,7 +17,7 @@ from statmux.client import Client, NotAllowed
 from tests.controller.ray_fleet import processes_of
 from tests.deploy.compose_processes import Composed, composed
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.nightly]
 _END_S = 60.0
 
 
