@@ -6,13 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, assert_never, final
 
-import numpy as np
-
 from scheduling.cluster import ClusterScheduler
 from simulator.agenda import Agenda
 from simulator.arrivals import Arrivals
+from simulator.columns import Columns
 from simulator.faults_process import Process
-from simulator.generation.arrivals import TokenRequests
 from vocabulary.deployment import Deployment
 from vocabulary.generation import GenerationLimits
 from vocabulary.generation_statistics import GenerationStatistics
@@ -20,9 +18,7 @@ from vocabulary.messages import (
     Arrived,
     BatchFinished,
     Begun,
-    ClusterCommand,
     ClusterEvent,
-    Forward,
     GroupAdded,
     GroupCommand,
     GroupEvent,
@@ -31,20 +27,17 @@ from vocabulary.messages import (
     GroupRemoved,
     ReplicaClosed,
     ReplicaOpened,
-    Reply,
     RunBatch,
     Settle,
     Settled,
     StageFreed,
     TellFirstToken,
-    Withdraw,
 )
-from vocabulary.outcomes import FATE_CODE, NO_GROUP, Outcomes
+from vocabulary.outcomes import Outcomes
 from vocabulary.placement import Group, Placement
-from vocabulary.request import Fate, Request
-from vocabulary.token_outcomes import keeps_tpot, keeps_ttft
+from vocabulary.request import Fate
 from vocabulary.trace import Trace
-from vocabulary.units import NEVER_S, TIME_TOLERANCE_S
+from vocabulary.units import NEVER_S
 
 
 @final
@@ -61,10 +54,7 @@ class FaultyShell:
     ) -> None:
         """limits: for each group that ever is, by index."""
         self._catalog, self._policy = deployment.catalog(), deployment.policy
-        self._trace, self._limits = trace, list(limits)
-        self._slos = tuple(model.slo for model in deployment.models)
-        self._slo_s = [model.slo_s(deployment.latency) for model in deployment.models]
-        self._overhead_s = self._catalog.latency.fixed_overhead_s
+        self._limits = list(limits)
         self._arrivals = Arrivals(trace)
         num_groups = len(placement.groups)
         self._cluster = ClusterScheduler(
@@ -77,16 +67,8 @@ class FaultyShell:
         self._happenings: Agenda[tuple[Callable[..., None], tuple[Any, ...]]] = Agenda()
         self._is_heard = True
         self._thawed: set[int] = set()
-        self._group_index = np.full(len(trace), NO_GROUP, dtype=np.int32)
-        self._finish_s = np.zeros(len(trace))
-        self._fate = np.full(len(trace), FATE_CODE[Fate.NOT_PLACED], dtype=np.int8)
-        self._first_token_s = np.full(len(trace), np.nan)
+        self._columns = Columns(trace, deployment, has_tokens=any(limits))
         self._statistics: dict[str, GenerationStatistics] = {}
-        self._asked: TokenRequests | None = None
-        if trace.tokens is not None and any(limits):
-            self._asked = TokenRequests(
-                trace.tokens, deployment.models, slo_s=self._slo_s, tenants=trace.tenants
-            )
         for index in range(num_groups):
             self.open(index)
 
@@ -165,18 +147,9 @@ class FaultyShell:
 
     def outcomes(self) -> Outcomes:
         assert self._cluster.num_in_flight == 0, "a group that stalls for ever is never lost"
-        served = self._fate == FATE_CODE[Fate.SERVED]
-        latest_s = np.array(self._slo_s)[self._trace.model_index] + TIME_TOLERANCE_S
-        good = served & (self._finish_s - self._trace.arrival_s <= latest_s)
-        found = Outcomes(self._trace, self._group_index, self._finish_s, self._fate, good)
-        if self._asked is None:
-            return found
         for process in self._processes.values():
             self._count(process)
-        found = replace(
-            found, first_token_s=self._first_token_s, slos=self._slos, generation=self._statistics
-        )
-        return replace(found, good=good & keeps_ttft(found) & keeps_tpot(found))
+        return self._columns.outcomes(self._statistics)
 
     def _instant(self, now_s: float) -> None:
         for happening, words in self._happenings.pop_instant(now_s):
@@ -191,7 +164,7 @@ class FaultyShell:
                     touched.add(process.index)
             if self._is_heard:
                 self._is_heard = False
-                self._perform_cluster(self._cluster.decide(now_s), touched)
+                self._columns.perform(self._cluster.decide(now_s), self._give, touched)
             for index in sorted(touched):
                 process = self._processes[index]
                 self._perform_group(process, process.decide(now_s), now_s)
@@ -202,27 +175,12 @@ class FaultyShell:
     def _observe_arrivals(self, now_s: float) -> None:
         arrivals = self._arrivals
         while arrivals.next_s == now_s:
-            row, index = arrivals.row, arrivals.model_index
-            if self._asked is None:
-                request = Request(row, self._trace.models[index], now_s, self._slo_s[index])
-            else:
-                request = self._asked.request(row, index, now_s)
+            request = self._columns.request(arrivals.row, arrivals.model_index, now_s)
             self._tell(Arrived(request))
             arrivals.advance()
 
-    def _perform_cluster(self, commands: list[ClusterCommand], touched: set[int]) -> None:
-        for command in commands:
-            match command:
-                case Forward(request, group_index):
-                    self._group_index[request.id] = group_index
-                    self._processes[group_index].observe(Arrived(request))
-                    touched.add(group_index)
-                case Reply(request_id, fate):
-                    self._fate[request_id] = FATE_CODE[fate]
-                case Withdraw():
-                    raise AssertionError("nobody cancels in a trace")
-                case _:
-                    assert_never(command)
+    def _give(self, index: int, arrived: Arrived) -> None:
+        self._processes[index].observe(arrived)
 
     def _perform_group(self, process: Process, commands: list[GroupCommand], now_s: float) -> None:
         for command in commands:
@@ -236,14 +194,13 @@ class FaultyShell:
                     for request_id in request_ids:
                         self._settle(request_id, fate, now_s)
                 case TellFirstToken(request_ids):
-                    self._first_token_s[list(request_ids)] = now_s + self._overhead_s
+                    self._columns.tell_first_token(request_ids, now_s)
                 case _:
                     assert_never(command)
 
     def _settle(self, request_id: int, fate: Fate, now_s: float) -> None:
         self._tell(Settled(request_id, fate, now_s))
-        if fate is Fate.SERVED:
-            self._finish_s[request_id] = now_s + self._overhead_s
+        self._columns.settle(request_id, fate, now_s)
 
     def _tell(self, event: ClusterEvent) -> None:
         self._cluster.observe(event)

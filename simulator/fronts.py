@@ -6,37 +6,32 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import assert_never, final
 
-import numpy as np
-
 from scheduling.cluster import ClusterScheduler
 from scheduling.group import GroupScheduler
 from scheduling.two_choices import mixed_of
 from simulator.agenda import Agenda
 from simulator.arrivals import Arrivals
+from simulator.columns import Columns
 from simulator.engine import ProfileEngine
 from vocabulary.deployment import Deployment
 from vocabulary.messages import (
     Arrived,
     BatchFinished,
-    ClusterCommand,
-    Forward,
     GroupCommand,
     GroupEvent,
     GroupHeard,
     GroupOpened,
-    Reply,
     RunBatch,
     Settle,
     Settled,
     StageFreed,
     TellFirstToken,
-    Withdraw,
 )
-from vocabulary.outcomes import FATE_CODE, NO_GROUP, Outcomes
+from vocabulary.outcomes import Outcomes
 from vocabulary.placement import Placement
-from vocabulary.request import Fate, Request
+from vocabulary.request import Fate
 from vocabulary.trace import Trace
-from vocabulary.units import NEVER_S, TIME_TOLERANCE_S
+from vocabulary.units import NEVER_S
 
 # Which front end a request comes to, of so many: by its row in the trace.
 SPLITS: Mapping[str, Callable[[int, int], int]] = {
@@ -76,9 +71,7 @@ def simulate_fronts(
 class _Shell:
     def __init__(self, placement: Placement, trace: Trace, *, deployment: Deployment, fronts: Fronts) -> None:
         catalog, policy = deployment.catalog(), deployment.policy
-        self._trace, self._fronts = trace, fronts
-        self._slo_s = [model.slo_s(deployment.latency) for model in deployment.models]
-        self._overhead_s = catalog.latency.fixed_overhead_s
+        self._fronts = fronts
         self._front_of = SPLITS[fronts.split]
         self._arrivals = Arrivals(trace)
         self._clusters = [
@@ -95,9 +88,7 @@ class _Shell:
             self._beats.add(fronts.beat_interval_s * (index + 1) / len(placement.groups), index)
             for cluster in self._clusters:
                 cluster.observe(GroupOpened(index))
-        self._group_index = np.full(len(trace), NO_GROUP, dtype=np.int32)
-        self._finish_s = np.zeros(len(trace))
-        self._fate = np.full(len(trace), FATE_CODE[Fate.NOT_PLACED], dtype=np.int8)
+        self._columns = Columns(trace, deployment)
 
     def run(self) -> None:
         agenda, arrivals, beats = self._agenda, self._arrivals, self._beats
@@ -105,10 +96,7 @@ class _Shell:
             self._instant(min(next_s, beats.next_s))
 
     def outcomes(self) -> Outcomes:
-        served = self._fate == FATE_CODE[Fate.SERVED]
-        latest_s = np.array(self._slo_s)[self._trace.model_index] + TIME_TOLERANCE_S
-        good = served & (self._finish_s - self._trace.arrival_s <= latest_s)
-        return Outcomes(self._trace, self._group_index, self._finish_s, self._fate, good)
+        return self._columns.outcomes()
 
     def _instant(self, now_s: float) -> None:
         """As in `simulator.simulate`; a beat tells what the group held before this instant."""
@@ -121,7 +109,7 @@ class _Shell:
                 touched.add(index)
             heard, self._heard = sorted(self._heard), set()
             for front in heard:
-                self._perform_cluster(self._clusters[front].decide(now_s), touched)
+                self._columns.perform(self._clusters[front].decide(now_s), self._give, touched)
             for index in sorted(touched):
                 self._perform_group(index, self._groups[index].decide(now_s), now_s)
             if self._agenda.next_s != now_s and not self._heard:
@@ -139,8 +127,7 @@ class _Shell:
     def _observe_arrivals(self, now_s: float) -> None:
         arrivals = self._arrivals
         while arrivals.next_s == now_s:
-            index = arrivals.model_index
-            request = Request(arrivals.row, self._trace.models[index], now_s, self._slo_s[index])
+            request = self._columns.request(arrivals.row, arrivals.model_index, now_s)
             self._tell(Arrived(request), request.id)
             arrivals.advance()
 
@@ -149,19 +136,8 @@ class _Shell:
         self._clusters[front].observe(event)
         self._heard.add(front)
 
-    def _perform_cluster(self, commands: list[ClusterCommand], touched: set[int]) -> None:
-        for command in commands:
-            match command:
-                case Forward(request, group_index):
-                    self._group_index[request.id] = group_index
-                    self._groups[group_index].observe(Arrived(request))
-                    touched.add(group_index)
-                case Reply(request_id, fate):
-                    self._fate[request_id] = FATE_CODE[fate]
-                case Withdraw():
-                    raise AssertionError("nobody cancels in a trace")
-                case _:
-                    assert_never(command)
+    def _give(self, index: int, arrived: Arrived) -> None:
+        self._groups[index].observe(arrived)
 
     def _perform_group(self, index: int, commands: list[GroupCommand], now_s: float) -> None:
         for command in commands:
@@ -180,5 +156,4 @@ class _Shell:
 
     def _settle(self, request_id: int, fate: Fate, now_s: float) -> None:
         self._tell(Settled(request_id, fate, now_s), request_id)
-        if fate is Fate.SERVED:
-            self._finish_s[request_id] = now_s + self._overhead_s
+        self._columns.settle(request_id, fate, now_s)

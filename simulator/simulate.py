@@ -3,43 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import assert_never, final
-
-import numpy as np
-from numpy.typing import NDArray
 
 from scheduling.cluster import ClusterScheduler
 from scheduling.group import GroupScheduler
 from simulator.agenda import Agenda
 from simulator.arrivals import Arrivals
+from simulator.columns import Columns
 from simulator.engine import ProfileEngine
-from simulator.generation.arrivals import TokenRequests, limits_of_groups
+from simulator.generation.arrivals import limits_of_groups
 from vocabulary.deployment import Deployment
 from vocabulary.generation import GenerationLimits
 from vocabulary.generation_statistics import GenerationStatistics
 from vocabulary.messages import (
     Arrived,
     BatchFinished,
-    ClusterCommand,
-    Forward,
     GroupCommand,
     GroupEvent,
     GroupOpened,
-    Reply,
     RunBatch,
     Settle,
     Settled,
     StageFreed,
     TellFirstToken,
-    Withdraw,
 )
-from vocabulary.outcomes import FATE_CODE, NO_GROUP, Outcomes
+from vocabulary.outcomes import Outcomes
 from vocabulary.placement import Placement
-from vocabulary.request import Fate, Request
-from vocabulary.token_outcomes import keeps_tpot, keeps_ttft
+from vocabulary.request import Fate
 from vocabulary.trace import Trace
-from vocabulary.units import NEVER_S, TIME_TOLERANCE_S
+from vocabulary.units import NEVER_S
 
 
 def simulate(
@@ -70,11 +62,7 @@ class _Shell:
         opens_s: Sequence[float] | None,
     ) -> None:
         catalog, policy = deployment.catalog(), deployment.policy
-        self._trace = trace
-        self._slos = tuple(model.slo for model in deployment.models)
-        self._slo_s = [model.slo_s(deployment.latency) for model in deployment.models]
         self._arrivals = Arrivals(trace)
-        self._overhead_s = catalog.latency.fixed_overhead_s
         self._cluster = ClusterScheduler(placement, catalog=catalog, policy=policy, limits=limits)
         self._groups = [
             GroupScheduler(group, catalog=catalog, policy=policy, limits=one)
@@ -83,18 +71,7 @@ class _Shell:
         self._engines = [ProfileEngine(group, catalog) for group in placement.groups]
         self._agenda: Agenda[tuple[int, GroupEvent]] = Agenda()
         self._cluster_heard = True
-        # Columns of the outcomes.
-        self._group_index = np.full(len(trace), NO_GROUP, dtype=np.int32)
-        self._finish_s = np.zeros(len(trace))
-        self._fate = np.full(len(trace), FATE_CODE[Fate.NOT_PLACED], dtype=np.int8)
-        # What requests that ask for tokens need besides; None when there are none.
-        self._asked: TokenRequests | None = None
-        self._first_token_s: NDArray[np.float64] | None = None
-        if trace.tokens is not None and any(limits):
-            self._asked = TokenRequests(
-                trace.tokens, deployment.models, slo_s=self._slo_s, tenants=trace.tenants
-            )
-            self._first_token_s = np.full(len(trace), np.nan)
+        self._columns = Columns(trace, deployment, has_tokens=any(limits))
         self._openings: Agenda[int] = Agenda()
         for index in range(len(placement.groups)):
             if opens_s is None or opens_s[index] <= 0.0:
@@ -110,16 +87,7 @@ class _Shell:
             self._instant(now_s)
 
     def outcomes(self) -> Outcomes:
-        served = self._fate == FATE_CODE[Fate.SERVED]
-        latest_s = np.array(self._slo_s)[self._trace.model_index] + TIME_TOLERANCE_S
-        good = served & (self._finish_s - self._trace.arrival_s <= latest_s)
-        found = Outcomes(self._trace, self._group_index, self._finish_s, self._fate, good)
-        if self._first_token_s is None:
-            return found
-        found = replace(
-            found, first_token_s=self._first_token_s, slos=self._slos, generation=self._generation()
-        )
-        return replace(found, good=good & keeps_ttft(found) & keeps_tpot(found))
+        return self._columns.outcomes(self._generation())
 
     def _generation(self) -> Mapping[str, GenerationStatistics]:
         """Totals of each model over the groups that hold it."""
@@ -148,7 +116,7 @@ class _Shell:
                 touched.add(index)
             if self._cluster_heard:  # without an event it has nothing to decide
                 self._cluster_heard = False
-                self._perform_cluster(self._cluster.decide(now_s), touched)
+                self._columns.perform(self._cluster.decide(now_s), self._give, touched)
             for index in sorted(touched) if len(touched) > 1 else touched:
                 self._perform_group(index, self._groups[index].decide(now_s), now_s)
             if self._agenda.next_s != now_s and not self._cluster_heard:
@@ -157,28 +125,13 @@ class _Shell:
     def _observe_arrivals(self, now_s: float) -> None:
         arrivals = self._arrivals
         while arrivals.next_s == now_s:
-            index = arrivals.model_index
-            if self._asked is None:
-                request = Request(arrivals.row, self._trace.models[index], now_s, self._slo_s[index])
-            else:
-                request = self._asked.request(arrivals.row, index, now_s)
+            request = self._columns.request(arrivals.row, arrivals.model_index, now_s)
             self._cluster.observe(Arrived(request))
             self._cluster_heard = True
             arrivals.advance()
 
-    def _perform_cluster(self, commands: list[ClusterCommand], touched: set[int]) -> None:
-        for command in commands:
-            match command:
-                case Forward(request, group_index):
-                    self._group_index[request.id] = group_index
-                    self._groups[group_index].observe(Arrived(request))
-                    touched.add(group_index)
-                case Reply(request_id, fate):
-                    self._fate[request_id] = FATE_CODE[fate]
-                case Withdraw():
-                    raise AssertionError("nobody cancels in a trace")
-                case _:
-                    assert_never(command)
+    def _give(self, index: int, arrived: Arrived) -> None:
+        self._groups[index].observe(arrived)
 
     def _perform_group(self, index: int, commands: list[GroupCommand], now_s: float) -> None:
         for command in commands:
@@ -191,14 +144,11 @@ class _Shell:
                     for request_id in request_ids:
                         self._settle(request_id, fate, now_s)
                 case TellFirstToken(request_ids):
-                    assert self._first_token_s is not None
-                    self._first_token_s[list(request_ids)] = now_s + self._overhead_s
+                    self._columns.tell_first_token(request_ids, now_s)
                 case _:
                     assert_never(command)
 
     def _settle(self, request_id: int, fate: Fate, now_s: float) -> None:
         self._cluster.observe(Settled(request_id, fate, now_s))
         self._cluster_heard = True
-        if fate is Fate.SERVED:
-            finish_s = now_s + self._overhead_s
-            self._finish_s[request_id] = finish_s
+        self._columns.settle(request_id, fate, now_s)
