@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from tests.live.fleet_files import write_profile
@@ -49,12 +50,12 @@ def write_fault_fleet(folder: Path, *, num_hosts: int = 1) -> Path:
     return folder
 
 
-def until_back(fleet: ServedFleet, group_id: str, *, not_pid: int) -> int:
+def until_back(fleet: ServedFleet, group_id: str, *, not_pids: Collection[int]) -> int:
     """Wait until the group is open in another process; its id."""
 
     def is_back() -> bool:
         group = fleet.group(group_id)
-        return group["state"] == "open" and group["pid"] != not_pid
+        return group["state"] == "open" and group["pid"] not in not_pids
 
     fleet.until(is_back)
     return fleet.group(group_id)["pid"]

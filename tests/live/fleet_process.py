@@ -122,7 +122,13 @@ class ServedFleet:
         return [pid for pid in _processes() if self.mark in _environment(pid)]
 
     def kill(self) -> None:
-        """For a test that failed: end everything that still runs, in the order that leaves no folder."""
+        """End everything that still runs, in the order that leaves no folder.
+
+        A controller that is told to end takes all along; of one that is killed, workers wait for another.
+        """
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.terminate()
+            self.process.wait(timeout=20.0)
         self.process.kill()
         self.process.wait()
         _wait_for_ends(self.marked_processes(), timeout_s=20.0)

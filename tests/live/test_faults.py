@@ -65,7 +65,7 @@ def test_a_killed_worker_costs_only_what_it_was_working_on_and_comes_back(fleet:
         clients.until_served("quick", after_s=0.0)
         os.kill(pid, signal.SIGKILL)
         clients.until_served("quick", after_s=time.monotonic())
-        until_back(fleet, "g0", not_pid=pid)
+        until_back(fleet, "g0", not_pids=(pid,))
     clients.check(may_be=["LOST"])
     assert clients.reasons()["LOST"] <= 4
     assert fleet.group("g0")["num_restarts"] >= 1
@@ -78,7 +78,7 @@ def test_of_a_worker_that_dies_in_a_batch_what_had_not_begun_goes_elsewhere(flee
         pid = fleet.group("g2")["pid"]
         os.kill(pid, signal.SIGKILL)
         assert Counter(call.result() for call in calls) == {"": 3, "LOST": 1}
-    until_back(fleet, "g2", not_pid=pid)
+    until_back(fleet, "g2", not_pids=(pid,))
 
 
 def test_a_worker_that_stands_still_is_killed_when_it_is_noticed(fleet: ServedFleet, address: str):
@@ -86,7 +86,7 @@ def test_a_worker_that_stands_still_is_killed_when_it_is_noticed(fleet: ServedFl
     with crowd(address, *["quick"] * 4) as clients:
         clients.until_served("quick", after_s=0.0)
         os.kill(pid, signal.SIGSTOP)
-        until_back(fleet, "g1", not_pid=pid)
+        until_back(fleet, "g1", not_pids=(pid,))
     # Whoever was not told that it is lost would have given up by itself, with another reason.
     clients.check(may_be=["LOST"])
 
@@ -98,7 +98,8 @@ def test_a_worker_that_dies_while_it_starts_is_started_again(fleet: ServedFleet,
     fleet.until(lambda: bool(workers_of(fleet) - known))
     (starting,) = workers_of(fleet) - known
     os.kill(starting, signal.SIGKILL)
-    assert until_back(fleet, "g3", not_pid=pid) not in (pid, starting)
+    # On a slow machine it had just started when it was killed.
+    until_back(fleet, "g3", not_pids=(pid, starting))
     with Client(address) as client:
         assert reason_of(client, "steady") == ""
 
