@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
+from vocabulary.placement import Placement
 from vocabulary.plan import Plan
+
+# In place of the algorithm: the fleet was changed since its start.
+CHANGED = "changed while serving"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +22,10 @@ class PlanFacts:
     predicted: Mapping[str, float]
 
 
-def plan_facts(plan: Plan) -> PlanFacts:
-    groups = [(g.id, g.devices, g.config.tensor, g.config.pipeline, g.models) for g in plan.placement.groups]
+def plan_facts(plan: Plan, placement: Placement) -> PlanFacts:
+    """Of what is placed now. plan: the fleet was started with it; nothing is promised of another placement."""
+    if _id(placement) != _id(plan.placement):
+        return PlanFacts(_id(placement), CHANGED, {})
     algorithm = plan.search.get("algorithm") or plan.metadata.get("policy") or "by hand"
     models = plan.predicted.get("models")
     predicted = {
@@ -27,4 +33,9 @@ def plan_facts(plan: Plan) -> PlanFacts:
         for name, one in (models.items() if isinstance(models, Mapping) else ())
         if isinstance(one, Mapping) and "slo_attainment" in one
     }
-    return PlanFacts(sha256(repr(groups).encode()).hexdigest()[:12], str(algorithm), predicted)
+    return PlanFacts(_id(placement), str(algorithm), predicted)
+
+
+def _id(placement: Placement) -> str:
+    groups = [(g.id, g.devices, g.config.tensor, g.config.pipeline, g.models) for g in placement.groups]
+    return sha256(repr(groups).encode()).hexdigest()[:12]

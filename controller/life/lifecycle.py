@@ -30,7 +30,7 @@ from controller.live.view import LiveView
 from controller.metrics import FleetMetrics
 from controller.on_ray.cluster import RayCluster
 from controller.on_ray.nouns import StartedGroup
-from controller.plan_facts import plan_facts
+from controller.plan_facts import PlanFacts, plan_facts
 from controller.security.guard import open_guard
 from controller.server import FleetServer
 from controller.text import open_texts
@@ -132,7 +132,7 @@ class Fleet:
             self._metrics.watch(self._server)
             self._metrics.registry.register(JournalMetrics(self._journal))
             self._tracing.start(self._metrics.registry)
-            self._metrics.plan(plan_facts(self._plan))
+            self._metrics.plan(self._facts)
             if await self._open_groups(stack):
                 await self._stopping.outlasted_by(asyncio.ensure_future(self._further.opened()))
                 self._tell_ready(on_ready)
@@ -257,6 +257,7 @@ class Fleet:
             metrics=self._metrics,
             elastic=self._elastic,
             adopting=self._endpoints.adopt,
+            wanted=lambda placement: self._metrics.plan(plan_facts(self._plan, placement)),
             journal=self._journal,
             past=self._past,
             key=key,
@@ -283,7 +284,7 @@ class Fleet:
     async def _status(self, request: Mapping[str, Any]) -> dict[str, object]:
         own = status_of(
             self._served,
-            plan_facts(self._plan),
+            self._facts,
             self._server,
             self._members,
             self._metrics,
@@ -291,6 +292,11 @@ class Fleet:
             addresses=self._endpoints.addresses,
         )
         return self._further.added_to(own, self._metrics.judged)
+
+    @property
+    def _facts(self) -> PlanFacts:
+        desired = None if self._steering is None else self._steering.supervisor.desired
+        return plan_facts(self._plan, desired if desired and desired.groups else self._plan.placement)
 
     @property
     def _served(self) -> Deployment:

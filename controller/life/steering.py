@@ -63,6 +63,7 @@ class Steering:
         metrics: FleetMetrics,
         elastic: Elastic,
         adopting: Callable[[Deployment], Awaitable[None]],
+        wanted: Callable[[Placement], None],
         journal: AbstractJournal,
         past: Past,
         key: str,
@@ -93,6 +94,7 @@ class Steering:
             past=past,
             receive=server.receive,
             loaded=partial(_loaded, metrics, elastic),
+            wanted=wanted,
         )
         timeout_s = deployment.health.node_timeout_s
         self.devices = DeviceWatch(

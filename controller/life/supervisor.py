@@ -69,8 +69,10 @@ class Supervisor:
         past: Past,
         receive: Callable[[int, Frame], None],
         loaded: Callable[[StartedGroup], None],
+        wanted: Callable[[Placement], None],
     ) -> None:
-        """receive: hears the frames of groups that front ends know, by index. loaded: how weights came."""
+        """receive: hears the frames of groups that front ends know, by index. loaded: how weights came.
+        wanted: what is to run from now on."""
         self.deployment = deployment
         self.everything = deployment
         self.members = members
@@ -84,6 +86,7 @@ class Supervisor:
         self._journal = journal
         self._past = past
         self._receive = receive
+        self._wanted = wanted
         self._slow = SlowSteps(
             cluster,
             members,
@@ -127,6 +130,7 @@ class Supervisor:
             self.everything = together(deployment, self.everything)
             self._rosters.adopt(deployment)
         self.desired = placement
+        self._wanted(placement)
         self.given_up = ()
         self._is_converged = False
         self._journal.event("plan", why=why, groups={group.id: group.models for group in placement.groups})

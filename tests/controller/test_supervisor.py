@@ -111,6 +111,7 @@ async def lively(
             past=Past(journal),
             receive=server.receive,
             loaded=lambda started: None,
+            wanted=lambda placement: None,
         )
         supervisor.watch()
         try:

@@ -180,7 +180,7 @@ class Story:
             predicted={"models": {name: {"slo_attainment": one} for name, one in PLANNED.items()}},
             search={"algorithm": "auto"},
         )
-        self.facts = plan_facts(plan)
+        self.facts = plan_facts(plan, plan.placement)
         self.metrics.plan(self.facts)
         self.journal.event("started", resumed=False, router="earliest_finish")
         groups = {group.id: list(group.models) for group in GROUPS}
