@@ -62,10 +62,15 @@ _SMALL_TARGETS = """
 })
 """
 WATCH_SHIFTS = """
-window.shifts = [];
+window.shifts = [], window.since_ms = 0;
+// Counted from here: what was laid out before is drawn first, and told of late.
+window.settled = () => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => {
+  shifts.length = 0, since_ms = performance.now(), done();
+})));
 new PerformanceObserver(list => {
   const place = box => `${box.top} + ${box.height}`;
-  for (const entry of list.getEntries()) for (const one of entry.sources) {
+  const late = list.getEntries().filter(one => one.startTime > since_ms);
+  for (const entry of late) for (const one of entry.sources) {
     const name = one.node?.id || one.node?.className || one.node?.textContent;
     shifts.push(`${innerWidth}: ${name}: ${place(one.previousRect)} -> ${place(one.currentRect)}`);
   }

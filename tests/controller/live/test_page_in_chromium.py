@@ -101,7 +101,7 @@ def test_nothing_moves_while_numbers_change(page: Tab, fleet: Fleet) -> None:
     for width in (390, 1440):
         page.look(width=width)
         pass_by(page, fleet, 2)
-        page.value("window.shifts.length = 0")
+        page.value("window.settled()")
         before = text(page, "#figures")
         pass_by(page, fleet, 10)
         assert text(page, "#figures") != before
