@@ -26,7 +26,7 @@ SHORTER = (
     (re.compile(r"^(statmux profile [^#\n\\]*)"), r"\1 --estimate "),
     (re.compile(r"devices=\d+\.\.\d+"), "devices=4 --algorithm sr-greedy"),
     (re.compile(r"rate_scale=\S+"), "rate_scale=2"),
-    (re.compile(r"--minimize (cost|devices)|--require-attainment 0\.\d+|--bound"), ""),
+    (re.compile(r"--minimize (cost|devices)|--bound"), ""),
 )
 MAX_TUTORIAL_LINES = 200
 # A page that hangs should fail here, not at the end of the whole run.
