@@ -23,7 +23,7 @@ class PlanFacts:
 
 
 def plan_facts(plan: Plan, placement: Placement) -> PlanFacts:
-    """Of what is placed now. plan: the fleet was started with it; nothing is promised of another placement."""
+    """Of what is placed now. plan: that of the start, which promises nothing of another placement."""
     if _id(placement) != _id(plan.placement):
         return PlanFacts(_id(placement), CHANGED, {})
     algorithm = plan.search.get("algorithm") or plan.metadata.get("policy") or "by hand"
