@@ -50,6 +50,12 @@ def test_units_may_do_little(unit: str) -> None:
     assert found["User"] == ["statmux"]
 
 
+@pytest.mark.parametrize("unit", UNITS)
+def test_accelerators_stay_in_reach(unit: str) -> None:
+    """ProtectClock implies DeviceAllow=char-rtc before systemd 253, and a list of devices shuts out all others."""
+    assert not settings(unit).keys() & {"PrivateDevices", "DevicePolicy", "DeviceAllow", "ProtectClock"}
+
+
 def test_only_what_another_start_may_mend_is_started_again() -> None:
     found = settings("statmux")
     assert found["Restart"] == ["on-failure"]
