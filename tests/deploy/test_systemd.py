@@ -52,7 +52,7 @@ def test_units_may_do_little(unit: str) -> None:
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_accelerators_stay_in_reach(unit: str) -> None:
-    """ProtectClock implies DeviceAllow=char-rtc before systemd 253, and a list of devices shuts out all others."""
+    """ProtectClock implies DeviceAllow=char-rtc before systemd 253: whatever else is a device is shut out."""
     assert not settings(unit).keys() & {"PrivateDevices", "DevicePolicy", "DeviceAllow", "ProtectClock"}
 
 
