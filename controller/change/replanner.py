@@ -27,7 +27,7 @@ _log = structlog.get_logger("statmux.controller")
 # Between two looks at the traffic: short beside any window, and one look is a few milliseconds.
 LOOK_S = 5.0
 # What a search for the fewest devices may take; several searches share it.
-NEEDED_BUDGET_S = 20.0
+LEAST_NEEDED_BUDGET_S, NEEDED_BUDGET_S = 2.0, 20.0
 _NEEDED_TIMEOUT_S = 120.0
 
 
@@ -53,14 +53,15 @@ Needed = Callable[..., Awaitable[int]]
 
 
 async def needed_in_own_process(deployment: Deployment, running: Running) -> int:
-    """`placement.autoscale.needed_devices` for the traffic of late."""
+    """`placement.autoscale.needed_devices` for the traffic of late, sooner where more devices may come soon."""
     deployment = serving(deployment, running.unloaded)
+    hurry_s = max(LEAST_NEEDED_BUDGET_S, deployment.autoscaling.upscale_delay_s)
     trace = traffic_expected(deployment, running.observed)
     return await in_own_process(
         needed_devices,
         deployment,
         trace,
-        budget_s=NEEDED_BUDGET_S,
+        budget_s=min(NEEDED_BUDGET_S, hurry_s),
         timeout_s=_NEEDED_TIMEOUT_S,
         what="capacity",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, final
 
 import ray
@@ -164,7 +165,7 @@ class RayGroup:
 
     def _actor(self, kind: type, place: int, **arguments: Any) -> Any:
         assert self._reservation is not None
-        actor = ray.remote(kind).options(
+        actor = _remote(kind).options(
             **_actor_resources(self.shares[place]),
             name=self.name.actor(place),
             lifetime="detached",
@@ -185,6 +186,12 @@ class RayGroup:
             remove_placement_group(self._reservation)
         self._worker = self._reservation = None
         self._followers = []
+
+
+@cache
+def _remote(kind: type) -> Any:
+    """One for all restarts: of each new one, Ray would keep the methods here and the pickle in its store."""
+    return ray.remote(kind)
 
 
 def answer_of(group: RayGroup, promise: ray.ObjectRef, *, doing: str) -> Any:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import os
 import queue
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ray.actor import ActorClass
 
 from controller.on_ray.cluster import RayCluster, StartedGroup
 from controller.on_ray.nouns import Limits
@@ -138,6 +141,11 @@ async def test_a_request_travels_over_the_socket(started: tuple[StartedGroup, ..
     assert answer.header.fate == "served"
     assert bytes(answer.tensors[0].raw) == INPUT[0].raw
     assert set(started[0].interfaces) == {"a", "b"}
+
+
+def test_however_many_groups_start_ray_keeps_one_class_of_their_workers(started: tuple[StartedGroup, ...]):
+    classes = [one for one in gc.get_objects() if isinstance(one, ActorClass)]
+    assert Counter(one.__ray_metadata__.class_name for one in classes)["GroupWorker"] == 1
 
 
 def test_devices_are_not_given_twice(cluster: RayCluster, started: tuple[StartedGroup, ...]):
