@@ -53,7 +53,7 @@ Needed = Callable[..., Awaitable[int]]
 
 
 async def needed_in_own_process(deployment: Deployment, running: Running) -> int:
-    """`placement.autoscale.needed_devices` for the traffic of late, sooner where more devices may come soon."""
+    """`placement.autoscale.needed_devices` for the traffic of late, sooner where devices may come soon."""
     deployment = serving(deployment, running.unloaded)
     hurry_s = max(LEAST_NEEDED_BUDGET_S, deployment.autoscaling.upscale_delay_s)
     trace = traffic_expected(deployment, running.observed)
