@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from itertools import count, takewhile
 from typing import Any, final
 
+from controller.calls import Reason, Refusal
 from controller.journal import NoJournal
 from controller.journal.metrics import JournalMetrics
 from controller.plan_facts import PlanFacts
@@ -17,6 +18,7 @@ from tests.controller.two_fronts import NUM_FRONTS, TwoFronts
 from workers.multicast import STORE, Load
 
 _BEAT_S = 0.05
+_STRANGER = Refusal(Reason.UNAUTHENTICATED, "no token")
 
 
 @final
@@ -108,4 +110,5 @@ class FleetUnderLoad:
     async def _beat(self) -> None:
         while self._is_asking:
             self.fleet.beat()
+            self.fleet.metrics[0].turned_away("", _STRANGER)
             await asyncio.sleep(_BEAT_S)
