@@ -138,6 +138,38 @@ def test_tokens_are_made_where_no_secret_is_named() -> None:
     assert of_kind(render(ci_values("cpu")), "Secret") == []
 
 
+def group_of(**values: object) -> dict[str, Any]:
+    """With no more than the schema asks for."""
+    device = {"kind": "cpu", "type": "cpu", "count": 2, "memory": "1GiB"}
+    return {"name": "cpu", "replicas": 1, "device": device, **values}
+
+
+@needs_helm
+def test_a_host_that_is_retired_keeps_its_group_and_loses_its_pod() -> None:
+    """KubeRay lets no group go."""
+    objects = render({"insecure": True, "workerGroups": [group_of(retired=1)]})
+    (cluster,) = of_kind(objects, "RayCluster")
+    groups = {group["groupName"]: group["replicas"] for group in cluster["spec"]["workerGroupSpecs"]}
+    assert groups == {"cpu-0": 1, "cpu-1": 0}
+    (config,) = of_kind(objects, "ConfigMap")
+    (node,) = yaml.safe_load(config["data"]["deployment.yaml"])["cluster"]["nodes"]
+    assert node["count"] == 1
+
+
+@needs_helm
+def test_each_front_end_is_scraped() -> None:
+    values = {**ci_values("monitoring"), "deployment": {**VALUES["deployment"], "serving": {"front_ends": 3}}}
+    objects = render(values)
+    (monitor,) = of_kind(objects, "ServiceMonitor")
+    (service,) = [one for one in of_kind(objects, "Service") if one["metadata"]["name"] == "statmux-metrics"]
+    ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
+    assert ports == {"prom": 8002, "prom-1": 8003, "prom-2": 8004}
+    endpoints = monitor["spec"]["endpoints"]
+    assert [endpoint["port"] for endpoint in endpoints] == list(ports)
+    jobs = {endpoint["relabelings"][0]["replacement"] for endpoint in endpoints}
+    assert jobs == {"statmux/serving/statmux"}
+
+
 @needs_helm
 @pytest.mark.parametrize(
     ("values", "words"),

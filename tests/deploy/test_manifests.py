@@ -131,6 +131,21 @@ def test_probes_ask_what_is_answered(head: dict[str, Any], deployment: Deploymen
             assert probe["httpGet"] == {"path": path, "port": "http", "scheme": "HTTPS"}
 
 
+def test_workers_find_the_head_before_it_is_ready_which_it_is_when_they_are_there(
+    cluster: dict[str, Any],
+) -> None:
+    service = cluster["spec"]["headGroupSpec"]["headService"]["spec"]
+    assert service == {"clusterIP": "None", "publishNotReadyAddresses": True}
+
+
+def test_rays_store_fits_into_shared_memory(cluster: dict[str, Any]) -> None:
+    spec = cluster["spec"]
+    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        (shared,) = [each for each in group["template"]["spec"]["volumes"] if each["name"] == "shm"]
+        size_bytes = int(shared["emptyDir"]["sizeLimit"].removesuffix("Gi")) * 2**30
+        assert int(group["rayStartParams"]["object-store-memory"]) < size_bytes
+
+
 def test_pods_live_long_enough_to_drain(cluster: dict[str, Any], deployment: Deployment) -> None:
     drain = deployment.drain
     needed_s = drain.readiness_lead_s + drain.graceful_shutdown_timeout_s
@@ -221,4 +236,4 @@ def test_the_metrics_service_is_the_one_that_is_scraped() -> None:
     shown = next(
         each for each in tokens["tokens"] if each["name"] == endpoint["authorization"]["credentials"]["key"]
     )
-    assert "metrics" in shown["scopes"] or "admin" in shown["scopes"]
+    assert shown["scopes"] == ["metrics"], "Prometheus needs no more than that"

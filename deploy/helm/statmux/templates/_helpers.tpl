@@ -54,12 +54,14 @@ default
 {{- .Values.auth.existingSecret | default (printf "%s-tokens" (include "statmux.fullname" .)) -}}
 {{- end -}}
 
-{{- /* The token that Prometheus shows: the first that may read metrics. */ -}}
+{{- /* The token that Prometheus shows: the first that may read metrics, and only if there is none an admin's. */ -}}
 {{- define "statmux.metricsToken" -}}
 {{- $found := "" -}}
-{{- range .Values.auth.tokens -}}
-{{- if and (not $found) (or (has "metrics" (.scopes | default list)) (has "admin" (.scopes | default list))) -}}
+{{- range $scope := list "metrics" "admin" -}}
+{{- range $.Values.auth.tokens -}}
+{{- if and (not $found) (has $scope (.scopes | default list)) (or (eq $scope "admin") (not (has "admin" .scopes))) -}}
 {{- $found = .name -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- $found -}}
@@ -76,6 +78,22 @@ default
 
 {{- define "statmux.fleet" -}}
 {{- dig "metadata" "name" (include "statmux.fullname" .) .Values.deployment -}}
+{{- end -}}
+
+{{- /* Front ends give their metrics at ports.metrics and the ones after it. */ -}}
+{{- define "statmux.frontEnds" -}}
+{{- dig "serving" "front_ends" 1 .Values.deployment -}}
+{{- end -}}
+
+{{- /* Takes the index of a front end. */ -}}
+{{- define "statmux.metricsPort" -}}
+{{- ternary "prom" (printf "prom-%d" .) (eq (int .) 0) -}}
+{{- end -}}
+
+{{- /* Nothing of requests or weights goes through Ray's store. Ray's own choice, a share of the memory, may not fit
+into /dev/shm. */ -}}
+{{- define "statmux.objectStoreBytes" -}}
+104857600
 {{- end -}}
 
 {{- define "statmux.podSecurityContext" -}}
@@ -132,7 +150,8 @@ livenessProbe:
   failureThreshold: 6
 {{- end -}}
 
-{{- /* Probes of Kubernetes speak gRPC without TLS only, and show no certificates. */ -}}
+{{- /* Probes of Kubernetes speak gRPC without TLS only, and show no certificates. They wait longer than the second
+that is their default: a controller under load is no dead one. */ -}}
 {{- define "statmux.controllerProbes" -}}
 {{- if and .Values.tls.existingSecret .Values.tls.clientCertificates }}
 startupProbe:
@@ -157,9 +176,11 @@ startupProbe:
 readinessProbe:
   httpGet: {path: /readyz, port: http, scheme: HTTPS}
   periodSeconds: 5
+  timeoutSeconds: 3
 livenessProbe:
   httpGet: {path: /livez, port: http, scheme: HTTPS}
   periodSeconds: 10
+  timeoutSeconds: 5
   failureThreshold: 3
 {{- else }}
 startupProbe:
@@ -169,9 +190,11 @@ startupProbe:
 readinessProbe:
   grpc: {port: {{ .Values.ports.grpc }}}
   periodSeconds: 5
+  timeoutSeconds: 3
 livenessProbe:
   grpc: {port: {{ .Values.ports.grpc }}, service: liveness}
   periodSeconds: 10
+  timeoutSeconds: 5
   failureThreshold: 3
 {{- end }}
 {{- end -}}

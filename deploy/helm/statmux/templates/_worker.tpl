@@ -1,19 +1,24 @@
-{{- /* One group of KubeRay's. With a host: one pod, which has that name in the fleet, whichever pod it is. */ -}}
+{{- /* One group of KubeRay's. With a host: one pod, which has that name in the fleet, whichever pod it is; none of a
+host that is retired. */ -}}
 {{- define "statmux.workerGroup" -}}
 {{- $root := .root -}}
 {{- $group := .group -}}
-{{- $replicas := ternary 1 $group.replicas (not (empty .host)) -}}
+{{- $replicas := $group.replicas -}}
+{{- if .host -}}
+{{- $replicas = ternary 0 1 .host.isRetired -}}
+{{- end -}}
 {{- $device := dict "nvidia" "nvidia.com/gpu" "tpu" "google.com/tpu" | dig $group.device.kind "" -}}
-- groupName: {{ .host | default $group.name }}
+- groupName: {{ .host.name | default $group.name }}
   replicas: {{ $replicas }}
   minReplicas: {{ $replicas }}
-  maxReplicas: {{ $replicas }}
+  maxReplicas: {{ max 1 $replicas }}
   numOfHosts: {{ $group.numOfHosts | default 1 }}
   {{- if .host }}
   labels:
-    statmux-host: {{ .host }}
+    statmux-host: {{ .host.name }}
   {{- end }}
   rayStartParams:
+    object-store-memory: {{ include "statmux.objectStoreBytes" $root | quote }}
     # Virtual devices are counted as CPUs; GPUs and TPUs KubeRay takes from the limits.
     num-cpus: {{ ternary $group.device.count 0 (empty $device) | quote }}
   template:
@@ -31,6 +36,12 @@
     spec:
       serviceAccountName: {{ include "statmux.serviceAccountName" $root }}
       automountServiceAccountToken: false
+      {{- with $root.Values.priorityClassName }}
+      priorityClassName: {{ . }}
+      {{- end }}
+      {{- with $group.runtimeClassName }}
+      runtimeClassName: {{ . }}
+      {{- end }}
       terminationGracePeriodSeconds: {{ include "statmux.graceSeconds" $root }}
       securityContext:
         {{- include "statmux.podSecurityContext" $root | nindent 8 }}
@@ -53,14 +64,14 @@
           {{- include "statmux.rayProbes" $root | nindent 10 }}
           resources:
             requests:
-              {{- with $group.resources.requests }}
+              {{- with dig "resources" "requests" dict $group }}
               {{- toYaml . | nindent 14 }}
               {{- end }}
               {{- if $device }}
               {{ $device }}: {{ $group.device.count | quote }}
               {{- end }}
             limits:
-              {{- with $group.resources.limits }}
+              {{- with dig "resources" "limits" dict $group }}
               {{- toYaml . | nindent 14 }}
               {{- end }}
               {{- if $device }}
