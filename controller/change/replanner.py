@@ -12,7 +12,7 @@ import structlog
 from controller.change.applying import Application, Running, replanned
 from controller.change.observed_traffic import ObservedTraffic
 from controller.change.residency import serving
-from controller.change.traffic_expected import traffic_expected
+from controller.change.traffic_expected import says_enough, traffic_expected
 from controller.journal import AbstractJournal
 from controller.life.own_process import in_own_process
 from placement.autoscale import Scaler, chosen_devices, needed_devices
@@ -206,13 +206,19 @@ class Replanner:
         return Scaler(deployment.autoscaling, num_devices=there, in_use=used)
 
     async def _needs(self, deployment: Deployment, running: Running, now_s: float) -> int:
-        """What was found last, while the traffic is like that of then; else it is searched again."""
-        window_s = deployment.replanning.window_s
-        observation = self._observed.observation(now_s, window_s)
-        if self._needed is not None and not drift(self._needed[0], observation):
-            return self._needed[1]
+        """What was found last, while the traffic is like what that was found for; else it is searched again.
+
+        Of the first seconds nobody can say what they are like: until there is enough, the file counts.
+        """
+        observed = running.observed
+        if self._needed is not None:
+            expected, needed = self._needed
+            is_new = observed is not None and says_enough(observed)
+            observation = self._observed.observation(now_s, deployment.replanning.window_s)
+            if not is_new or not drift(expected, observation):
+                return needed
         needed = await self._planning.needed(deployment, running)
-        self._needed = Expectation(observation.rhythms), needed
+        self._needed = expectation_of(traffic_expected(deployment, observed)), needed
         return needed
 
     def _allowed(self) -> Running:

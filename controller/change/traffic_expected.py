@@ -23,7 +23,7 @@ def traffic_expected(deployment: Deployment, observed: Trace | None) -> Trace:
     A model that was served and not asked for has no traffic, whatever its `workload`. Without enough that was
     observed, all by `workload`; without any of it, as many requests for each model.
     """
-    if observed is None or len(observed) < MIN_OBSERVED or not observed.duration_s:
+    if observed is None or not says_enough(observed):
         return expected_trace(_with_workloads(deployment))
     observed = _latest(observed, MAX_OBSERVED)
     known = _known(observed, deployment)
@@ -38,6 +38,11 @@ def traffic_expected(deployment: Deployment, observed: Trace | None) -> Trace:
     if known.tokens is not None:
         drawn = replace(drawn, tokens=_mean_tokens(drawn, unseen, deployment))
     return _merged(known, drawn, deployment.model_names)
+
+
+def says_enough(observed: Trace) -> bool:
+    """Whether it counts more than what the file expects."""
+    return len(observed) >= MIN_OBSERVED and observed.duration_s > 0.0
 
 
 def _latest(trace: Trace, count: int) -> Trace:

@@ -215,3 +215,15 @@ async def test_fewer_devices_are_used_after_a_quiet_time_and_more_when_they_are_
     assert desk.replanner.num_devices == 3
     assert len(desk.devices_asked or ()) == 3
     assert len({device for one in desk.fleet.desired.groups for device in one.devices}) == 3
+
+
+@pytest.mark.asyncio
+async def test_what_few_requests_needed_is_not_taken_for_what_more_of_them_need() -> None:
+    scaling = Autoscaling(True, min_devices=1, upscale_delay_s=10.0, downscale_delay_s=600.0)
+    desk = Desk(Fleet(fleet_of(autoscaling=scaling)))
+    # Too few to say anything: they are planned for as the file expects.
+    desk.needed = 2
+    await desk.pass_(5.0, {"a": 9.0, "b": 9.0})
+    desk.needed = 4
+    await desk.pass_(40.0, {"a": 9.0, "b": 9.0})
+    assert desk.replanner.num_devices == 4
