@@ -83,6 +83,7 @@ def _model(spec: ModelSpec, status: Mapping[str, Any], counts: ModelCounts, now:
         "reason": told["reason"],
         "engine": told["engine"],
         "generates": told["generates"],
+        "is_on_demand": spec.on_demand.is_enabled,
         "predicted_loss": told["predicted_loss"],
         "objectives": {
             "latency_s": spec.slo.latency_s, "ttft_s": spec.slo.ttft_s, "tpot_s": spec.slo.tpot_s

@@ -84,16 +84,22 @@ export class History {
   /** A counter that fell began again at zero. @param {string} key @param {number[]} value */
   #unwound(key, value) {
     const last = this.#last.get(key);
+    // What a worker did before it was heard of here is nothing that it did of late.
+    if (!last && isOfWorker(key)) this.#lose(key, value.map((one) => -one));
     if (last && value.some((one, index) => one < (last[index] ?? 0))) this.#lose(key, last);
     this.#last.set(key, value);
     const lost = this.#lost.get(key);
     return lost ? value.map((one, index) => one + (lost[index] ?? 0)) : value;
   }
 
-  /** Another controller counts now: all counters began again, also those that have overtaken already. */
+  /** Another controller counts now: its counters began again, also those that have overtaken already. Workers
+   * live on. */
   #forgetLast() {
-    for (const [key, last] of this.#last) this.#lose(key, last);
-    this.#last.clear();
+    for (const [key, last] of this.#last) {
+      if (isOfWorker(key)) continue;
+      this.#lose(key, last);
+      this.#last.delete(key);
+    }
   }
 
   /** @param {string} key @param {number[]} last */
@@ -118,8 +124,16 @@ export function countersOf(document) {
     for (const [reason, num] of Object.entries(counts.rejected)) found.set(`rejected ${name} ${reason}`, [num]);
     for (const [kind, one] of Object.entries(model.histograms)) found.set(`${kind} ${name}`, one.buckets);
   }
-  for (const group of document.groups) found.set(`busy ${group.id}`, group.stage_busy_s);
+  for (const group of document.groups) {
+    // Without a heartbeat nothing is known, which is not zero.
+    if (group.stage_busy_s.length) found.set(`busy ${group.id}`, group.stage_busy_s);
+  }
   return found;
+}
+
+/** Whether a worker counts it, whatever becomes of the controller. @param {string} key */
+function isOfWorker(key) {
+  return key.startsWith('busy ');
 }
 
 /** @param {number[]} now @param {number[]} then */

@@ -16,6 +16,8 @@ const BELOW_PLAN = 0.03;
 /** So much longer than predicted, at the median. */
 const SLOWER = 1.25;
 const NOT_SERVED = 0.01;
+/** What the fleet says of a model that somebody took out of service. */
+const UNLOADED = 'unloaded';
 
 /** Whether its p99 is above its objective. How many were in time is counted, and p99 drawn from buckets: so
  * the count decides where there is one.
@@ -44,7 +46,7 @@ export function verdictOf(model) {
   if (document.state === 'LOADING' || document.state === 'UNLOADING') {
     return { level: 'warn', words: document.state.toLowerCase() };
   }
-  if (document.state !== 'READY') return { level: 'bad', words: document.reason || 'not served' };
+  if (document.state !== 'READY') return unservedVerdict(document);
   const target = document.target_attainment;
   const isJudged = attainment !== null && numJudged >= MIN_JUDGED;
   if (isJudged && target !== null && attainment < target) {
@@ -66,6 +68,14 @@ export function verdictOf(model) {
     return { level: 'idle', words: 'no requests' };
   }
   return { level: 'good', words: 'as it should be' };
+}
+
+/** Of a model that nobody can ask, unless whoever asks has it loaded.
+ * @param {import('./types.js').ModelDocument} document @returns {Verdict} */
+function unservedVerdict(document) {
+  const isAway = document.is_on_demand && document.groups.length === 0 && document.reason !== UNLOADED;
+  if (isAway) return { level: 'idle', words: 'loaded when somebody asks for it' };
+  return { level: 'bad', words: document.reason || 'not served' };
 }
 
 /**

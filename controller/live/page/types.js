@@ -10,6 +10,7 @@
  * @property {string} reason
  * @property {string} engine
  * @property {boolean} generates
+ * @property {boolean} is_on_demand
  * @property {{latency_s: ?number, ttft_s: ?number, tpot_s: ?number}} objectives
  * @property {?number} target_attainment
  * @property {?number} predicted_attainment

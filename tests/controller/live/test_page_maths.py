@@ -137,6 +137,27 @@ def test_a_worker_that_restarts_counts_from_zero_again(page: Tab) -> None:
     assert found["groups"][0]["utilisation"] == [pytest.approx((4.0 + 1.0 + 5.0) / 30.0)]
 
 
+def test_a_worker_that_outlives_its_controller_has_not_worked_all_its_life_in_a_minute(page: Tab) -> None:
+    found = measured(
+        page,
+        document(1000.0, 500.0, stage_busy_s=[700.0]),
+        document(1010.0, 600.0, stage_busy_s=[701.0]),
+        document(1020.0, 0.0, started_unix_s=1015.0, stage_busy_s=[]),
+        document(1030.0, 10.0, started_unix_s=1015.0, stage_busy_s=[703.0]),
+    )
+    assert found["groups"][0]["utilisation"] == [pytest.approx(3.0 / 30.0)]
+
+
+def test_a_worker_is_heard_of_late_and_what_it_did_before_is_not_of_this_minute(page: Tab) -> None:
+    found = measured(
+        page,
+        document(1000.0, 500.0, stage_busy_s=[]),
+        document(1010.0, 600.0, stage_busy_s=[700.0]),
+        document(1020.0, 700.0, stage_busy_s=[702.0]),
+    )
+    assert found["groups"][0]["utilisation"] == [pytest.approx(2.0 / 20.0)]
+
+
 def test_what_is_first_counted_in_the_minute_counts_from_zero(page: Tab) -> None:
     empty = document(10.0, 0.0)
     empty["models"]["m"]["histograms"] = {}
@@ -161,6 +182,20 @@ def test_verdicts_need_enough_requests_and_no_model_is_late_that_nobody_asks(pag
     assert verdict(attainment=0.9)["level"] == "good"
     assert verdict(numAnswered=0, numJudged=0, attainment=None, rate=0)["level"] == "idle"
     assert verdict(attainment=1.0, notServedRate=0.1)["level"] == "warn"
+
+
+def test_a_model_on_demand_that_nobody_asked_for_is_no_problem(page: Tab) -> None:
+    def level(**told: Any) -> str:
+        base = measured(page, document(50.0, 100.0))["models"][0]
+        away = {"state": "UNAVAILABLE", "reason": "no group holds it", "groups": [], "is_on_demand": True}
+        return called(page, "judge.verdictOf", {**base, "document": {**base["document"], **away, **told}})[
+            "level"
+        ]
+
+    assert level() == "idle"
+    assert level(is_on_demand=False) == "bad"
+    assert level(groups=["g0"], reason="all its groups are lost") == "bad"
+    assert level(reason="unloaded") == "bad", "somebody took it out: who asks does not get it"
 
 
 def test_numbers_are_as_people_read_them(page: Tab) -> None:
