@@ -15,7 +15,6 @@ from vocabulary.deployment import Deployment
 from vocabulary.errors import TimedOut, Unreachable
 
 _LOOK_S = 1.0
-_JOIN_TIMEOUT_S = 30.0
 
 
 def await_hosts(deployment: Deployment, *, timeout_s: float, progress: Callable[[str], None]) -> None:
@@ -53,11 +52,8 @@ def _await_ray(
     while True:
         left_s = end_s - time.monotonic()
         try:
-            join(
-                deployment.ray_address,
-                empty_folder=Path(empty),
-                timeout_s=max(1.0, min(left_s, _JOIN_TIMEOUT_S)),
-            )
+            # All the time that is left: an attempt that hangs goes on, and the next one would meet it.
+            join(deployment.ray_address, empty_folder=Path(empty), timeout_s=max(1.0, left_s))
         except Unreachable as error:
             if left_s <= _LOOK_S:
                 words = f"no Ray at {deployment.ray_address} within {timeout_s:g} s: {error.message}"
