@@ -78,6 +78,15 @@ class Planning:
 _PLANNING = Planning()
 
 
+@dataclass(frozen=True, slots=True)
+class _Needed:
+    """Devices that traffic needs, and which: is_observed, or as the file expects it."""
+
+    expected: Expectation
+    is_observed: bool
+    num_devices: int
+
+
 @final
 class Replanner:
     """Runs until it is cancelled. Nothing is planned while steps of the last plan are carried out.
@@ -110,8 +119,7 @@ class Replanner:
         # Devices that the fleet was planned for last, of those that the scaler says.
         self._scaled_to = 0
         self._is_known = attainment is not None or any(model.workload for model in deployment.models)
-        self._needed: tuple[Expectation, int] | None = None
-        self._needed_s = 0.0
+        self._needed: _Needed | None = None
 
     async def run(self) -> None:
         """Look at the traffic again and again."""
@@ -208,17 +216,17 @@ class Replanner:
     async def _needs(self, deployment: Deployment, running: Running, now_s: float) -> int:
         """What was found last, while the traffic is like what that was found for; else it is searched again.
 
-        Of the first seconds nobody can say what they are like: until there is enough, the file counts.
+        Of a few requests nobody can say what they are like: as long as there are no more, the file counts.
         """
         observed = running.observed
-        if self._needed is not None:
-            expected, needed = self._needed
-            is_new = observed is not None and says_enough(observed)
+        is_observed = observed is not None and says_enough(observed)
+        if self._needed is not None and self._needed.is_observed == is_observed:
             observation = self._observed.observation(now_s, deployment.replanning.window_s)
-            if not is_new or not drift(expected, observation):
-                return needed
+            if not is_observed or not drift(self._needed.expected, observation):
+                return self._needed.num_devices
         needed = await self._planning.needed(deployment, running)
-        self._needed = expectation_of(traffic_expected(deployment, observed)), needed
+        expected = expectation_of(traffic_expected(deployment, observed))
+        self._needed = _Needed(expected, is_observed, needed)
         return needed
 
     def _allowed(self) -> Running:

@@ -227,3 +227,7 @@ async def test_what_few_requests_needed_is_not_taken_for_what_more_of_them_need(
     desk.needed = 4
     await desk.pass_(40.0, {"a": 9.0, "b": 9.0})
     assert desk.replanner.num_devices == 4
+    # Hardly anybody asks any more: the file counts again.
+    desk.needed = 2
+    await desk.pass_(800.0, {"a": 0.1, "b": 0.1})
+    assert desk.replanner.num_devices == 2
