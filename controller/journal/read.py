@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -21,6 +22,17 @@ PLAN_KINDS = (
 )  # fmt: skip
 _BUSY_S = 2.0
 _EVENT = 'SELECT unix_s, kind, "group", model, words FROM event'
+
+
+@dataclass(frozen=True, slots=True)
+class Unserved:
+    """How many requests of a model had one fate. last_unix_s, words: of the last of them."""
+
+    model: str
+    fate: str
+    num: int
+    last_unix_s: float
+    words: str
 
 
 @final
@@ -51,15 +63,23 @@ class JournalFile:
         with self._open() as connection:
             return tuple(RequestLine(*row) for row in connection.execute(asked, (model, model, limit)))
 
-    def latest_unserved(self, limit: int, *, among: int) -> tuple[RequestLine, ...]:
-        """Of the last `among` requests those that were not served, or by the second group only; the last
-        first."""
+    def unserved(self, *, among: int, since_unix_s: float) -> tuple[Unserved, ...]:
+        """Of the last `among` requests, those that came since then and were not served; the latest first."""
+        return self._counted("model, fate", "fate != 'served'", among=among, since_unix_s=since_unix_s)
+
+    def retried(self, *, among: int, since_unix_s: float) -> tuple[Unserved, ...]:
+        """As above, but of those that were given to more than one group, by model alone."""
+        return self._counted("model", "num_tries > 1", among=among, since_unix_s=since_unix_s)
+
+    def _counted(self, by: str, which: str, *, among: int, since_unix_s: float) -> tuple[Unserved, ...]:
+        # Columns beside one max() are those of the row that has it: so SQLite promises.
         asked = (
-            f"SELECT {COLUMNS} FROM request WHERE id > (SELECT max(id) FROM request) - ? "
-            "AND (fate != 'served' OR num_tries > 1) ORDER BY id DESC LIMIT ?"
+            "SELECT model, fate, count(*), unix_s, words, max(id) AS last_id FROM request "
+            f"WHERE id > (SELECT max(id) FROM request) - ? AND unix_s >= ? AND {which} "
+            f"GROUP BY {by} ORDER BY last_id DESC"
         )
         with self._open() as connection:
-            return tuple(RequestLine(*row) for row in connection.execute(asked, (among, limit)))
+            return tuple(Unserved(*row[:-1]) for row in connection.execute(asked, (among, since_unix_s)))
 
     def span(self) -> tuple[float | None, float | None]:
         """When the first and the last of its requests arrived, as Unix time; None if there are none."""

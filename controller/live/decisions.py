@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-from controller.journal import SERVED, EventLine, RequestLine
+from controller.journal import EventLine
 from controller.journal.explanation import event_document
-from controller.journal.read import JournalFile
+from controller.journal.read import JournalFile, Unserved
 from controller.journal.told_reasons import MEANINGS
 from vocabulary.errors import StatmuxError
 
 NUM_EVENTS = 40
 # So many of the last requests are looked at: a few milliseconds of reading, for an hour at some a second.
 NUM_REQUESTS = 20_000
-# More of them are not counted.
-MAX_UNSERVED = 1000
 # What clients are told of their own mistakes may quote what they sent, which is nobody else's matter.
 _QUOTING = (
     "invalid_tensor", "invalid_parameter", "invalid_request", "invalid", "unknown_model", "unknown_version",
@@ -24,26 +21,23 @@ _QUOTING = (
 )  # fmt: skip
 
 
-@dataclass(slots=True)
-class _Refused:
-    """Requests of one model that were not served for one reason. words: the last one's."""
-
-    num: int
-    last_unix_s: float
-    words: str
-
-
-def decisions_of(journal: JournalFile) -> dict[str, Any]:
+def decisions_of(journal: JournalFile, *, since_unix_s: float) -> dict[str, Any]:
     """events: the last first. refused: of the last num_requests, by model and reason, the latest first.
 
+    since_unix_s: requests that arrived before are left out; a journal is older than the fleet that writes it.
     problem: why the journal says nothing. Reads a file: on a thread.
     """
     try:
         events = journal.events(NUM_EVENTS)
-        lines = journal.latest_unserved(MAX_UNSERVED, among=NUM_REQUESTS)
+        refused = journal.unserved(among=NUM_REQUESTS, since_unix_s=since_unix_s)
+        retried = journal.retried(among=NUM_REQUESTS, since_unix_s=since_unix_s)
     except StatmuxError as error:
         return _told(problem=error.message)
-    return _told([_event(each) for each in events], _refused(lines), _retried(lines))
+    return _told(
+        [_event(each) for each in events],
+        [_refused(each) for each in refused],
+        [{"model": each.model, "num": each.num, "last_unix_s": each.last_unix_s} for each in retried],
+    )
 
 
 def _told(
@@ -67,32 +61,8 @@ def _event(event: EventLine) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _refused(lines: Iterable[RequestLine]) -> list[dict[str, Any]]:
-    """lines: the last first."""
-    found: dict[tuple[str, str], _Refused] = {}
-    for line in lines:
-        if line.fate == SERVED:
-            continue
-        one = found.get((line.model, line.fate))
-        if one is None:
-            words = "" if line.fate in _QUOTING else line.words
-            found[line.model, line.fate] = _Refused(1, line.unix_s, words)
-        else:
-            one.num += 1
-    return [
-        {
-            "model": model, "reason": reason, "num": one.num, "last_unix_s": one.last_unix_s,
-            "words": one.words, "meaning": MEANINGS.get(reason, ""),
-        }
-        for (model, reason), one in found.items()
-    ]  # fmt: skip
-
-
-def _retried(lines: Iterable[RequestLine]) -> list[dict[str, Any]]:
-    """Requests that were given to more than one group, by model."""
-    found: dict[str, _Refused] = {}
-    for line in lines:
-        if line.num_tries > 1:
-            one = found.setdefault(line.model, _Refused(0, line.unix_s, ""))
-            one.num += 1
-    return [{"model": model, "num": one.num, "last_unix_s": one.last_unix_s} for model, one in found.items()]
+def _refused(one: Unserved) -> dict[str, Any]:
+    return {
+        "model": one.model, "reason": one.fate, "num": one.num, "last_unix_s": one.last_unix_s,
+        "words": "" if one.fate in _QUOTING else one.words, "meaning": MEANINGS.get(one.fate, ""),
+    }  # fmt: skip

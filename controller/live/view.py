@@ -87,5 +87,5 @@ class LiveView:
             counts_of(self._metrics.registry),
             now=now,
             nodes=self._places.of(deployment, groups),
-            decisions=decisions_of(self._journal),
+            decisions=decisions_of(self._journal, since_unix_s=now.started_unix_s),
         )

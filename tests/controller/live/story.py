@@ -222,7 +222,7 @@ class Story:
             counts_of(self.metrics.registry),
             now=now,
             nodes=self._places.of(self.deployment, GROUPS),
-            decisions=decisions_of(JournalFile(self._path)),
+            decisions=decisions_of(JournalFile(self._path), since_unix_s=START_UNIX_S),
         )
 
     def lose(self, *group_ids: str, why: str) -> None:

@@ -155,7 +155,7 @@ def test_what_a_client_was_told_of_its_own_mistake_is_not_repeated(tmp_path: Pat
         RequestLine("c", "m", 3.0, 0.1, num_tries=2),
         RequestLine("d", "m", 4.0, 0.1),
     )
-    told = decisions_of(journal)
+    told = decisions_of(journal, since_unix_s=0.0)
     assert [(one["reason"], one["words"]) for one in told["refused"]] == [
         ("queue_full", "64 requests wait"),
         ("invalid_tensor", ""),
@@ -164,8 +164,28 @@ def test_what_a_client_was_told_of_its_own_mistake_is_not_repeated(tmp_path: Pat
     assert "hunter2" not in json.dumps(told)
 
 
+def test_what_an_earlier_fleet_refused_is_not_of_this_one(tmp_path: Path) -> None:
+    """A journal goes on where the fleet of the same name before left it."""
+    journal = write_lines(
+        tmp_path,
+        RequestLine("a", "m", 1.0, 0.1, "queue_full", "64 requests wait"),
+        RequestLine("b", "m", 2.0, 0.1, num_tries=2),
+        RequestLine("c", "m", 9.0, 0.1, "queue_full", "65 requests wait"),
+    )
+    told = decisions_of(journal, since_unix_s=5.0)
+    assert [(one["num"], one["words"]) for one in told["refused"]] == [(1, "65 requests wait")]
+    assert told["retried"] == []
+
+
+def test_an_outage_is_counted_whole_and_the_last_one_speaks_for_it(tmp_path: Path) -> None:
+    lines = [RequestLine(str(i), "m", 1.0 + i, 0.1, "unavailable", f"no group, {i}") for i in range(2500)]
+    told = decisions_of(write_lines(tmp_path, *lines), since_unix_s=0.0)
+    (one,) = told["refused"]
+    assert (one["num"], one["last_unix_s"], one["words"]) == (2500, 2500.0, "no group, 2499")
+
+
 def test_without_a_journal_it_says_so_and_goes_on(tmp_path: Path) -> None:
-    told = decisions_of(JournalFile(tmp_path / "nothing.db"))
+    told = decisions_of(JournalFile(tmp_path / "nothing.db"), since_unix_s=0.0)
     assert (told["events"], told["refused"]) == ([], [])
     assert "there is no journal at" in told["problem"]
 
