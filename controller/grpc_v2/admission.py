@@ -118,7 +118,9 @@ class Admission:
         name, call_id = "", call_id or drawn_id()
         try:
             request = parsed(message)
-            request.id = call_id = request.id or call_id
+            # One that is too long is refused, and not written everywhere either.
+            if len(request.id) <= MAX_ID_CHARS:
+                request.id = call_id = request.id or call_id
             check_sizes(request, self._limits)
             check = self._check(name_of(self._fleet.models(), request.model_name, request.model_version))
             name = check.view.name

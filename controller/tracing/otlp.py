@@ -22,6 +22,8 @@ _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _FINE = Status(StatusCode.UNSET)
 # It writes an error for each batch that does not arrive; the outbox says once that none do.
 _EXPORTERS_LOG = "opentelemetry.exporter.otlp.proto.grpc.exporter"
+# It warns of each tracestate that is none, for each span, with what the caller wrote there.
+_STATES_LOG = "opentelemetry.trace.span"
 
 
 @final
@@ -30,7 +32,8 @@ class OtlpSender:
 
     def __init__(self, endpoint: str, *, resource: Mapping[str, str], version: str, timeout_s: float) -> None:
         """resource: attributes; those of OTEL_RESOURCE_ATTRIBUTES are added."""
-        logging.getLogger(_EXPORTERS_LOG).setLevel(logging.CRITICAL)
+        for name in (_EXPORTERS_LOG, _STATES_LOG):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._endpoint = endpoint
         self._timeout_s = timeout_s
         self._resource = Resource.create(dict(resource))

@@ -87,6 +87,14 @@ async def test_a_call_refused_for_its_form_over_grpc_is_explained_by_its_id(
 
 
 @pytest.mark.asyncio
+async def test_an_id_that_is_refused_for_its_length_is_kept_nowhere(written: Written) -> None:
+    fleet = written.over(grpc_fleet.story_fleet())
+    reply, trailers = await called(fleet, ModelInferRequest(model_name="echo", id="x" * 100_000))
+    assert reply is None and len(trailers["x-request-id"]) < 100
+    assert "the id has 100000 characters" in written.sentences(trailers["x-request-id"])
+
+
+@pytest.mark.asyncio
 async def test_a_served_call_without_an_id_is_told_one_beside_its_empty_id() -> None:
     request = ModelInferRequest(model_name="echo")
     request.inputs.add(name="x", datatype="FP32", shape=[1, 4])

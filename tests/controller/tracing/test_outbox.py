@@ -141,6 +141,18 @@ def test_ids_that_are_no_unicode_are_sent_as_far_as_they_are():
         sender.close()
 
 
+def test_a_tracestate_that_is_none_is_left_out_without_a_word_in_the_log(caplog: pytest.LogCaptureFixture):
+    with collecting() as collector:
+        sender = sender_to(collector.endpoint, timeout_s=PATIENCE_S)
+        known = record()
+        asking = replace(known.trace.asking, state="no state; of anybody,a=1,a=2")
+        odd = replace(known, trace=replace(known.trace, asking=asking))
+        assert sender.send([Letter(odd, 0.0)]) == ""
+        assert len(collector.spans) == NUM_SPANS
+        assert caplog.text == ""
+        sender.close()
+
+
 def test_a_collector_that_is_not_there_or_says_nothing_costs_its_time_and_no_more():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
