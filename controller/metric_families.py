@@ -46,7 +46,7 @@ REASONS = (
     "auth",
     "invalid",
 )  # fmt: skip
-STATES = ("READY", "LOADING", "UNLOADING", "UNAVAILABLE")
+STATES = ("READY", "LOADING", "UNLOADING", "FAILED", "UNAVAILABLE")
 _PER_GROUP = ("model", "group")
 _PER_DEVICE = ("node", "device", "group")
 
@@ -247,7 +247,8 @@ GROUPS_LOST = Family(
 MODEL_STATE = Family(
     "statmux_model_state",
     "gauge",
-    "1 for the state that a model is in on a group, 0 for the others.",
+    "1 for the state that a model is in on a group, 0 for the others. FAILED: the group is lost. "
+    "UNAVAILABLE: somebody took the model out of service.",
     (*_PER_GROUP, "state"),
     source="watched",
     values={"state": STATES},
@@ -279,14 +280,14 @@ RESHARD_BYTES = Family(
 PLAN = Family(
     "statmux_plan_info",
     "gauge",
-    "1 for the plan that the fleet was started with; equal placements have equal plan_id.",
+    "1 for the plan that is served now; equal placements have equal plan_id.",
     ("plan_id", "algorithm"),
     source="fleet",
 )
 PREDICTED = Family(
     "statmux_plan_predicted_attainment_ratio",
     "gauge",
-    "SLO attainment that the plan promised, by simulation.",
+    "SLO attainment that the plan promised, by simulation. None of a placement that came while serving.",
     ("model",),
     source="fleet",
 )

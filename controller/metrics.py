@@ -235,21 +235,13 @@ class FleetMetrics:
 
     def watch(self, groups: Watched) -> None:
         """Families that read each group's last heartbeat and its models' states when they are scraped."""
-        self._expect(groups.deployment)
+        self.expect(groups.deployment)
         self.registry.register(WatchedGroups(groups, losses=self._losses))
         compat = groups.deployment.metrics.compat
         if compat:
             self.registry.register(CompatMetrics(self.registry, compat))
 
-    def plan(self, facts: PlanFacts) -> None:
-        """What is served from now on: the plan's identity and what it promised per model."""
-        for family in (PLAN, PREDICTED):
-            self._made[family].clear()
-        self._made[PLAN].labels(facts.id, facts.algorithm).set(1)
-        for model, attainment in facts.predicted.items():
-            self._made[PREDICTED].labels(model).set(attainment)
-
-    def _expect(self, deployment: Deployment) -> None:
+    def expect(self, deployment: Deployment) -> None:
         """Rates see no first step from nothing: what alerts are made of is there before it happens."""
         for model in deployment.models:
             self._child(RETRIED, model.name)
@@ -258,6 +250,14 @@ class FleetMetrics:
             for objective in (name for name, seconds in asked if seconds is not None):
                 self._child(MET, model.name, objective)
                 self._child(MISSED, model.name, objective)
+
+    def plan(self, facts: PlanFacts) -> None:
+        """What is served from now on: the plan's identity and what it promised per model."""
+        for family in (PLAN, PREDICTED):
+            self._made[family].clear()
+        self._made[PLAN].labels(facts.id, facts.algorithm).set(1)
+        for model, attainment in facts.predicted.items():
+            self._made[PREDICTED].labels(model).set(attainment)
 
     def _loaded(self, group: str, load: Load) -> None:
         is_stored = load.origin == STORE

@@ -68,6 +68,7 @@ class ServerGroups(ABC):
         self._learned.adopt(catalog)
         self._post(CatalogChanged(catalog))
         self._board.adopt(deployment.models, deployment.splits)
+        self._metrics.expect(deployment)
 
     def add_group(
         self, group_index: int, group: Group, limits: Mapping[str, GenerationLimits] | None = None

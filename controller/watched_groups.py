@@ -22,6 +22,7 @@ from controller.metric_families import (
     QUEUE,
     RUNNING,
     STAGE_BUSY,
+    STATES,
     TARGET,
     catalogue,
 )
@@ -31,6 +32,7 @@ from vocabulary.placement import Group
 from workers.frames import Beat, ModelBeat
 
 Heard = list[tuple[Group, Beat]]
+_FAILED = "FAILED"
 # Of models that answer token by token.
 _GENERATING: Mapping[Family, Callable[[ModelBeat], float]] = {
     CACHE_USAGE: lambda one: 1.0 - one.num_free_pages / one.num_pages if one.num_pages else 0.0,
@@ -52,6 +54,8 @@ class Watched(Protocol):
     def beat_of(self, group_index: int) -> Beat | None: ...
 
     def replica_state(self, group_index: int, model: str) -> ModelState: ...
+
+    def loss_of(self, group_index: int) -> str: ...
 
 
 @final
@@ -92,10 +96,15 @@ class WatchedGroups:
         family = MODEL_STATE.read()
         for index, group in groups:
             for model in group.models:
-                now = self._watched.replica_state(index, model)
-                for each in ModelState:
-                    family.add_metric((model, group.id, each.value), float(now is each))
+                now = self._state(index, model)
+                for each in STATES:
+                    family.add_metric((model, group.id, each), float(now == each))
         return family
+
+    def _state(self, index: int, model: str) -> str:
+        """As Triton spells it; but its UNAVAILABLE does not tell a fault from what people want."""
+        is_failed = bool(self._watched.loss_of(index))
+        return _FAILED if is_failed else self._watched.replica_state(index, model).value
 
     def _targets(self) -> Metric:
         family = TARGET.read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -85,7 +86,7 @@ def test_no_label_holds_an_id_or_what_a_client_made_up():
         allowed = {"encode", "chat", "g0", "g1", "n-0", "n-1", "default", "grpc_v2", "openai", "OK", ""}
         allowed |= {device.id for device in fleet.fronts[0].deployment.cluster.devices}
         allowed |= {"0", "1", "latency", "ttft", "tpot", "slo_infeasible", "RESOURCE_EXHAUSTED"}
-        allowed |= {"READY", "LOADING", "UNLOADING", "UNAVAILABLE"}
+        allowed |= {"READY", "LOADING", "UNLOADING", "FAILED", "UNAVAILABLE"}
         for name, family in fleet.scraped().items():
             for sample in family.samples:
                 free = {value for label, value in sample.labels.items() if label != "le"}
@@ -112,6 +113,19 @@ def test_every_call_is_counted_once_by_the_front_end_that_answers_it():
         assert fleet.value("statmux_inter_token_latency_seconds_count", 1, model="chat") == 7
         for objective in ("latency", "ttft", "tpot"):
             assert fleet.value("statmux_slo_met_total", 1, model="chat", objective=objective) == 1
+
+    told(story)
+
+
+def test_what_a_change_brings_is_there_at_zero_before_anybody_asks_for_it():
+    """A rate that begins with its first sample misses the first fault."""
+
+    async def story(fleet: TwoFronts) -> None:
+        front = fleet.fronts[0]
+        first, *others = front.deployment.models
+        front.adopt(replace(front.deployment, models=(replace(first, name="later"), first, *others)))
+        assert fleet.value("statmux_slo_missed_total", model="later", objective="latency") == 0
+        assert fleet.value("statmux_requests_retried_total", model="later") == 0
 
     told(story)
 
@@ -245,7 +259,8 @@ def test_a_group_that_is_lost_is_down_and_its_beats_are_not_told_any_more():
         assert fleet.value("statmux_groups_lost_total", group="g1") == 1
         assert fleet.value("statmux_queue_requests", model="encode", group="g1") is None
         assert fleet.value("statmux_model_state", model="encode", group="g1", state="READY") == 0
-        assert fleet.value("statmux_model_state", model="encode", group="g1", state="UNAVAILABLE") == 1
+        assert fleet.value("statmux_model_state", model="encode", group="g1", state="FAILED") == 1
+        assert fleet.value("statmux_model_state", model="encode", group="g1", state="UNAVAILABLE") == 0
         assert fleet.value("statmux_group_up", group="g0") == 1
 
     told(story)
