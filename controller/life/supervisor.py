@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
+from contextvars import Context
 from typing import assert_never, final
 
 import structlog
@@ -237,7 +238,8 @@ class Supervisor:
         # Before anything is wanted, groups that were found would be stopped.
         if self._is_anything_wanted and not self._is_decision_due:
             self._is_decision_due = True
-            asyncio.get_running_loop().call_soon(self._decide)
+            # A request may set it off (on demand); what runs on is not of its trace.
+            asyncio.get_running_loop().call_soon(self._decide, context=Context())
 
     def _decide(self) -> None:
         self._is_decision_due = False

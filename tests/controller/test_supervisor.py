@@ -25,7 +25,9 @@ from controller.life.past import Past
 from controller.life.rosters import Rosters
 from controller.life.supervisor import Supervisor
 from controller.metrics import FleetMetrics
+from controller.on_ray.nouns import StartedGroup
 from controller.server import FleetServer
+from controller.tracing.asking import ASKING, Asking
 from controller.waiting_room import Demand
 from scheduling.changes.residency import EndlessMemory
 from scheduling.cluster import ClusterScheduler
@@ -76,7 +78,11 @@ class Lively:
 
 @asynccontextmanager
 async def lively(
-    fleet: Deployment, *known: Group, beat_interval_s: float = 0.05, demand: Demand | None = None
+    fleet: Deployment,
+    *known: Group,
+    beat_interval_s: float = 0.05,
+    demand: Demand | None = None,
+    loaded: Callable[[StartedGroup], None] = lambda started: None,
 ) -> AsyncIterator[Lively]:
     placement = Placement(known)
     server = FleetServer(
@@ -110,7 +116,7 @@ async def lively(
             journal=journal,
             past=Past(journal),
             receive=server.receive,
-            loaded=lambda started: None,
+            loaded=loaded,
             wanted=lambda placement: None,
         )
         supervisor.watch()
@@ -130,6 +136,18 @@ async def test_what_is_wanted_comes_to_run_and_serves() -> None:
         assert fleet.server.is_ready()
         assert isinstance(await fleet.ask("b"), InferReply)
         assert (fleet.state("g0"), fleet.state("g1")) == (GroupState.OPEN, GroupState.OPEN)
+
+
+@pytest.mark.asyncio
+async def test_what_a_request_sets_off_runs_on_outside_of_its_trace() -> None:
+    """Its tasks and timers live for as long as the group: each of their lines in the log would name it."""
+    seen: list[Asking | None] = []
+    async with lively(deployment(), G0, loaded=lambda started: seen.append(ASKING.get())) as fleet:
+        token = ASKING.set(Asking(1, 0, True, 0.0))
+        fleet.supervisor.want(Placement((G0,)))
+        ASKING.reset(token)
+        await fleet.converged()
+    assert seen == [None]
 
 
 @pytest.mark.asyncio
