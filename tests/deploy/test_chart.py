@@ -54,6 +54,7 @@ def test_values_fit_their_schema(kind: str) -> None:
     ("path", "value"),
     [
         ("imgae", {}),
+        ("fullnameOverride", "2nd-fleet"),
         ("image.tag", "latest"),
         ("ray.version", "nightly"),
         ("ports.grpc", 0),
