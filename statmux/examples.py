@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 
@@ -12,6 +13,8 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "deploy" / "examples"
 DEPLOYMENT = "deployment.yaml"
 # Lines that ask the models of an example that can be served, one for each protocol.
 CALLS = "calls.sh"
+# The addresses that those lines have in the source tree.
+_HTTP, _GRPC = "127.0.0.1:8000", "127.0.0.1:8001"
 
 
 class Example(StrEnum):
@@ -53,7 +56,22 @@ def calls_of(example: Example, *, http: str, grpc: str) -> str:
     """The lines to try the example with, at these addresses (host:port)."""
     text = read_example(EXAMPLES / example / CALLS).decode()
     lines = [line for line in text.splitlines() if not line.startswith("#!")]
-    return "\n".join(lines).replace("127.0.0.1:8000", http).replace("127.0.0.1:8001", grpc).strip()
+    return "\n".join(lines).replace(_HTTP, http).replace(_GRPC, grpc).strip()
+
+
+def write_calls(example: Example, *, http: str, grpc: str) -> None:
+    """Gives the calls.sh of the example's folder these addresses, unless somebody has written it anew."""
+    from vocabulary.formats.disk import write_bytes
+
+    path = Path(example) / CALLS
+    ours = read_example(EXAMPLES / example / CALLS).decode()
+    if path.exists() and _without_ports(path.read_text()) == _without_ports(ours):
+        addressed = ours.replace(_HTTP, http).replace(_GRPC, grpc)
+        write_bytes(path, addressed.encode())
+
+
+def _without_ports(text: str) -> str:
+    return re.sub(r"127\.0\.0\.1:\d+", "", text)
 
 
 def _no_examples(file: Path) -> RuntimeFailure:

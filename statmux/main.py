@@ -146,7 +146,7 @@ def _add_globals(command: Any, name: str) -> None:
 
 
 def _sentence(error: Any) -> str:
-    text = str(error.format_message()).strip().rstrip(".").replace("Value error, ", "")
+    text = " ".join(str(error.format_message()).split()).rstrip(".").replace("Value error, ", "")
     return text[:1].lower() + text[1:]
 
 

@@ -12,7 +12,7 @@ import typer
 
 from statmux.durations import seconds
 from statmux.example_steps import ExampleFolder
-from statmux.examples import Example, calls_of
+from statmux.examples import Example, calls_of, write_calls
 from statmux.render import Console, table
 from vocabulary.errors import InvalidInput
 
@@ -45,12 +45,30 @@ def serve(
         Example | None,
         typer.Option(help="Serve an example from a folder of its name, made here.", show_default=False),
     ] = None,
-    engine: Annotated[Engine | None, typer.Option(help="For all models.", show_default=False)] = None,
-    grpc_port: Annotated[
-        int | None, typer.Option("--port", "--grpc-port", min=0, max=65535, show_default=False)
+    engine: Annotated[
+        Engine | None,
+        typer.Option(help="For all models: compute, or sleep for the profiled latency.", show_default=False),
     ] = None,
-    http_port: Annotated[int | None, typer.Option(min=0, max=65535, show_default=False)] = None,
-    metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, show_default=False)] = None,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            "--grpc-port",
+            min=0,
+            max=65535,
+            show_default=False,
+            help="Instead of the deployment's (8001); 0: any that is free.",
+        ),
+    ] = None,
+    http_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, show_default=False, help="The same for HTTP and the live page (8000)."
+        ),
+    ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, show_default=False, help="The same for metrics (8002).")
+    ] = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Serve beyond this machine without tokens or TLS.")
     ] = False,
@@ -153,6 +171,8 @@ def _show_ready(
     console: Console, deployment: Deployment, plan: Plan, ready: Ready, example: Example | None
 ) -> None:
     document = _document(deployment, plan, ready)
+    if example is not None and ready.http_address:
+        write_calls(example, http=ready.http_address, grpc=ready.grpc_address)
     security = deployment.security
     shown = ", token=..." if security.asks_for_tokens else ""
     shown += ", ca=..." if security.tls is not None else ""

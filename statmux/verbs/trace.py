@@ -12,9 +12,10 @@ from statmux.verbs.trace_inspect import inspect
 from statmux.verbs.trace_resample import resample
 
 app = typer.Typer(
-    add_completion=False, rich_markup_mode=None, help="Inspect, import, generate, fit, resample traces.",
-    no_args_is_help=True,
-)  # fmt: skip
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Inspect, convert, import, fit, generate or resample traces.",
+)
 
 app.command("inspect")(inspect)
 app.command("convert")(convert)

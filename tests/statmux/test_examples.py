@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from statmux.examples import EXAMPLES, Example, calls_of, can_be_served, read_example
+from statmux.examples import EXAMPLES, Example, calls_of, can_be_served, read_example, write_calls
 from tests.statmux.plan_files import Desk, Result, desk
 
 __all__ = ["desk"]
@@ -58,6 +58,18 @@ def test_an_example_that_is_served_says_how_and_how_to_ask_it(example: Example) 
     assert comments == ["# curl", "# tritonclient", "# openai"]
     assert "host:1" in lines[1] and "host:2" in lines[3] and "host:1" in lines[5]
     assert "127.0.0.1" not in "".join(lines)
+
+
+def test_the_calls_of_a_folder_go_where_its_fleet_listens(desk: Desk) -> None:
+    Path("tiny").mkdir()
+    calls = Path("tiny/calls.sh")
+    calls.write_bytes(read_example(EXAMPLES / "tiny" / "calls.sh"))
+    for http, grpc in (("127.0.0.1:18000", "127.0.0.1:18001"), ("127.0.0.1:28000", "127.0.0.1:28001")):
+        write_calls(Example.TINY, http=http, grpc=grpc)
+        assert calls_of(Example.TINY, http=http, grpc=grpc) in calls.read_text()
+    calls.write_text("echo mine\n")
+    write_calls(Example.TINY, http="127.0.0.1:8000", grpc="127.0.0.1:8001")
+    assert calls.read_text() == "echo mine\n"
 
 
 def test_an_example_is_planned_and_simulated_from_nothing_and_kept(desk: Desk) -> None:

@@ -97,6 +97,12 @@ def test_set_reaches_the_deployment(folder):
     [
         (("plna",), "error: there is no verb 'plna'; did you mean 'plan'?\nhint: see `statmux --help`\n"),
         (("validate",), "error: missing argument 'deployment'\nhint: see `statmux validate --help`\n"),
+        (("trace",), "error: missing command\nhint: see `statmux trace --help`\n"),
+        (
+            ("schema",),
+            "error: missing argument 'kind'. Choose from: deployment, profile, plan, trace\n"
+            "hint: see `statmux schema --help`\n",
+        ),
         (("validate", "--zz"), "error: no such option: --zz\nhint: see `statmux validate --help`\n"),
         (
             ("version", "-o", "xml"),
