@@ -76,7 +76,7 @@ hooks: $(VENV)/.ready  ## what `make lint` finds, before every commit: needs pre
 	@pre-commit install
 
 docs: $(VENV)/.ready  ## the site of docs/, strictly, into build/site; pages of the reference written anew before
-	@$(BIN)/python -m docs.generators && NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && echo "[make] build/site/index.html" >&2
+	@$(BIN)/python -m docs.generators && NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && echo "[make] build/site/index.html; with its search: python3 -m http.server -b 127.0.0.1 -d build/site" >&2
 
 clean:  ## remove the environment and what runs left behind
 	rm -rf $(VENV) .statmux build *.egg-info
