@@ -31,6 +31,18 @@ class Engine(StrEnum):
     EMULATED = "emulated"
 
 
+def _port(*names: str, text: str) -> Any:
+    return typer.Option(*names, min=0, max=65535, show_default=False, help=text)
+
+
+GrpcPort = Annotated[
+    int | None,
+    _port("--port", "--grpc-port", text="Instead of the deployment's (8001); 0: any that is free."),
+]
+HttpPort = Annotated[int | None, _port("--http-port", text="The same for HTTP and the live page (8000).")]
+MetricsPort = Annotated[int | None, _port("--metrics-port", text="The same for metrics (8002).")]
+
+
 @app.command()
 def serve(
     ctx: typer.Context,
@@ -49,26 +61,9 @@ def serve(
         Engine | None,
         typer.Option(help="For all models: compute, or sleep for the profiled latency.", show_default=False),
     ] = None,
-    grpc_port: Annotated[
-        int | None,
-        typer.Option(
-            "--port",
-            "--grpc-port",
-            min=0,
-            max=65535,
-            show_default=False,
-            help="Instead of the deployment's (8001); 0: any that is free.",
-        ),
-    ] = None,
-    http_port: Annotated[
-        int | None,
-        typer.Option(
-            min=0, max=65535, show_default=False, help="The same for HTTP and the live page (8000)."
-        ),
-    ] = None,
-    metrics_port: Annotated[
-        int | None, typer.Option(min=0, max=65535, show_default=False, help="The same for metrics (8002).")
-    ] = None,
+    grpc_port: GrpcPort = None,
+    http_port: HttpPort = None,
+    metrics_port: MetricsPort = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Serve beyond this machine without tokens or TLS.")
     ] = False,
