@@ -29,6 +29,16 @@ class Engine(StrEnum):
     EVENTS = "events"
 
 
+CompareTo = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RUN",
+        help="A folder from `bench --record`: simulate it, show errors.",
+        show_default=False,
+    ),
+]
+
+
 @app.command()
 def simulate(
     ctx: typer.Context,
@@ -43,14 +53,7 @@ def simulate(
         Example | None,
         typer.Option(help="Plan and simulate an example in a folder of its name.", show_default=False),
     ] = None,
-    compare_to: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN",
-            help="A folder from `bench --record`: simulate it, show errors.",
-            show_default=False,
-        ),
-    ] = None,
+    compare_to: CompareTo = None,
     outcomes: Annotated[
         Path | None, typer.Option(help="Write one CSV row for every request.", show_default=False)
     ] = None,
@@ -84,12 +87,9 @@ def simulate(
     from vocabulary.formats.disk import write_outcomes
 
     console = Console(ctx.obj)
-    _check_scale("--slo-scale", slo_scale)
-    _check_scale("--rate-scale", rate_scale)
+    _check(slo_scale, rate_scale, seeds)
     if example is not None:
         deployment, plan, trace = _of_example(console, example, ctx.obj.overrides, deployment, plan, trace)
-    if seeds == 1:
-        raise InvalidInput("one resample has no spread", where="--seeds", hint="200 are good")
     if engine is not Engine.EVENTS:
         load_compiler()
     question = Question(
@@ -99,13 +99,24 @@ def simulate(
     if outcomes is not None:
         write_outcomes(outcomes, found.outcomes, placement=found.placement)
     _show(console, found)
+    _draw(found, plot, report)
+    if 0 < seeds < _STEADY_RESAMPLES:
+        console.hint(f"{seeds} resamples give a rough interval; --seeds 200 a steady one")
+    _check_attainment(require_attainment, found.document["slo_attainment"])
+
+
+def _check(slo_scale: float, rate_scale: float, seeds: int) -> None:
+    _check_scale("--slo-scale", slo_scale)
+    _check_scale("--rate-scale", rate_scale)
+    if seeds == 1:
+        raise InvalidInput("one resample has no spread", where="--seeds", hint="200 are good")
+
+
+def _draw(found: Found, plot: Path | None, report: Path | None) -> None:
     if plot is not None:
         _plot(plot, found)
     if report is not None:
         _report(report, found)
-    if 0 < seeds < _STEADY_RESAMPLES:
-        console.hint(f"{seeds} resamples give a rough interval; --seeds 200 a steady one")
-    _check_attainment(require_attainment, found.document["slo_attainment"])
 
 
 def _of_example(
