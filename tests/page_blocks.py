@@ -1,6 +1,6 @@
 """The command blocks of a page as one script, in their order.
 
-`sh` blocks run as they are, of `console` blocks the lines after `$ `, `python` blocks by the same environment.
+`sh` blocks run as they are, of `console` blocks the lines after `$ `, `python` blocks by the same Python.
 A comment before a block takes it out: `<!-- not run: reason -->` always, `<!-- nightly: reason -->` where
 the page is run in short.
 """
