@@ -35,16 +35,17 @@ model: $(VENV)/.ready  ## train the tiny byte-level Llama that writes Python, in
 	@$(BIN)/python -m workers.training.byte_llama
 
 # Neighbours in a file stay in one process, which shares their fixtures, until another runs out of work. Tests
-# that start Ray have the machine to themselves, unless TOGETHER=1: they wait most of the time, and a machine that
-# nobody else uses can run the others beside them. 5: none of those that PYTEST_ARGS select.
+# that start Ray wait more than they work: pages of the documentation run beside them, where nobody else wants
+# a processor. 5: none of those that PYTEST_ARGS select.
 test: $(VENV)/.ready  ## every test that this machine can run, but for those of `make nightly`
-	@code=0; \
-	pass() { $(BIN)/python -m pytest "$$@" $(PYTEST_ARGS) || { ended=$$?; [ $$ended = 5 ] || code=$$ended; }; }; \
-	others() { pass -n logical --maxprocesses 4 --dist worksteal -m "not cluster"; }; \
-	with_ray() { pass -m "cluster and not nightly"; }; \
-	if [ -z "$(TOGETHER)" ]; then others; with_ray; exit $$code; fi; \
-	mkdir -p build; ( with_ray; exit $$code ) >build/with_ray.log 2>&1 & beside=$$!; \
-	others; wait $$beside || code=$$?; cat build/with_ray.log; \
+	@mkdir -p build; code=0; \
+	pass() { "$$@" $(PYTEST_ARGS) || { ended=$$?; [ $$ended = 5 ] || code=$$ended; }; }; \
+	pytest="$(BIN)/python -m pytest"; \
+	pass $$pytest -n logical --maxprocesses 4 --dist worksteal -m "not cluster and not nightly and not pages"; \
+	( code=0; pass nice -n 19 $$pytest -m "pages and not cluster and not nightly"; exit $$code ) \
+	  >build/pages.log 2>&1 & beside=$$!; \
+	pass $$pytest -m "cluster and not nightly"; \
+	wait $$beside || code=$$?; cat build/pages.log; \
 	exit $$code
 
 nightly: $(VENV)/.ready  ## hosts that die and come back, versions and plans changed under load: minutes of real time

@@ -78,6 +78,7 @@ def run(script: str, folder: Path, environment: dict[str, str], *, timeout_s: fl
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.pages
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_block_runs_in_order_without_a_fleet(
     page: Path, folder: Path, environment: dict[str, str]

@@ -29,6 +29,7 @@ def kill_controller(fleet: ServedFleet) -> None:
     assert fleet.wait() == -signal.SIGKILL
 
 
+@pytest.mark.nightly
 def test_a_controller_that_stood_still_loses_no_group_and_no_request(
     folder: Path, serve: Callable[..., ServedFleet]
 ):
